@@ -1,0 +1,57 @@
+# Each target first makes the virtual environment that it needs, in VENV, if there is none.
+#
+#   make demo                        the example project, with a provider, a worker and beat of its own
+#   make test ARGS="-k cache"        the whole suite; the database tests on PostgreSQL and MariaDB too
+#   make lint PYTHON=python3.13      style, types, floors, migrations
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PYTEST := PYTHONDEVMODE=1 $(BIN)/python -m pytest
+BESIDE := $(BIN)/python -m tests.services
+
+.PHONY: demo test coverage lint clean
+
+demo: $(VENV)/.demo
+	$(BIN)/python manage.py demo $(ARGS)
+
+# The last run is the one of everything. ARGS may select no database test, for which pytest's exit code is 5.
+test: $(VENV)/.dev
+	@for database in postgres mariadb; do \
+	    echo "== The database tests on $$database"; \
+	    $(BESIDE) $$database -- env $(PYTEST) -m 'database and not browser' $(ARGS) || test $$? -eq 5 -a -n '$(subst ','\'',$(ARGS))' || exit 1; \
+	done
+	@echo "== The whole suite, on SQLite"
+	@$(PYTEST) $(ARGS)
+
+coverage: $(VENV)/.dev
+	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage report
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python manage.py makemigrations --check --dry-run
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* htmlcov
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: setup.cfg | $(BIN)/python
+	$(PIP) --editable '.[demo]'
+	touch $@
+
+# MariaDB's driver is compiled; where that cannot be done, its tests are skipped.
+$(VENV)/.dev: setup.cfg | $(BIN)/python
+	$(PIP) --editable '.[test,lint,postgres]'
+	$(PIP) --editable '.[mariadb]' || echo "The MariaDB driver could not be built: its tests will not run."
+	touch $@

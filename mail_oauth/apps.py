@@ -1,0 +1,12 @@
+"""The Django app."""
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class MailOAuthConfig(AppConfig):
+    """Connected mailboxes."""
+
+    name = "mail_oauth"
+    verbose_name = _("Connected mailboxes")
+    default_auto_field = "django.db.models.BigAutoField"

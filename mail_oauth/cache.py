@@ -1,0 +1,177 @@
+"""The disposable copy of access tokens in a Django cache.
+
+A value is ``1|<generation>|<issued>|<expiry>|<sealed token>``, times in whole seconds since 1970. The header
+stands in clear so that generations can be compared without decrypting; it is repeated in the place that the
+token is sealed for, so that changing it makes the value unreadable. A tombstone has no token. On django-redis
+values are raw bytes through raw commands, so nothing that lies in the cache is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.core.cache import caches
+from django.utils import timezone
+from django_redis import get_redis_connection
+from django_redis.cache import RedisCache
+
+from mail_oauth.conf import app_settings
+from mail_oauth.encryption import Sealed, seal, unseal
+from mail_oauth.exceptions import SealError
+from mail_oauth.tokens import AccessToken, Secret
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+MAIL = "mail"
+"""The resource that a mailbox's own access token opens."""
+
+TOMBSTONE_SECONDS = 24 * 3600
+"""How long a disconnected mailbox refuses late writes: longer than any access token lives."""
+
+_HEADER_BYTES = 64
+_PUT_UNLESS_NEWER = """
+local held = redis.call('GETRANGE', KEYS[1], 0, 63)
+local generation, issued, expiry = string.match(held, '^1|(%d+)|(%d+)|(%d+)|')
+if generation then
+  local order = tonumber(generation) - tonumber(ARGV[3])
+  if order > 0 or (order == 0 and expiry == '0') then return 0 end
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a cached value says of itself in clear. `expiry` 0 marks a tombstone."""
+
+    generation: int
+    issued: int
+    expiry: int
+
+    def bytes(self) -> bytes:
+        """Return the header as it is stored."""
+        return f"1|{self.generation}|{self.issued}|{self.expiry}|".encode()
+
+    @classmethod
+    def parse(cls, raw: Any) -> Header | None:
+        """Read the start of a stored value; None for anything that this app did not write."""
+        parts = raw[:_HEADER_BYTES].split(b"|", 4) if isinstance(raw, bytes) else []
+        if len(parts) != 5 or parts[0] != b"1" or not all(part.isdigit() for part in parts[1:4]):
+            return None
+        return cls(*(int(part) for part in parts[1:4]))
+
+
+class TokenCache:
+    """Access tokens by mailbox and resource. A cache that fails costs time: every fault reads as a miss."""
+
+    def get(self, pk: UUID | str, resource: str = MAIL) -> AccessToken | None:
+        """Return the copy, or None when there is none that can be trusted."""
+        raw = _tolerantly(lambda: _read(_key(pk, resource)), None)
+        header = Header.parse(raw)
+        if header is None or not header.expiry:
+            return None
+        try:
+            text = raw[len(header.bytes()) :].decode("ascii", "replace")
+            secret = unseal(Sealed(text), _place(pk, resource, header))
+        except SealError as error:
+            logger.warning("cached token refused", extra={"mailbox": str(pk), "cause": str(error)})
+            self.forget(pk, resource)
+            return None
+        return AccessToken(
+            secret.reveal(),
+            issued_at=datetime.fromtimestamp(header.issued, UTC),
+            expires_at=datetime.fromtimestamp(header.expiry, UTC),
+            generation=header.generation,
+        )
+
+    def put(self, pk: UUID | str, token: AccessToken, resource: str = MAIL) -> bool:
+        """Store a copy until the token expires, unless a newer generation or a tombstone stands there."""
+        header = Header(token.generation, int(token.issued_at.timestamp()), int(token.expires_at.timestamp()))
+        seconds = header.expiry - timezone.now().timestamp()
+        if seconds < 1:
+            return False
+        sealed = seal(Secret(token.reveal()), _place(pk, resource, header))
+        return _tolerantly(lambda: _write(_key(pk, resource), header, sealed.text, seconds), False)
+
+    def bury(self, pk: UUID | str, generation: int, resource: str = MAIL) -> bool:
+        """Leave a tombstone, so that no late result of an older generation comes back."""
+        tombstone = Header(generation, 0, 0)
+        return _tolerantly(lambda: _write(_key(pk, resource), tombstone, "", TOMBSTONE_SECONDS), False)
+
+    def forget(self, pk: UUID | str, resource: str = MAIL) -> None:
+        """Remove whatever stands there."""
+        _tolerantly(lambda: _cache().delete(_key(pk, resource)), False)
+
+    def headers(self, pks: Sequence[UUID], resource: str = MAIL) -> dict[UUID, Header | None]:
+        """Return the headers of many copies, without transferring their tokens where the cache can do that.
+
+        Raises whatever the cache raises: a sweep must tell "nothing there" from "cannot look".
+        """
+        cache = _cache()
+        keys = [_key(pk, resource) for pk in pks]
+        if isinstance(cache, RedisCache):
+            pipeline = _redis(write=False).pipeline(transaction=False)
+            for key in keys:
+                pipeline.getrange(str(cache.make_key(key)), 0, _HEADER_BYTES - 1)
+            found = pipeline.execute()
+        else:
+            values = cache.get_many(keys)
+            found = [values.get(key) for key in keys]
+        return {pk: Header.parse(raw) for pk, raw in zip(pks, found, strict=True)}
+
+
+def _read(key: str) -> Any:
+    cache = _cache()
+    if isinstance(cache, RedisCache):
+        return _redis(write=False).get(str(cache.make_key(key)))
+    return cache.get(key)
+
+
+def _write(key: str, header: Header, text: str, seconds: float) -> bool:
+    cache = _cache()
+    value = header.bytes() + text.encode("ascii")
+    if isinstance(cache, RedisCache):
+        put = _redis(write=True).register_script(_PUT_UNLESS_NEWER)
+        arguments = [value, int(seconds * 1000), header.generation]
+        return bool(put(keys=[str(cache.make_key(key))], args=arguments))
+    held = Header.parse(cache.get(key))  # best effort: between this read and the write is a gap
+    if held and (held.generation, not held.expiry) > (header.generation, False):
+        return False
+    cache.set(key, value, timeout=int(seconds))
+    return True
+
+
+token_cache = TokenCache()
+"""The one cache of access tokens; which Django cache it uses is read from the settings at each call."""
+
+
+def _cache() -> Any:
+    return caches[app_settings().cache]
+
+
+def _redis(*, write: bool) -> Any:
+    return get_redis_connection(app_settings().cache, write=write)
+
+
+def _key(pk: UUID | str, resource: str) -> str:
+    return f"{app_settings().cache_prefix}:{resource}:{pk}"
+
+
+def _place(pk: UUID | str, resource: str, header: Header) -> str:
+    return f"cache:{resource}:{pk}:{header.generation}:{header.issued}:{header.expiry}"
+
+
+def _tolerantly(action: Callable[[], T], missing: T) -> T:
+    """Report a cache that fails and go on without it; the database is the truth."""
+    try:
+        return action()
+    except Exception as error:  # noqa: BLE001  # whatever a cache backend raises, the database answers
+        logger.warning("token cache failed: %s", type(error).__name__, extra={"action": "cache_failed"})
+        return missing

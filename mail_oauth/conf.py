@@ -1,0 +1,126 @@
+"""The one settings dict, `MAIL_OAUTH`: typed, with its defaults, read lazily."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.core.signals import setting_changed
+
+from mail_oauth.exceptions import ConfigurationError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """Every setting, with its default. Durations are in seconds unless the name says otherwise."""
+
+    providers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Provider aliases and their options (`CLIENT_ID`, `CLIENT_SECRET` …)."""
+    base_url: str = ""
+    """Scheme and host of the site, of which redirect URIs are made; empty: those of the request."""
+    success_url: str = "mail_oauth:mailboxes"
+    """Where a user goes after connecting: a URL, a path or a URL name."""
+    private_hosts: tuple[str, ...] = ()
+    """Provider hosts that may have a private or loopback address (an on-premises Keycloak)."""
+    cache: str = "default"
+    """The alias in `CACHES` that holds copies of access tokens."""
+    cache_prefix: str = "mail_oauth"
+    """What every cache key starts with."""
+    refresh_margin: int = 300
+    """A token is refreshed when it has this long to live, or a third of its lifetime if that is less."""
+    min_validity: int = 60
+    """A caller never gets a token that lives shorter, unless it was issued so."""
+    refresh_jitter: int = 60
+    """Refreshes are spread at random over this long before the margin, or a tenth of the lifetime."""
+    default_expires_in: int = 600
+    """The lifetime that is assumed where a provider names none."""
+    connect_timeout: float = 5.0
+    """How long a TCP or TLS connection to a provider may take."""
+    read_timeout: float = 10.0
+    """How long a provider may stay silent within one answer."""
+    total_timeout: float = 20.0
+    """How long one call of a provider may take in all."""
+    lease_seconds: int = 60
+    """How long one worker may hold a mailbox for a refresh; more than all timeouts together."""
+    wait_timeout: float = 25.0
+    """How long a caller waits for a refresh that another one runs."""
+    ca_bundle: str = ""
+    """A file or folder of certificates to trust; empty: `REQUESTS_CA_BUNDLE`, else certifi's."""
+    proxy: str = ""
+    """The proxy for calls of providers; empty: the environment's."""
+    background_threads: int = 4
+    """How many refreshes run behind callers in one process; 0: they are left to the sweep."""
+    refresh_threads: int = 8
+    """How many refreshes one `refresh_batch` runs at once."""
+    batch_size: int = 100
+    """How many due mailboxes one claim takes."""
+    batch_tasks: int = 2
+    """How many `refresh_batch` tasks one tick of beat enqueues at the most."""
+    batch_seconds: int = 50
+    """How long one `refresh_batch` goes on claiming."""
+    backoff_base: int = 30
+    """The first pause after a passing fault; it doubles with each further one."""
+    backoff_cap: int = 3600
+    """The longest pause after passing faults."""
+    backoff_long: int = 6 * 3600
+    """The pause after faults that pass slowly or need an operator."""
+    state_seconds: int = 600
+    """How long a user may take at the provider to consent."""
+    event_days: int = 90
+    """For how many days `prune_events` keeps the history of mailboxes."""
+    celery_queue: str = ""
+    """The queue of this app's tasks; empty: the project's own default."""
+
+
+NAMES = {spec.name.upper(): spec for spec in fields(Settings)}
+
+
+@lru_cache(maxsize=1)
+def app_settings() -> Settings:
+    """Return the settings in force. Raises `ConfigurationError` for an unknown name or a wrong type."""
+    raw = getattr(django_settings, "MAIL_OAUTH", {})
+    found = problems(raw)
+    if found:
+        raise ConfigurationError(found[0])
+    return Settings(**{name.lower(): _frozen(value) for name, value in raw.items()})
+
+
+def problems(raw: Any) -> list[str]:
+    """Say in full sentences what is wrong with a `MAIL_OAUTH` dict."""
+    if not isinstance(raw, Mapping):
+        return ['MAIL_OAUTH must be a dict: MAIL_OAUTH = {"PROVIDERS": {…}}']
+    return [text for name, value in raw.items() if (text := _problem(name, value))]
+
+
+def _problem(name: str, value: Any) -> str:
+    if name not in NAMES:
+        near = difflib.get_close_matches(str(name).upper(), NAMES, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        return f"MAIL_OAUTH has no setting {name!r}.{hint}"
+    default = getattr(Settings(), name.lower())
+    if isinstance(default, (int, float)):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
+            return f"MAIL_OAUTH[{name!r}] must be a number, zero or more: it is {value!r}."
+    elif isinstance(default, str) and not isinstance(value, str):
+        return f"MAIL_OAUTH[{name!r}] must be a string."
+    elif isinstance(default, Mapping) and not isinstance(value, Mapping):
+        return f"MAIL_OAUTH[{name!r}] must be a dict."
+    elif isinstance(default, tuple) and (isinstance(value, str) or not isinstance(value, (list, tuple))):
+        return f"MAIL_OAUTH[{name!r}] must be a list of strings."
+    return ""
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _forget(*, setting: str, **_: Any) -> None:
+    if setting == "MAIL_OAUTH":
+        app_settings.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="mail_oauth.conf")

@@ -1,0 +1,145 @@
+"""The keyring, and values sealed for one place.
+
+Fernet (encrypt-then-MAC) knows neither a key id nor associated data. A `Sealed` value adds both:
+
+    mo1:<fingerprint>:<fernet token>      with the plaintext   <fingerprint> NUL <place> NUL <secret>
+
+The fingerprint in clear tells which key is in use without decrypting (``SUBSTR(column, 1, 21)``); its copy
+inside authenticates it. The place (table, row UUID and column, or a cache key) makes a blob that was moved
+elsewhere unreadable. Keys are those of django-fernet-fields: `FERNET_KEYS` and `FERNET_USE_HKDF`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+from cryptography.fernet import Fernet, InvalidToken
+from django.conf import settings
+from django.core.signals import setting_changed
+from fernet_fields.hkdf import derive_fernet_key
+
+from mail_oauth.exceptions import ConfigurationError, SealError, UnsealedValue
+from mail_oauth.tokens import Secret
+
+PREFIX = "mo1"
+FINGERPRINT_LENGTH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """An encrypted secret, bound to one place. Safe to show, store and pickle; opened by `unseal()`."""
+
+    text: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.text, str):
+            raise UnsealedValue("A Sealed value is made by seal(), or from stored text.")
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the key it is sealed under, or an empty string for text that has none."""
+        parts = self.text.split(":", 2)
+        return parts[1] if len(parts) == 3 and parts[0] == PREFIX else ""
+
+    def __repr__(self) -> str:
+        return f"<Sealed under key {self.fingerprint or 'unknown'}>"
+
+
+@dataclass(frozen=True)
+class Key:
+    """One Fernet key."""
+
+    raw: bytes
+
+    @cached_property
+    def fernet(self) -> Fernet:
+        """The cipher of this key; made once."""
+        return Fernet(self.raw)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A short name of the key that reveals nothing of it."""
+        return hashlib.sha256(b"mail_oauth key fingerprint\0" + self.raw).hexdigest()[:FINGERPRINT_LENGTH]
+
+    def __repr__(self) -> str:
+        return f"<Key {self.fingerprint}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """The keys in use: the first seals, all open."""
+
+    keys: tuple[Key, ...]
+
+    def seal(self, secret: Secret, place: str) -> Sealed:
+        """Encrypt `secret` for `place`."""
+        key = self.keys[0]
+        plain = f"{key.fingerprint}\0{place}\0{secret.reveal()}"
+        return Sealed(f"{PREFIX}:{key.fingerprint}:{key.fernet.encrypt(plain.encode()).decode()}")
+
+    def unseal(self, sealed: Sealed, place: str) -> Secret:
+        """Decrypt `sealed`.
+
+        Raises `SealError` when its key is missing, or it was altered, or it was sealed for another place.
+        """
+        fingerprint = sealed.fingerprint
+        key = next((key for key in self.keys if key.fingerprint == fingerprint), None)
+        if key is None:
+            raise SealError(f"No key {fingerprint or '(unnamed)'} in FERNET_KEYS: put it back; nothing is lost.")
+        token = sealed.text[len(PREFIX) + len(fingerprint) + 2 :]
+        try:
+            plain = key.fernet.decrypt(token.encode()).decode()
+        except (InvalidToken, UnicodeError):
+            raise SealError(f"The value sealed for {place} was altered.") from None
+        header = f"{fingerprint}\0{place}\0"
+        if not hmac.compare_digest(plain[: len(header)].encode(), header.encode()):
+            raise SealError(f"A value sealed for another place was found at {place}.")
+        return Secret(plain[len(header) :])
+
+
+@lru_cache(maxsize=1)
+def keyring() -> Keyring:
+    """Return the keyring of the settings. Raises `ConfigurationError` on a malformed key."""
+    raw_keys = getattr(settings, "FERNET_KEYS", None) or [settings.SECRET_KEY]
+    derive = derive_fernet_key if getattr(settings, "FERNET_USE_HKDF", True) else _as_bytes
+    try:
+        keyring = Keyring(tuple(Key(derive(raw)) for raw in raw_keys))
+        [key.fernet for key in keyring.keys]
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(
+            "FERNET_KEYS holds a value that is not a key: with FERNET_USE_HKDF = False each must be "
+            "what Fernet.generate_key() prints."
+        ) from error
+    return keyring
+
+
+def _as_bytes(raw: str | bytes) -> bytes:
+    return raw.encode() if isinstance(raw, str) else raw
+
+
+def seal(secret: Secret, place: str) -> Sealed:
+    """Encrypt `secret` for `place` under the first key of the settings."""
+    return keyring().seal(secret, place)
+
+
+def unseal(sealed: Sealed, place: str) -> Secret:
+    """Decrypt `sealed`; see `Keyring.unseal` for what is raised."""
+    return keyring().unseal(sealed, place)
+
+
+def fingerprint_of(secret: Secret) -> str:
+    """Return a short keyed fingerprint, by which people compare tokens without seeing them."""
+    digest = hmac.new(keyring().keys[0].raw, b"token\0" + secret.reveal().encode(), hashlib.sha256)
+    return digest.hexdigest()[:12]
+
+
+def _forget(*, setting: str, **_: Any) -> None:
+    if setting in {"FERNET_KEYS", "FERNET_USE_HKDF", "SECRET_KEY"}:
+        keyring.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="mail_oauth.encryption")

@@ -1,0 +1,90 @@
+"""Every error that mail_oauth raises.
+
+Configuration mistakes (`ConfigurationError`) stand apart from what happens in operation
+(`MailboxError`). Messages hold codes and names, never a provider's response body and never a token.
+"""
+
+from __future__ import annotations
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+class MailOAuthError(Exception):
+    """Something went wrong in mail_oauth."""
+
+
+class ConfigurationError(MailOAuthError, ImproperlyConfigured):
+    """The site's settings are wrong; the message names the setting and the line to write."""
+
+
+class SealError(MailOAuthError, ValueError):
+    """A stored secret cannot be opened: its key is missing, or it was altered or moved."""
+
+
+class UnsealedValue(MailOAuthError, TypeError):
+    """A plain value was about to be stored where only sealed ones may stand."""
+
+
+class TransportError(MailOAuthError, ConnectionError):
+    """A provider could not be reached or did not answer properly.
+
+    `cause` is a short code (``"timeout"``, ``"dns"``, ``"refused"`` …). `outcome_unknown` says that the
+    request may have been carried out although no answer arrived, so that a one-time code or a single-use
+    refresh token may already be spent.
+    """
+
+    def __init__(self, message: str, *, cause: str, outcome_unknown: bool = False) -> None:
+        """Describe a fault by its `cause` code."""
+        super().__init__(message)
+        self.cause = cause
+        self.outcome_unknown = outcome_unknown
+
+
+class ConnectRefused(MailOAuthError):
+    """A mailbox was not connected; `code` says why and selects the text that the user is shown."""
+
+    def __init__(self, code: str, message: str = "") -> None:
+        """Refuse with a stable `code`; `message` is for logs and developers."""
+        super().__init__(message or code)
+        self.code = code
+
+
+class MailboxError(MailOAuthError):
+    """A mailbox cannot be used now. `reason` is the stored code behind it, empty when there is none."""
+
+    def __init__(self, message: str, *, reason: str = "") -> None:
+        """Say what to do next in `message`."""
+        super().__init__(message)
+        self.reason = reason
+
+
+class ReauthRequired(MailboxError):
+    """The provider withdrew the grant: the user must connect the mailbox again."""
+
+
+class AdminRequired(MailboxError):
+    """The administrator of the user's organisation must act at the provider."""
+
+
+class MailboxDisconnected(MailboxError):
+    """The mailbox was disconnected, or its OAuth was switched off (`use_oauth=False`)."""
+
+
+class CredentialsUnreadable(MailboxError):
+    """The stored tokens cannot be decrypted: the operator must put the key back. Nothing is lost."""
+
+
+class TransactionHeld(MailboxError):
+    """A refresh was needed inside a transaction in which its result could not be saved first."""
+
+
+class ProviderUnavailable(MailboxError):
+    """The provider cannot refresh this mailbox's token now; the grant is kept and tried again.
+
+    `retry_after` is the number of seconds until the next attempt is due, or None when unknown.
+    """
+
+    def __init__(self, message: str, *, reason: str = "", retry_after: float | None = None) -> None:
+        """Say which provider, and when it is tried again."""
+        super().__init__(message, reason=reason)
+        self.retry_after = retry_after

@@ -1,0 +1,70 @@
+"""The model field of sealed values, on django-fernet-fields.
+
+It mends three traps of the plain field (its expressions store the encrypted text of the SQL, one unreadable
+row breaks a whole queryset, its keys are read once for ever): only `Sealed` values are stored, nothing is
+decrypted on the way out of the database, and keys are the keyring's.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.core.exceptions import FieldError
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Case, Value
+from django.db.models.functions import Cast
+from fernet_fields import EncryptedTextField
+
+from mail_oauth.encryption import Sealed
+from mail_oauth.exceptions import UnsealedValue
+
+
+class SealedField(EncryptedTextField):  # type: ignore[misc]  # django-fernet-fields has no types
+    """A column of `Sealed` values (ASCII in a binary column), or NULL."""
+
+    def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Sealed | None:
+        """Wrap what the column holds; whether it can be read is found out when it is unsealed."""
+        return None if value is None else Sealed(bytes(value).decode("ascii", "replace"))
+
+    def to_python(self, value: Any) -> Sealed | None:
+        """Refuse anything but sealed values."""
+        if value is None or isinstance(value, Sealed):
+            return value
+        raise UnsealedValue(f"{self.name} takes a Sealed value (see MailCredentials.sealed), not {type(value)}.")
+
+    def get_prep_value(self, value: Any) -> str | None:
+        """Return the text to store; a plain string is refused before it reaches the database."""
+        sealed = self.to_python(value)
+        return None if sealed is None else sealed.text
+
+    def get_db_prep_save(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
+        """Return the bytes to store, or the expression by which `bulk_update()` assigns sealed values."""
+        if hasattr(value, "as_sql"):
+            return self._checked(value)
+        text = self.get_prep_value(value)
+        return None if text is None else cast(Any, connection).Database.Binary(text.encode("ascii"))
+
+    def get_db_prep_value(self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False) -> Any:
+        """The same as for saving: there is no lookup on an encrypted column but `isnull`."""
+        return self.get_db_prep_save(value, connection)
+
+    def value_to_string(self, obj: Any) -> str:
+        """Serialise the sealed text (`dumpdata`); it opens only with the site's keys and at its own row."""
+        return self.get_prep_value(self.value_from_object(obj)) or ""
+
+    def _checked(self, expression: Any) -> Any:
+        """Let `bulk_update()`'s tree of constants pass, whose leaves come back here; refuse the rest."""
+        if not all(isinstance(node, (Case, Cast, Value)) for node in _assigned(expression)):
+            raise FieldError(f"{self.name} is encrypted: assign a Sealed value, not an expression.")
+        return expression
+
+
+def _assigned(expression: Any) -> list[Any]:
+    """Return the nodes of `expression` whose value would be stored."""
+    nodes = [expression]
+    if isinstance(expression, Case):
+        branches = [case.result for case in expression.cases] + [expression.default]
+        nodes += [node for branch in branches for node in _assigned(branch)]
+    elif isinstance(expression, Cast):
+        nodes += [node for source in expression.get_source_expressions() for node in _assigned(source)]
+    return nodes

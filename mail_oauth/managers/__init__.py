@@ -1,0 +1,43 @@
+"""Managers: the vocabulary of querysets, transitions by compare-and-swap, and access to tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from django.db import models, router
+
+from mail_oauth.managers.access import TokenAccess
+from mail_oauth.managers.queryset import MailCredentialsQuerySet
+from mail_oauth.tokens import AccessToken
+
+if TYPE_CHECKING:
+    from mail_oauth.models import MailCredentials
+
+    _Base = models.Manager[MailCredentials]
+else:
+    _Base = models.Manager
+
+
+class MailCredentialsManager(_Base.from_queryset(MailCredentialsQuerySet)):  # type: ignore[misc]
+    """The manager of `MailCredentials`; reads tokens through the cache."""
+
+    def write_alias(self) -> str:
+        """The database that holds the truth, even where reads go to replicas."""
+        return self._db or router.db_for_write(self.model)
+
+    def get_access_token(
+        self, pk: UUID, *, min_validity: float | None = None, resource: str = "mail"
+    ) -> AccessToken:
+        """Return a valid access token of the mailbox `pk`; no database query when it is cached.
+
+        It lives at least `min_validity` seconds (`MIN_VALIDITY` by default, clamped for short-lived tokens).
+        Raises `MailCredentials.DoesNotExist` or a `MailboxError` that says what to do.
+        """
+        return TokenAccess(self).get(pk, min_validity=min_validity, resource=resource)
+
+    async def aget_access_token(
+        self, pk: UUID, *, min_validity: float | None = None, resource: str = "mail"
+    ) -> AccessToken:
+        """`get_access_token`, awaited."""
+        return await TokenAccess(self).aget(pk, min_validity=min_validity, resource=resource)

@@ -1,0 +1,136 @@
+"""Getting a valid access token: cache, then row, then a refresh or the wait for somebody else's."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+from django.utils import timezone
+
+from mail_oauth.cache import MAIL, token_cache
+from mail_oauth.conf import app_settings
+from mail_oauth.exceptions import ConfigurationError, MailboxError, ProviderUnavailable, SealError
+from mail_oauth.managers.background import behind, outside_transaction, own_connection_possible
+from mail_oauth.managers.errors import pausing, unusable
+from mail_oauth.managers.transitions import Transitions, only_test_transactions
+from mail_oauth.refresh.engine import Outcome, refresh
+from mail_oauth.refresh.policy import least_validity, margin
+from mail_oauth.tokens import AccessToken
+
+if TYPE_CHECKING:
+    from mail_oauth.managers import MailCredentialsManager
+    from mail_oauth.models import MailCredentials
+
+_POLL_SECONDS = (0.02, 0.05, 0.1, 0.25)
+
+
+class TokenAccess:
+    """Access tokens of the mailboxes of one manager."""
+
+    def __init__(self, manager: MailCredentialsManager) -> None:
+        """Read and write on the primary: a replica may lag behind a rotation."""
+        self.manager = manager
+        self.using = manager.write_alias()
+        self.rows = manager.using(self.using)
+
+    def get(self, pk: UUID, *, min_validity: float | None = None, resource: str = MAIL) -> AccessToken:
+        """Return a valid token: from the cache, else from the row, else by a refresh."""
+        if resource != MAIL:
+            raise ConfigurationError(f"No resource {resource!r}: a grant carries {MAIL!r} tokens so far.")
+        cached = token_cache.get(pk, resource)
+        if cached is not None and self._lives_long_enough(cached, min_validity):
+            self._keep_fresh(pk, cached)
+            return cached
+        row = self.rows.get(pk=pk)
+        token = self._stored(row)
+        if token is not None and self._lives_long_enough(token, min_validity):
+            token_cache.put(pk, token, resource)
+            self._keep_fresh(pk, token)
+            return token
+        return self.refresh(pk, min_validity=min_validity)
+
+    def refresh(self, pk: UUID, *, min_validity: float | None = None, force: bool = False) -> AccessToken:
+        """Refresh, or wait for the one who does. Raises a `MailboxError`."""
+        return outside_transaction(self.using, lambda: self._refresh_or_wait(pk, min_validity, force))
+
+    async def aget(self, pk: UUID, *, min_validity: float | None = None, resource: str = MAIL) -> AccessToken:
+        """`get`, awaited."""
+        return await sync_to_async(self.get)(pk, min_validity=min_validity, resource=resource)
+
+    async def arefresh(self, pk: UUID, *, force: bool = False) -> AccessToken:
+        """`refresh`, awaited."""
+        return await sync_to_async(self.refresh)(pk, force=force)
+
+    def _stored(self, row: MailCredentials) -> AccessToken | None:
+        """Return the row's token, of any age; None when it cannot be read, which a refresh may mend."""
+        error = unusable(row)
+        if error is not None:
+            raise error
+        try:
+            return row.open_access_token()
+        except SealError:
+            return None
+
+    def _lives_long_enough(self, token: AccessToken, min_validity: float | None) -> bool:
+        left = token.seconds_left(timezone.now())
+        return left >= least_validity(token.lifetime, min_validity)
+
+    def _keep_fresh(self, pk: UUID, token: AccessToken) -> None:
+        """Have a token inside its margin refreshed behind the caller, or by the next sweep."""
+        if token.seconds_left(timezone.now()) >= margin(token.lifetime) or behind.tried_lately(pk):
+            return
+        if own_connection_possible(self.using) and behind.submit(pk, lambda: self._refresh_behind(pk)):
+            return
+        if only_test_transactions(self.using):
+            self.rows.nudge(pk)
+
+    def _refresh_behind(self, pk: UUID) -> None:
+        claimed = self.rows.claim(pk)
+        if claimed is not None:
+            refresh(claimed, Transitions(self.manager))
+
+    def _refresh_or_wait(self, pk: UUID, min_validity: float | None, force: bool) -> AccessToken:
+        give_up_at = time.monotonic() + app_settings().wait_timeout
+        seen = self.rows.values_list("generation", flat=True).get(pk=pk)
+        for attempt in range(1_000_000):
+            claimed = self.rows.claim(pk, force=force)
+            if claimed is not None:
+                return self._settle(claimed, refresh(claimed, Transitions(self.manager)))
+            token = self._winners(pk, seen, min_validity)
+            if token is not None:
+                return token
+            if time.monotonic() > give_up_at:
+                break
+            time.sleep(_POLL_SECONDS[min(attempt, len(_POLL_SECONDS) - 1)])
+        raise ProviderUnavailable("Another worker is still refreshing this mailbox.", reason="wait_timeout")
+
+    def _winners(self, pk: UUID, seen: int, min_validity: float | None) -> AccessToken | None:
+        """Return the token that another worker has saved meanwhile; None while it is still at work."""
+        row = self.rows.get(pk=pk)
+        token = self._stored(row)
+        fresh = row.generation > seen and not row.refresh_failures
+        if token is not None and (fresh or self._lives_long_enough(token, min_validity)):
+            token_cache.put(pk, token)
+            return token
+        error = pausing(row)
+        if error is not None:
+            raise error
+        return None
+
+    def _settle(self, row: MailCredentials, outcome: Outcome) -> AccessToken:
+        """Return the token of a refresh, or raise what its verdict means for the caller."""
+        if outcome.token is not None:
+            return outcome.token
+        current = self.rows.filter(pk=row.pk).first()
+        error: MailboxError | None = None
+        if current is not None:
+            error = unusable(current) or pausing(current)
+            if outcome.verdict.tokens is not None and error is None:
+                token = self._stored(current)  # the claim was lost to somebody who has saved since
+                if token is not None:
+                    return token
+        raise error or ProviderUnavailable(
+            f"{row} could not be refreshed ({outcome.verdict.reason}).", reason=outcome.verdict.reason
+        )

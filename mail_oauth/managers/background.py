@@ -1,0 +1,123 @@
+"""Work outside the caller's transaction, and refreshes that run behind a caller."""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from typing import Any, TypeVar, cast
+
+from django.db import connections
+
+from mail_oauth.conf import app_settings
+from mail_oauth.exceptions import TransactionHeld
+from mail_oauth.managers.transitions import only_test_transactions
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+
+def outside_transaction(using: str, work: Callable[[], T]) -> T:
+    """Run `work` where its writes are committed at once, whatever transaction the caller has open.
+
+    Inside a caller's `atomic()` that is another thread, which has a connection of its own. Raises
+    `TransactionHeld` on SQLite, where a second writer would wait for the caller for ever.
+    """
+    if only_test_transactions(using):
+        return work()
+    if connections[using].vendor == "sqlite":
+        raise TransactionHeld(
+            "A token must be refreshed, but SQLite has one writer and this transaction holds it: "
+            "call get_access_token() before transaction.atomic() (ATOMIC_REQUESTS: use non_atomic_requests)."
+        )
+    future: Future[T] = Future()
+    context = contextvars.copy_context()
+    _start(lambda: context.run(_fulfil, future, work))
+    return future.result(timeout=app_settings().wait_timeout + app_settings().total_timeout)
+
+
+def own_connection_possible(using: str) -> bool:
+    """Tell whether a thread of this process could write now, with its own connection, what the caller sees."""
+    connection = connections[using]
+    if connection.vendor == "sqlite":
+        return not connection.in_atomic_block and not cast(Any, connection).is_in_memory_db()
+    return not connection.in_atomic_block or not only_test_transactions(using)
+
+
+class Behind:
+    """Refreshes behind callers: at most one per mailbox, and `BACKGROUND_THREADS` in this process."""
+
+    REMEMBERED = 10_000
+
+    def __init__(self) -> None:
+        """Start with nothing running."""
+        self._lock = threading.Lock()
+        self._running: set[Hashable] = set()
+        self._tried_at: dict[Hashable, float] = {}
+
+    def tried_lately(self, key: Hashable) -> bool:
+        """Tell whether this process did something for `key` within `BACKOFF_BASE`; if not, note that it does.
+
+        Every read of a token inside its margin comes here, and only the first may cost a query.
+        """
+        now = time.monotonic()
+        with self._lock:
+            if now - self._tried_at.get(key, float("-inf")) < app_settings().backoff_base:
+                return True
+            if len(self._tried_at) >= self.REMEMBERED:
+                self._tried_at.clear()
+            self._tried_at[key] = now
+        return False
+
+    def submit(self, key: Hashable, work: Callable[[], object]) -> bool:
+        """Run `work` in a daemon thread; False when too many run already."""
+        with self._lock:
+            if key in self._running:
+                return True
+            if len(self._running) >= app_settings().background_threads:
+                return False
+            self._running.add(key)
+        _start(lambda: self._run(key, work))
+        return True
+
+    def _run(self, key: Hashable, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except Exception:
+            logger.exception("refresh behind a caller failed", extra={"action": "refresh", "mailbox": str(key)})
+        finally:
+            with self._lock:
+                self._running.discard(key)
+
+
+behind = Behind()
+
+
+def _forget_threads() -> None:
+    """A forked child has none of its parent's threads."""
+    behind.__init__()  # type: ignore[misc]
+
+
+os.register_at_fork(after_in_child=_forget_threads)
+
+
+def _start(work: Callable[[], object]) -> None:
+    threading.Thread(target=_closing_connections, args=(work,), name="mail_oauth", daemon=True).start()
+
+
+def _closing_connections(work: Callable[[], object]) -> None:
+    try:
+        work()
+    finally:
+        connections.close_all()
+
+
+def _fulfil(future: Future[T], work: Callable[[], T]) -> None:
+    try:
+        future.set_result(work())
+    except BaseException as error:  # noqa: BLE001  # the caller waits for it, and gets it raised
+        future.set_exception(error)

@@ -1,0 +1,93 @@
+"""Querysets that read as a vocabulary, and the claim by which one worker holds a mailbox."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+from django.db import connections, models, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from mail_oauth.conf import app_settings
+from mail_oauth.managers.vocabulary import Status
+
+if TYPE_CHECKING:
+    from mail_oauth.models import MailCredentials
+
+REFRESHABLE = (Status.CONNECTED, Status.NEEDS_ADMIN, Status.UNREADABLE)
+"""The states in which a refresh may be tried: whatever a provider or an operator may have mended meanwhile."""
+
+
+class DatabaseNow(Now):
+    """The database's clock in UTC, by which leases begin and end whatever the hosts' clocks say."""
+
+    def as_mysql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        """MySQL's CURRENT_TIMESTAMP is in the session's time zone, Django's columns are in UTC."""
+        return self.as_sql(compiler, connection, template="UTC_TIMESTAMP(6)", **extra)
+
+
+class MailCredentialsQuerySet(models.QuerySet["MailCredentials"]):
+    """Questions about mailboxes."""
+
+    def for_user(self, user: Any) -> MailCredentialsQuerySet:
+        """Mailboxes of one user."""
+        return self.filter(user=user)
+
+    def healthy(self) -> MailCredentialsQuerySet:
+        """Connected, and in use."""
+        return self.filter(status=Status.CONNECTED, use_oauth=True)
+
+    def needing_attention(self) -> MailCredentialsQuerySet:
+        """Mailboxes that someone must do something about."""
+        return self.filter(status__in=(Status.NEEDS_REAUTH, Status.NEEDS_ADMIN, Status.UNREADABLE))
+
+    def present(self) -> MailCredentialsQuerySet:
+        """Mailboxes that were not disconnected."""
+        return self.exclude(status=Status.DISCONNECTED)
+
+    def due(self) -> MailCredentialsQuerySet:
+        """What the sweep takes next. Only `refresh_at` schedules, so one index serves."""
+        return self.filter(refresh_at__lte=DatabaseNow())
+
+    def claim(self, pk: UUID, *, force: bool = False) -> MailCredentials | None:
+        """Lease one mailbox for a refresh, or return None when it is leased, paused or not refreshable.
+
+        Without `force`, one that failed is left alone until its pause is over. The lease's end is
+        `refresh_at`: a worker that dies leaves a row that falls due by itself.
+        """
+        idle = Q(lease_owner="") if force else Q(lease_owner="", refresh_failures=0)
+        free = self.filter(idle | Q(refresh_at__lte=DatabaseNow()))
+        owner = self._lease(free.filter(pk=pk, use_oauth=True, status__in=REFRESHABLE))
+        return self.filter(pk=pk, lease_owner=owner).first()
+
+    def claim_due(self, limit: int) -> list[MailCredentials]:
+        """Lease the next `limit` due mailboxes, the longest due first; two claimers never get the same."""
+        connection = connections[self.db]
+        with transaction.atomic(using=self.db):
+            candidates = self.due().order_by("refresh_at")
+            if connection.features.has_select_for_update_skip_locked:
+                candidates = candidates.select_for_update(skip_locked=True)
+            pks = list(candidates.values_list("pk", flat=True)[:limit])
+            if not pks:
+                return []
+            owner = self._lease(self.due().filter(pk__in=pks))
+        return list(self.filter(pk__in=pks, lease_owner=owner).order_by("refresh_at"))
+
+    def nudge(self, pk: UUID) -> bool:
+        """Make a mailbox due now, unless it is leased or paused after a failure."""
+        idle = self.filter(pk=pk, lease_owner="", refresh_failures=0, refresh_at__gt=DatabaseNow())
+        return bool(idle.update(refresh_at=DatabaseNow()))
+
+    def release_dead_leases(self) -> int:
+        """Clear the owner of leases that ended long ago; the rows are due in any case."""
+        long_ago = DatabaseNow() - timedelta(seconds=app_settings().lease_seconds)
+        return self.filter(refresh_at__lte=long_ago).exclude(lease_owner="").update(lease_owner="")
+
+    def _lease(self, rows: MailCredentialsQuerySet) -> str:
+        """Take a lease on `rows` in one UPDATE, which also proves that the database can be written."""
+        owner = uuid4().hex
+        until = DatabaseNow() + timedelta(seconds=app_settings().lease_seconds)
+        rows.update(lease_owner=owner, refresh_at=until)
+        return owner

@@ -1,0 +1,166 @@
+"""The one way by which a mailbox changes: compare-and-swap, an event, then signals and the cache."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections, transaction
+from django.dispatch import Signal
+from django.utils import timezone
+
+from mail_oauth import signals
+from mail_oauth.cache import token_cache
+from mail_oauth.managers.vocabulary import EventKind, Status
+from mail_oauth.refresh.classification import Action
+from mail_oauth.refresh.policy import next_refresh
+from mail_oauth.refresh.verdicts import Verdict
+from mail_oauth.tokens import AccessToken, TokenSet
+
+if TYPE_CHECKING:
+    from mail_oauth.managers import MailCredentialsManager
+    from mail_oauth.models import MailCredentials
+
+logger = logging.getLogger(__name__)
+
+_DEMOTIONS = {Action.REAUTH: Status.NEEDS_REAUTH, Action.ADMIN: Status.NEEDS_ADMIN}
+_SIGNALS: dict[EventKind, Signal] = {
+    EventKind.CONNECTED: signals.mailbox_connected,
+    EventKind.RECONNECTED: signals.mailbox_connected,
+    EventKind.REPLACED: signals.mailbox_connected,
+    EventKind.REFRESHED: signals.token_refreshed,
+    EventKind.RECOVERED: signals.token_refreshed,
+    EventKind.DISCONNECTED: signals.mailbox_disconnected,
+}
+
+
+def only_test_transactions(using: str) -> bool:
+    """Tell whether the open transaction blocks are a test case's wrappers alone (as `durable` does)."""
+    return all(getattr(block, "_from_testcase", False) for block in connections[using].atomic_blocks)
+
+
+def after_commit(using: str, action: Callable[[], Any]) -> None:
+    """Run `action` once the caller's transaction is committed; at once under a test case's wrapper."""
+    if only_test_transactions(using):
+        action()
+    else:
+        transaction.on_commit(action, using=using, robust=True)
+
+
+class Transitions:
+    """Writes to rows through one manager; the `Ledger` of the refresh engine."""
+
+    def __init__(self, manager: MailCredentialsManager) -> None:
+        """Write through `manager`, to the database that its router names for writing."""
+        self.manager = manager
+        self.using = manager.write_alias()
+
+    def apply(
+        self,
+        row: MailCredentials,
+        kind: EventKind,
+        changes: dict[str, Any],
+        *,
+        reason: str = "",
+        actor: Any = None,
+        leased: bool = False,
+    ) -> bool:
+        """Change `row` if its generation (and lease, with `leased`) is still the one that was read.
+
+        Raises the generation, records one event, and once committed publishes to the cache and sends the
+        signals. On False nothing was changed, and the row in hand is out of date.
+        """
+        old_status, before = row.status, row.generation
+        status = changes.setdefault("status", row.status)
+        if status != old_status:
+            changes["status_changed_at"] = timezone.now()
+        changes["generation"] = before + 1
+        guard = {"lease_owner": row.lease_owner} if leased else {}
+        with transaction.atomic(using=self.using):
+            rows = self.manager.using(self.using).filter(pk=row.pk, generation=before, **guard)
+            if not rows.update(**changes):
+                return False
+            self.record(row, kind, reason=reason, generation=before + 1, actor=actor)
+        for name, value in changes.items():
+            setattr(row, name, value)
+        after_commit(self.using, lambda: self._announce(row, kind, reason, old_status))
+        return True
+
+    def record(
+        self, row: MailCredentials, kind: EventKind, *, reason: str = "", generation: int, actor: Any = None
+    ) -> None:
+        """Write an event to the history of a mailbox."""
+        row.events.using(self.using).create(
+            credentials=row, kind=kind, reason=reason[:64], generation=generation, actor=actor
+        )
+
+    def save_tokens(self, grant: Any, tokens: TokenSet) -> AccessToken | None:
+        """Save a refreshed pair and release the lease; see `Ledger`."""
+        recovered = grant.status != Status.CONNECTED or grant.refresh_failures > 0
+        kind = EventKind.RECOVERED if recovered else EventKind.REFRESHED
+        changes = token_changes(grant, tokens) | {"status": Status.CONNECTED, "status_reason": ""}
+        if not self.apply(grant, kind, changes, leased=True):
+            return None
+        return AccessToken(
+            tokens.access_token.reveal(),
+            issued_at=grant.token_issued_at,
+            expires_at=grant.token_expiry,
+            generation=grant.generation,
+        )
+
+    def save_failure(self, grant: Any, verdict: Verdict, retry_in: timedelta | None) -> bool:
+        """Save a failure and release the lease; see `Ledger`. Tokens are never deleted."""
+        changes: dict[str, Any] = {
+            "lease_owner": "",
+            "refresh_at": None if retry_in is None else timezone.now() + retry_in,
+            "refresh_failures": grant.refresh_failures + 1,
+            "last_refresh_error": verdict.reason[:64],
+            "outcome_unknown": verdict.outcome_unknown,
+        }
+        if verdict.rotated is not None:
+            changes["refresh_token"] = grant.sealed("refresh_token", verdict.rotated)
+        status = Status.UNREADABLE if verdict.reason == "unreadable" else _DEMOTIONS.get(verdict.action)
+        if status is not None and status != grant.status:
+            changes |= {"status": status, "status_reason": verdict.reason[:64]}
+            return self.apply(grant, EventKind(status.value), changes, reason=verdict.reason, leased=True)
+        return self.apply(grant, EventKind.REFRESH_FAILED, changes, reason=verdict.reason, leased=True)
+
+    def _announce(self, row: MailCredentials, kind: EventKind, reason: str, old_status: str) -> None:
+        """Bury the cached copy of a mailbox that cannot be used, and send the signals."""
+        if not row.is_connected:
+            token_cache.bury(row.pk, row.generation)
+        sent: list[tuple[Signal, dict[str, Any]]] = []
+        if kind in _SIGNALS:
+            sent.append((_SIGNALS[kind], {}))
+        if row.status != old_status:
+            sent.append((signals.mailbox_status_changed, {"old_status": old_status, "new_status": row.status}))
+        for signal, extra in sent:
+            for receiver, answer in signal.send_robust(type(row), credentials=row, reason=reason, **extra):
+                if isinstance(answer, Exception):
+                    logger.error("receiver %r failed", receiver, exc_info=answer)
+
+
+def token_changes(row: MailCredentials, tokens: TokenSet) -> dict[str, Any]:
+    """Return the columns that a new token pair sets, sealed for `row`; failures and lease are cleared."""
+    now = timezone.now()
+    expiry = now + timedelta(seconds=tokens.expires_in)
+    changes: dict[str, Any] = {
+        "access_token": row.sealed("access_token", tokens.access_token),
+        "token_issued_at": now,
+        "token_expiry": expiry,
+        "refresh_at": next_refresh(now, expiry),
+        "lease_owner": "",
+        "refresh_failures": 0,
+        "last_refresh_error": "",
+        "outcome_unknown": False,
+        "last_refreshed_at": now,
+    }
+    if tokens.refresh_token is not None:
+        changes["refresh_token"] = row.sealed("refresh_token", tokens.refresh_token)
+    if tokens.refresh_token_expires_in is not None:
+        changes["refresh_token_expires_at"] = now + timedelta(seconds=tokens.refresh_token_expires_in)
+    if tokens.scopes is not None:
+        changes["granted_scopes"] = " ".join(tokens.scopes)
+    return changes

@@ -1,0 +1,230 @@
+"""`MailCredentials`, the truth about a connected mailbox, its history, and consents under way."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from mail_oauth.encryption import Sealed, seal, unseal
+from mail_oauth.fields import SealedField
+from mail_oauth.managers import MailCredentialsManager
+from mail_oauth.managers.access import TokenAccess
+from mail_oauth.managers.vocabulary import EventKind, Status
+from mail_oauth.tokens import AccessToken, Secret, scope_set
+
+
+class MailCredentials(models.Model):
+    """One user's connected mailbox.
+
+    The primary key is a UUID: it is the name in URLs, logs and cache keys, it is never given twice, and the
+    encrypted columns are bound to it. Columns in `MANAGED` change only by `MailCredentialsManager`'s
+    transitions (compare-and-swap on `generation`); `save()` leaves them alone.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="mail_credentials", verbose_name=_("user")
+    )
+    provider = models.CharField(_("provider"), max_length=64, help_text=_("Alias in MAIL_OAUTH['PROVIDERS']."))
+    issuer = models.CharField(_("issuer"), max_length=255, blank=True)
+    subject = models.CharField(_("subject"), max_length=255, blank=True)
+    tenant = models.CharField(_("tenant"), max_length=128, blank=True)
+    email = models.EmailField(_("mailbox address"), max_length=254)
+    email_verified = models.BooleanField(_("address verified"), default=False)
+    sign_in_address = models.CharField(_("sign-in address"), max_length=254, blank=True)
+    use_oauth = models.BooleanField(
+        _("use OAuth"), default=True, help_text=_("When off, tokens are kept but neither used nor refreshed.")
+    )
+
+    status = models.CharField(_("status"), max_length=16, choices=Status, default=Status.CONNECTED)
+    status_reason = models.CharField(_("reason"), max_length=64, blank=True)
+    status_changed_at = models.DateTimeField(_("status since"), default=timezone.now)
+
+    access_token = SealedField(_("access token"), null=True, blank=True, editable=False)
+    refresh_token = SealedField(_("refresh token"), null=True, blank=True, editable=False)
+    token_issued_at = models.DateTimeField(_("token issued"), null=True, blank=True)
+    token_expiry = models.DateTimeField(_("token expires"), null=True, blank=True)
+    refresh_token_expires_at = models.DateTimeField(_("grant ends"), null=True, blank=True)
+    requested_scopes = models.TextField(_("requested scopes"), blank=True)
+    granted_scopes = models.TextField(_("granted scopes"), blank=True)
+
+    generation = models.PositiveBigIntegerField(_("generation"), default=1)
+    lease_owner = models.CharField(_("leased by"), max_length=64, blank=True)
+    refresh_at = models.DateTimeField(
+        _("next refresh"),
+        null=True,
+        blank=True,
+        help_text=_("When the sweep takes this mailbox next; while it is leased, when the lease ends."),
+    )
+    refresh_failures = models.PositiveIntegerField(_("failures in a row"), default=0)
+    last_refresh_error = models.CharField(_("last error"), max_length=64, blank=True)
+    outcome_unknown = models.BooleanField(_("outcome of the last attempt unknown"), default=False)
+    last_refreshed_at = models.DateTimeField(_("last refreshed"), null=True, blank=True)
+    last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
+    connected_at = models.DateTimeField(_("connected"), default=timezone.now)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    objects = MailCredentialsManager()
+
+    MANAGED = frozenset(
+        (
+            "status status_reason status_changed_at access_token refresh_token token_issued_at token_expiry "
+            "refresh_token_expires_at requested_scopes granted_scopes generation lease_owner refresh_at "
+            "refresh_failures last_refresh_error outcome_unknown last_refreshed_at connected_at use_oauth"
+        ).split()
+    )
+
+    class Meta:
+        verbose_name = _("mailbox")
+        verbose_name_plural = _("mailboxes")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "provider", "subject", "email"], name="mail_oauth_one_row_per_mailbox"
+            )
+        ]
+        indexes = [
+            models.Index(fields=["refresh_at"], name="mail_oauth_due"),
+            models.Index(fields=["status", "provider"], name="mail_oauth_status"),
+            models.Index(fields=["email"], name="mail_oauth_email"),
+            models.Index(fields=["provider", "subject"], name="mail_oauth_subject"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.email} ({self.provider})"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save a new row whole; of a stored one, only what is not managed by transitions.
+
+        A copy that was read before a refresh can so never write an old token over a new one.
+        Raises `ValueError` when `update_fields` names a managed column.
+        """
+        if not self._state.adding:
+            named = kwargs.get("update_fields")
+            if named is not None and self.MANAGED & set(named):
+                raise ValueError("Managed columns change by transitions only, never by save().")
+            if named is None:
+                every = {field.name for field in self._meta.concrete_fields if not field.primary_key}
+                kwargs["update_fields"] = every - self.MANAGED
+        super().save(*args, **kwargs)
+
+    @classmethod
+    def place(cls, pk: UUID, column: str) -> str:
+        """Return the name of the place that a column's secret is sealed for."""
+        return f"mail_oauth_mailcredentials.{column}:{pk}"
+
+    def sealed(self, column: str, secret: Secret) -> Sealed:
+        """Seal a secret for a column of this very row."""
+        return seal(secret, self.place(self.pk, column))
+
+    def open_refresh_token(self) -> Secret:
+        """Decrypt the refresh token. Raises `SealError`; an absent token is an empty secret."""
+        if not isinstance(self.refresh_token, Sealed):
+            return Secret("")
+        return unseal(self.refresh_token, self.place(self.pk, "refresh_token"))
+
+    def open_access_token(self) -> AccessToken | None:
+        """Decrypt the stored access token, whatever its age; None when there is none. Raises `SealError`."""
+        if not (isinstance(self.access_token, Sealed) and self.token_expiry and self.token_issued_at):
+            return None
+        secret = unseal(self.access_token, self.place(self.pk, "access_token"))
+        return AccessToken(
+            secret.reveal(),
+            issued_at=self.token_issued_at,
+            expires_at=self.token_expiry,
+            generation=self.generation,
+        )
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the mailbox can be used: connected, and its OAuth not switched off."""
+        return self.status == Status.CONNECTED and self.use_oauth
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """The scopes that the provider granted."""
+        return scope_set(self.granted_scopes)
+
+    def _access(self) -> TokenAccess:
+        manager: Any = type(self)._default_manager
+        return TokenAccess(manager.db_manager(self._state.db))
+
+    def get_access_token(self, *, min_validity: float | None = None, resource: str = "mail") -> AccessToken:
+        """Return a token that lives at least `min_validity` seconds (`MIN_VALIDITY` by default).
+
+        Comes from the cache without a query where it can. Raises a `MailboxError`, which says what to do.
+        """
+        return self._access().get(self.pk, min_validity=min_validity, resource=resource)
+
+    async def aget_access_token(self, *, min_validity: float | None = None, resource: str = "mail") -> AccessToken:
+        """The same, awaited."""
+        return await self._access().aget(self.pk, min_validity=min_validity, resource=resource)
+
+    def refresh_now(self) -> AccessToken:
+        """Refresh without waiting for the token to age or a pause to end. Raises a `MailboxError`."""
+        return self._access().refresh(self.pk, force=True)
+
+    async def arefresh_now(self) -> AccessToken:
+        """The same, awaited."""
+        return await self._access().arefresh(self.pk, force=True)
+
+
+class CredentialEvent(models.Model):
+    """Something that happened to a mailbox. Holds codes, never a token or a provider's words."""
+
+    credentials = models.ForeignKey(MailCredentials, models.CASCADE, related_name="events")
+    created_at = models.DateTimeField(_("when"), default=timezone.now)
+    kind = models.CharField(_("what"), max_length=32, choices=EventKind)
+    reason = models.CharField(_("reason"), max_length=64, blank=True)
+    generation = models.PositiveBigIntegerField(_("generation"), default=0)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("by")
+    )
+
+    class Meta:
+        verbose_name = _("mailbox event")
+        verbose_name_plural = _("mailbox events")
+        indexes = [
+            models.Index(fields=["credentials", "-created_at"], name="mail_oauth_event_history"),
+            models.Index(fields=["created_at"], name="mail_oauth_event_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.reason}".strip()
+
+
+class ConnectAttempt(models.Model):
+    """A consent under way: what the callback must match. One time, bound to a user and a browser session.
+
+    `state_digest` and `binding_digest` are SHA-256, so that reading this table opens nothing.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    state_digest = models.CharField(max_length=64, unique=True)
+    binding_digest = models.CharField(max_length=64)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    provider = models.CharField(max_length=64)
+    redirect_uri = models.URLField(max_length=500)
+    code_verifier = SealedField(null=True)
+    nonce = SealedField(null=True)
+    requested_scopes = models.TextField(blank=True)
+    next_url = models.CharField(max_length=2000, blank=True)
+    typed_email = models.EmailField(max_length=254, blank=True)
+    replaces = models.ForeignKey(MailCredentials, models.CASCADE, null=True, related_name="+")
+    allow_replacement = models.BooleanField(default=False)
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        verbose_name = _("consent under way")
+        verbose_name_plural = _("consents under way")
+
+    def __str__(self) -> str:
+        return f"{self.provider} {self.pk}"
+
+    def place(self, column: str) -> str:
+        """Return the name of the place that a column's secret is sealed for."""
+        return f"mail_oauth_connectattempt.{column}:{self.pk}"

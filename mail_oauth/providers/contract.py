@@ -1,0 +1,199 @@
+"""What a provider is: endpoints, scopes, parameters and quirks as class-level data over one flow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, ClassVar
+
+from oauthlib.oauth2 import WebApplicationClient
+
+from mail_oauth.exceptions import ConfigurationError, ConnectRefused
+from mail_oauth.providers.id_tokens import verified_claims
+from mail_oauth.tokens import Identity, MailServer, Secret, TokenSet, scope_set
+from mail_oauth.transport import ClientAuth, TokenEndpoint, address_problem
+
+NOT_MAIL_SCOPES = frozenset({"openid", "profile", "email", "offline_access"})
+"""Scopes whose absence from a reply says nothing (Microsoft leaves `offline_access` out, Google renames)."""
+
+
+class Revocation(Enum):
+    """What became of a grant at its provider when its mailbox was disconnected."""
+
+    REVOKED = "revoked"
+    UNSUPPORTED = "unsupported"
+    """The provider has no revocation endpoint: the user withdraws access in their account."""
+    KEPT = "kept"
+    """Another mailbox lives on the same grant."""
+    FAILED = "failed"
+    """It is tried again."""
+
+
+class Provider:
+    """Base of all providers. Options of the settings may replace any endpoint, scope or server by its name.
+
+    Subclasses set data; methods are replaced only where a provider differs in kind.
+    """
+
+    display_name: ClassVar[str] = ""
+    error_family: ClassVar[str] = ""
+    """Selects the provider's own codes in the table of failures."""
+
+    authorize_url: ClassVar[str] = ""
+    token_url: ClassVar[str] = ""
+    revoke_url: ClassVar[str] = ""
+    userinfo_url: ClassVar[str] = ""
+    jwks_url: ClassVar[str] = ""
+    issuer: ClassVar[str] = ""
+    account_url: ClassVar[str] = ""
+    """Where a user sees and withdraws what they granted."""
+
+    scopes: ClassVar[tuple[str, ...]] = ()
+    authorize_parameters: ClassVar[Mapping[str, str]] = {}
+    sends_scope_on_refresh: ClassVar[bool] = False
+    uses_pkce: ClassVar[bool] = True
+    client_auth: ClassVar[ClientAuth] = "post"
+    needs_secret: ClassVar[bool] = True
+    names_account: ClassVar[bool] = True
+    """Whether the provider tells whose mailbox it is; if not, the user types the address."""
+    sends_issuer: ClassVar[bool] = False
+    """Whether `iss` must stand in the callback (RFC 9207)."""
+    revokes_whole_account: ClassVar[bool] = False
+    """Whether revoking one token ends every grant of that account to this client."""
+    required_options: ClassVar[tuple[str, ...]] = ("CLIENT_ID",)
+
+    imap: ClassVar[MailServer | None] = None
+    pop: ClassVar[MailServer | None] = None
+    smtp: ClassVar[MailServer | None] = None
+    sasl_mechanisms: ClassVar[tuple[str, ...]] = ("XOAUTH2", "OAUTHBEARER")
+
+    OPTIONS: ClassVar[frozenset[str]] = frozenset(
+        (
+            "CLASS CLIENT_ID CLIENT_SECRET NAME SCOPES AUTHORIZE_URL TOKEN_URL REVOKE_URL USERINFO_URL "
+            "JWKS_URL ISSUER ACCOUNT_URL AUTHORIZE_PARAMETERS CLIENT_AUTH USES_PKCE IMAP POP SMTP"
+        ).split()
+    )
+
+    def __init__(self, alias: str, options: Mapping[str, Any]) -> None:
+        """Take the options of one alias. Raises `ConfigurationError` that names what is missing."""
+        self.alias = alias
+        self.options = options
+        for problem in self.problems():
+            raise ConfigurationError(problem)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.alias!r}>"
+
+    def problems(self) -> list[str]:
+        """Say in full sentences what is wrong with the options."""
+        where = f'MAIL_OAUTH["PROVIDERS"]["{self.alias}"]'
+        needed = self.required_options + (("CLIENT_SECRET",) if self.needs_secret else ())
+        found = [f'{where} needs {name}: add "{name}": "…".' for name in needed if not self.options.get(name)]
+        found += [f"{where} has no option {name!r}." for name in self.options if name not in self.OPTIONS]
+        return found
+
+    def endpoint_problems(self) -> list[str]:
+        """Say which endpoints may not be called (plain http, private addresses)."""
+        urls = [self.setting(name) for name in ("AUTHORIZE_URL", "TOKEN_URL", "REVOKE_URL", "USERINFO_URL")]
+        return [problem for url in urls if url and (problem := address_problem(url))]
+
+    def setting(self, name: str) -> Any:
+        """Return an option of the settings, else the class's own value, its `{placeholders}` filled in."""
+        value = self.options.get(name, getattr(self, name.lower(), None))
+        return value.format(**self.placeholders()) if isinstance(value, str) and "{" in value else value
+
+    def placeholders(self) -> dict[str, str]:
+        """Return what stands for the `{names}` in URLs."""
+        return {}
+
+    @property
+    def name(self) -> str:
+        """What people call the provider."""
+        return str(self.options.get("NAME") or self.display_name or self.alias)
+
+    @property
+    def requested_scopes(self) -> tuple[str, ...]:
+        """The scopes to ask for."""
+        return scope_set(self.setting("SCOPES"))
+
+    def missing_scopes(self, granted: tuple[str, ...] | None, requested: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the mail scopes that were asked for and not granted (case-sensitive, RFC 6749 §3.3)."""
+        if granted is None:  # an absent scope means "as requested" (RFC 6749 §5.1)
+            return ()
+        return tuple(scope for scope in requested if scope not in NOT_MAIL_SCOPES | set(granted))
+
+    def token_endpoint(self) -> TokenEndpoint:
+        """Return the token endpoint with this client's authentication."""
+        secret = self.options.get("CLIENT_SECRET")
+        return TokenEndpoint(
+            url=self.setting("TOKEN_URL"),
+            client_id=self.options["CLIENT_ID"],
+            client_secret=Secret(secret) if secret else None,
+            client_auth=self.setting("CLIENT_AUTH"),
+        )
+
+    def authorization_url(
+        self, *, redirect_uri: str, state: str, nonce: str, code_verifier: str, login_hint: str = ""
+    ) -> str:
+        """Return where to send the user's browser (RFC 6749 §4.1.1, RFC 7636 §4.3)."""
+        client = WebApplicationClient(self.options["CLIENT_ID"])
+        parameters = dict(self.setting("AUTHORIZE_PARAMETERS"))
+        if login_hint:
+            parameters["login_hint"] = login_hint
+        if "openid" in self.requested_scopes:
+            parameters["nonce"] = nonce
+        if self.setting("USES_PKCE"):
+            parameters["code_challenge"] = client.create_code_challenge(code_verifier, "S256")
+            parameters["code_challenge_method"] = "S256"
+        url = self.setting("AUTHORIZE_URL")
+        scopes: list[object] = list(self.requested_scopes)
+        return str(client.prepare_request_uri(url, redirect_uri, scope=scopes, state=state, **parameters))
+
+    def check_callback_issuer(self, iss: str | None) -> None:
+        """Refuse an answer that another provider sent (RFC 9207 §2.4). Raises `ConnectRefused`."""
+        expected = self.setting("ISSUER")
+        if (iss is None and self.expects_issuer()) or (iss is not None and expected and iss != expected):
+            raise ConnectRefused("wrong_issuer")
+
+    def expects_issuer(self) -> bool:
+        """Whether the provider advertises that its answers carry `iss`."""
+        return self.sends_issuer
+
+    def refresh_scope(self, requested: str) -> str:
+        """Return the scope to name at a refresh; empty: as granted."""
+        return requested if self.sends_scope_on_refresh else ""
+
+    def identity(self, tokens: TokenSet, *, nonce: str) -> Identity:
+        """Return whose grant this is, from the verified id_token. Raises `ConnectRefused`."""
+        if not self.names_account:
+            return Identity()
+        if tokens.id_token is None:
+            raise ConnectRefused("no_id_token")
+        claims = verified_claims(
+            tokens.id_token,
+            jwks_url=self.setting("JWKS_URL"),
+            audience=self.options["CLIENT_ID"],
+            nonce=nonce,
+            issuer=self.accepts_issuer,
+        )
+        return self.identity_from(claims)
+
+    def accepts_issuer(self, claims: Mapping[str, Any]) -> bool:
+        """Tell whether an id_token's `iss` is this provider's (OIDC Core §3.1.3.7)."""
+        return bool(claims.get("iss") == self.setting("ISSUER"))
+
+    def identity_from(self, claims: Mapping[str, Any]) -> Identity:
+        """Read an identity from verified claims (OIDC Core §5.1)."""
+        email = claims.get("email")
+        return Identity(
+            issuer=str(claims["iss"]),
+            subject=str(claims["sub"]),
+            tenant=str(claims.get("hd", "")),
+            email=email if isinstance(email, str) else "",
+            email_verified=claims.get("email_verified") in (True, "true"),
+            sign_in_address=email if isinstance(email, str) else "",
+        )
+
+    def revocation_url(self) -> str:
+        """Return the revocation endpoint (RFC 7009), or an empty string."""
+        return self.setting("REVOKE_URL") or ""

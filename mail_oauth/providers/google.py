@@ -1,0 +1,25 @@
+"""Gmail and Google Workspace."""
+
+from mail_oauth.providers.contract import Provider
+from mail_oauth.tokens import MailServer
+
+
+class Google(Provider):
+    """One scope serves IMAP, POP and SMTP; it is restricted, so an app in production must be verified."""
+
+    display_name = "Google"
+    error_family = "google"
+    authorize_url = "https://accounts.google.com/o/oauth2/v2/auth"
+    token_url = "https://oauth2.googleapis.com/token"
+    revoke_url = "https://oauth2.googleapis.com/revoke"
+    userinfo_url = "https://openidconnect.googleapis.com/v1/userinfo"
+    jwks_url = "https://www.googleapis.com/oauth2/v3/certs"
+    issuer = "https://accounts.google.com"
+    account_url = "https://myaccount.google.com/connections"
+    scopes = ("openid", "email", "https://mail.google.com/")
+    # Without both, a refresh token comes at the very first consent only.
+    authorize_parameters = {"access_type": "offline", "prompt": "consent"}
+    revokes_whole_account = True
+    imap = MailServer(host="imap.gmail.com", port=993)
+    pop = MailServer(host="pop.gmail.com", port=995)
+    smtp = MailServer(host="smtp.gmail.com", port=465)

@@ -1,0 +1,123 @@
+"""Microsoft 365 and outlook.com (Entra ID, v2.0 endpoints), in all its clouds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from mail_oauth.providers.contract import Provider
+from mail_oauth.tokens import Identity, MailServer
+
+_TENANT = re.compile(
+    r"common|organizations|consumers|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|([A-Za-z0-9-]+\.)+[A-Za-z]{2,}"
+)
+_CLOUDS: dict[str, dict[str, Any]] = {
+    "global": {
+        "host": "https://login.microsoftonline.com",
+        "resource": "https://outlook.office.com",
+        "imap": MailServer(host="outlook.office365.com", port=993),
+        "pop": MailServer(host="outlook.office365.com", port=995),
+        "smtp": MailServer(host="smtp.office365.com", port=587, security="starttls"),
+    },
+    "usgov": {
+        "host": "https://login.microsoftonline.us",
+        "resource": "https://outlook.office365.us",
+        "imap": MailServer(host="outlook.office365.us", port=993),
+        "pop": MailServer(host="outlook.office365.us", port=995),
+        "smtp": MailServer(host="smtp.office365.us", port=587, security="starttls"),
+    },
+    "china": {
+        "host": "https://login.partner.microsoftonline.cn",
+        "resource": "https://partner.outlook.cn",
+        "imap": MailServer(host="partner.outlook.cn", port=993),
+        "pop": MailServer(host="partner.outlook.cn", port=995),
+        "smtp": MailServer(host="smtp.partner.outlook.cn", port=587, security="starttls"),
+    },
+}
+
+
+class Microsoft(Provider):
+    """`TENANT`: common, organizations, consumers, a tenant's GUID or domain. `CLOUD`: global, usgov, china."""
+
+    display_name = "Microsoft"
+    error_family = "microsoft"
+    authorize_url = "{host}/{tenant}/oauth2/v2.0/authorize"
+    token_url = "{host}/{tenant}/oauth2/v2.0/token"
+    jwks_url = "{host}/{tenant}/discovery/v2.0/keys"
+    account_url = "https://myaccount.microsoft.com/"
+    # Graph's scopes would yield a token that IMAP refuses; one resource per token request.
+    scopes = (
+        "openid",
+        "profile",
+        "email",
+        "offline_access",
+        "{resource}/IMAP.AccessAsUser.All",
+        "{resource}/SMTP.Send",
+    )
+    authorize_parameters = {"response_mode": "query", "prompt": "select_account"}
+    sends_scope_on_refresh = True
+    sasl_mechanisms = ("XOAUTH2",)
+    OPTIONS: ClassVar[frozenset[str]] = Provider.OPTIONS | {"TENANT", "CLOUD", "AUTHORITY"}
+
+    def problems(self) -> list[str]:
+        """Also check the tenant and the cloud, which become parts of URLs."""
+        found = super().problems()
+        if not _TENANT.fullmatch(str(self.options.get("TENANT", "common"))):
+            found.append(
+                f'MAIL_OAUTH["PROVIDERS"]["{self.alias}"]["TENANT"] is neither a keyword, a GUID nor a domain.'
+            )
+        if self.options.get("CLOUD", "global") not in _CLOUDS:
+            found.append(f'MAIL_OAUTH["PROVIDERS"]["{self.alias}"]["CLOUD"] is one of {", ".join(_CLOUDS)}.')
+        return found
+
+    @property
+    def cloud(self) -> dict[str, Any]:
+        """The hosts of the chosen cloud."""
+        return _CLOUDS[self.options.get("CLOUD", "global")]
+
+    def placeholders(self) -> dict[str, str]:
+        """`AUTHORITY` replaces the cloud's sign-in host."""
+        return {
+            "host": str(self.options.get("AUTHORITY", self.cloud["host"])).rstrip("/"),
+            "tenant": str(self.options.get("TENANT", "common")),
+            "resource": self.cloud["resource"],
+        }
+
+    def setting(self, name: str) -> Any:
+        """Mail servers are the cloud's."""
+        if name in {"IMAP", "POP", "SMTP"} and name not in self.options:
+            return self.cloud[name.lower()]
+        value = super().setting(name)
+        if name == "SCOPES" and not isinstance(value, str):
+            return tuple(scope.format(**self.placeholders()) for scope in value)
+        return value
+
+    def authorization_url(self, *, login_hint: str = "", **arguments: Any) -> str:
+        """`login_hint` and `prompt=select_account` exclude each other."""
+        url = super().authorization_url(login_hint=login_hint, **arguments)
+        return url.replace("&prompt=select_account", "") if login_hint else url
+
+    def accepts_issuer(self, claims: Mapping[str, Any]) -> bool:
+        """Its issuer names the tenant of the user, which must be the one in `tid` and the one configured."""
+        host, tenant = self.placeholders()["host"], self.placeholders()["tenant"]
+        tid = str(claims.get("tid", ""))
+        pinned = tenant.count("-") == 4 and "." not in tenant
+        return claims.get("iss") == f"{host}/{tid}/v2.0" and (not pinned or tid == tenant.lower())
+
+    def check_callback_issuer(self, iss: str | None) -> None:
+        """Microsoft sends no `iss`, and with `common` its issuer is not known before the id_token."""
+
+    def identity_from(self, claims: Mapping[str, Any]) -> Identity:
+        """`tid`+`oid` never change; addresses and names do, and prove nothing."""
+        sign_in = str(claims.get("preferred_username", ""))
+        email = str(claims.get("email", "")) or (sign_in if "@" in sign_in else "")
+        tid = str(claims["tid"])
+        return Identity(
+            issuer=str(claims["iss"]),
+            subject=f"{tid}/{claims['oid']}" if claims.get("oid") else str(claims["sub"]),
+            tenant=tid,
+            email=email,
+            email_verified=False,
+            sign_in_address=sign_in or email,
+        )

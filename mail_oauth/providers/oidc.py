@@ -1,0 +1,52 @@
+"""Any OpenID Connect provider, by discovery (OIDC Discovery §4)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from mail_oauth.exceptions import ConfigurationError
+from mail_oauth.providers.contract import Provider
+from mail_oauth.providers.documents import document
+from mail_oauth.transport import address_problem
+
+_ENDPOINTS = {
+    "AUTHORIZE_URL": "authorization_endpoint",
+    "TOKEN_URL": "token_endpoint",
+    "REVOKE_URL": "revocation_endpoint",
+    "USERINFO_URL": "userinfo_endpoint",
+    "JWKS_URL": "jwks_uri",
+}
+
+
+class OpenIDConnect(Provider):
+    """Needs `ISSUER`; every endpoint comes from its discovery document unless an option names it."""
+
+    needs_secret = False
+    scopes = ("openid", "email", "offline_access")
+    # Some drop offline_access silently without the prompt (OIDC Core §11).
+    authorize_parameters = {"prompt": "consent"}
+    required_options: ClassVar[tuple[str, ...]] = ("CLIENT_ID", "ISSUER")
+
+    def setting(self, name: str) -> Any:
+        """Return an option, else what discovery says."""
+        if name in _ENDPOINTS and name not in self.options:
+            return self.discovered().get(_ENDPOINTS[name], "")
+        return super().setting(name)
+
+    def discovered(self) -> dict[str, Any]:
+        """Return the discovery document. Raises `ConfigurationError` when it is another issuer's."""
+        issuer = str(self.options["ISSUER"])
+        found = document(issuer.rstrip("/") + "/.well-known/openid-configuration")
+        if found.get("issuer") != issuer:
+            raise ConfigurationError(
+                f'The discovery document of {issuer} names another issuer: write "ISSUER": {found.get("issuer")!r}.'
+            )
+        return found
+
+    def expects_issuer(self) -> bool:
+        """Whether discovery promises `iss` in the callback (RFC 9207 §3)."""
+        return self.discovered().get("authorization_response_iss_parameter_supported") is True
+
+    def endpoint_problems(self) -> list[str]:
+        """Only the issuer is known without a network call."""
+        return [problem for problem in (address_problem(str(self.options["ISSUER"])),) if problem]

@@ -1,0 +1,1 @@
+"""Refreshing: judging replies, choosing delays, claiming and saving. Imports no model."""

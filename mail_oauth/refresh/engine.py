@@ -1,0 +1,144 @@
+"""One refresh of a claimed mailbox: call, judge, save, publish. Knows rows by protocol only."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+from django.db import InterfaceError, OperationalError
+
+from mail_oauth.cache import token_cache
+from mail_oauth.exceptions import ConfigurationError, SealError, TransportError
+from mail_oauth.providers import Provider, provider_for
+from mail_oauth.refresh.classification import VERSION, Action
+from mail_oauth.refresh.policy import retry_delay
+from mail_oauth.refresh.verdicts import Verdict, judge, judge_fault
+from mail_oauth.tokens import AccessToken, Secret, TokenSet
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+SAVE_PAUSES = (0.05, 0.2, 1.0)
+"""How long to wait before each further attempt to save, in seconds."""
+
+
+class Grant(Protocol):
+    """A claimed row, as far as a refresh needs it."""
+
+    pk: UUID
+    provider: str
+    generation: int
+    refresh_failures: int
+    outcome_unknown: bool
+    requested_scopes: str
+
+    def open_refresh_token(self) -> Secret:
+        """Decrypt the refresh token. Raises `SealError`."""
+
+
+class Ledger(Protocol):
+    """Where the outcome of a refresh is written; every write is refused if the claim was lost."""
+
+    def save_tokens(self, grant: Grant, tokens: TokenSet) -> AccessToken | None:
+        """Save a new pair and release the claim; None if the claim was lost."""
+
+    def save_failure(self, grant: Grant, verdict: Verdict, retry_in: timedelta | None) -> bool:
+        """Save what went wrong, and a rotated refresh token if there is one; release the claim."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What became of one refresh. `token` is there when it was granted *and* saved."""
+
+    verdict: Verdict
+    token: AccessToken | None = None
+    retry_in: timedelta | None = None
+
+
+def refresh(grant: Grant, ledger: Ledger) -> Outcome:
+    """Refresh a claimed mailbox. The new pair is saved before anyone sees it.
+
+    Raises a database error if the outcome could not be saved after several attempts; the token endpoint is
+    never asked a second time for that.
+    """
+    verdict = _ask(grant)
+    if verdict.action is Action.REAUTH and grant.outcome_unknown:
+        # The reply to the previous attempt was lost: the provider may be refusing what it just replaced.
+        verdict = replace(verdict, action=Action.RETRY, reason=f"{verdict.reason}_after_unknown")
+    if verdict.tokens is not None:
+        outcome = _granted(grant, ledger, verdict, verdict.tokens)
+    else:
+        retry_in = _retry_in(grant, verdict)
+        _persist(lambda: ledger.save_failure(grant, verdict, retry_in))
+        outcome = Outcome(verdict=verdict, retry_in=retry_in)
+    _report(grant, outcome)
+    return outcome
+
+
+def _ask(grant: Grant) -> Verdict:
+    """Call the token endpoint and judge what comes back."""
+    try:
+        provider: Provider = provider_for(grant.provider)
+        refresh_token = grant.open_refresh_token()
+        reply = provider.token_endpoint().refresh(
+            refresh_token, scope=provider.refresh_scope(grant.requested_scopes)
+        )
+    except SealError:
+        return Verdict(action=Action.OPERATOR, reason="unreadable", slow=True)
+    except (TransportError, ConfigurationError) as error:
+        return judge_fault(error)
+    return judge(reply, family=provider.error_family)
+
+
+def _granted(grant: Grant, ledger: Ledger, verdict: Verdict, tokens: TokenSet) -> Outcome:
+    token = _persist(lambda: ledger.save_tokens(grant, tokens))
+    if token is not None:
+        token_cache.put(grant.pk, token)
+    return Outcome(verdict=verdict, token=token)
+
+
+def _retry_in(grant: Grant, verdict: Verdict) -> timedelta | None:
+    """When to try again by itself; None where only the user can mend it."""
+    if verdict.action is Action.REAUTH:
+        return None
+    slow = verdict.slow or verdict.action is not Action.RETRY
+    return timedelta(seconds=retry_delay(grant.refresh_failures + 1, slow=slow, retry_after=verdict.retry_after))
+
+
+def _persist(save: Callable[[], T]) -> T:
+    """Save, trying again while the database is away: the provider may have rotated the token already."""
+    for pause in SAVE_PAUSES:
+        try:
+            return save()
+        except (OperationalError, InterfaceError):
+            time.sleep(pause)
+    return save()
+
+
+def _report(grant: Grant, outcome: Outcome) -> None:
+    """Log one structured record; it holds codes and numbers, never a token."""
+    verdict, token = outcome.verdict, outcome.token
+    granted = verdict.tokens
+    lost = granted is not None and token is None
+    logger.log(
+        logging.INFO if verdict.action in {Action.GRANTED, Action.RETRY} else logging.WARNING,
+        "refresh of mailbox %s: %s",
+        grant.pk,
+        "lost the race" if lost else verdict.reason or verdict.action.value,
+        extra={
+            "action": "refresh",
+            "mailbox": str(grant.pk),
+            "provider": grant.provider,
+            "outcome": verdict.action.value,
+            "reason": verdict.reason,
+            "generation": token.generation if token else grant.generation,
+            "expires_at": token.expires_at.isoformat() if token else None,
+            "refresh_token_came": bool(granted and granted.refresh_token) or verdict.rotated is not None,
+            "table_version": VERSION,
+        },
+    )

@@ -1,0 +1,51 @@
+"""When a token is too old, and when to try again: pure functions of times and settings."""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime, timedelta
+
+from mail_oauth.conf import Settings, app_settings
+
+
+def margin(lifetime: float) -> float:
+    """How many seconds before its expiry a token of this lifetime should be replaced."""
+    return min(app_settings().refresh_margin, lifetime / 3)
+
+
+def least_validity(lifetime: float, wanted: float | None = None) -> float:
+    """How many seconds a token must still live to be handed out.
+
+    By default `MIN_VALIDITY`, at most a third of the lifetime; a caller's own wish is held to four fifths,
+    because what a fresh token cannot satisfy would refresh at every call.
+    """
+    if wanted is None:
+        return min(app_settings().min_validity, lifetime / 3)
+    return min(wanted, lifetime * 0.8)
+
+
+def next_refresh(issued_at: datetime, expires_at: datetime, rng: random.Random | None = None) -> datetime:
+    """Choose when to refresh a token: its expiry less the margin and a jitter that spreads the load."""
+    lifetime = (expires_at - issued_at).total_seconds()
+    jitter = (rng or random).uniform(0, min(app_settings().refresh_jitter, lifetime / 10))
+    return expires_at - timedelta(seconds=margin(lifetime) + jitter)
+
+
+def retry_delay(
+    failures: int, *, slow: bool = False, retry_after: float | None = None, rng: random.Random | None = None
+) -> float:
+    """Choose the pause in seconds after the `failures`-th failure in a row.
+
+    Exponential with full jitter within the cap; slow faults wait `BACKOFF_LONG`; a provider's Retry-After is
+    honoured up to that long, plus a little jitter so that not everybody returns at the same moment.
+    """
+    settings: Settings = app_settings()
+    chance = rng or random
+    if slow:
+        delay = settings.backoff_long * chance.uniform(0.8, 1.2)
+    else:
+        ceiling = min(settings.backoff_cap, settings.backoff_base * 2 ** min(failures - 1, 20))
+        delay = chance.uniform(ceiling / 2, ceiling)
+    if retry_after:
+        delay = max(delay, min(retry_after, settings.backoff_long) + chance.uniform(0, 5))
+    return delay

@@ -1,0 +1,132 @@
+"""The values that travel between the rooms: secrets, tokens, identities.
+
+All are frozen, and none shows a secret in `repr`, `str`, a pickle or JSON.
+"""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NoReturn
+
+
+class Secret:
+    """A string that is shown nowhere; `reveal()` is the one way to read it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        """Wrap `value`."""
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the plain string."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: hidden, call .reveal()>"
+
+    def __len__(self) -> int:
+        return len(self._value)
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(self._value.encode(), other._value.encode())
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{type(self).__name__} cannot be pickled: it would write a secret in clear.")
+
+
+class AccessToken(Secret):
+    """An access token with its lifetime.
+
+    `issued_at` and `expires_at` are aware UTC datetimes. `generation` numbers the state of the mailbox that
+    the token belongs to.
+    """
+
+    __slots__ = ("expires_at", "generation", "issued_at")
+
+    def __init__(self, value: str, *, issued_at: datetime, expires_at: datetime, generation: int) -> None:
+        """Wrap `value`, valid from `issued_at` until `expires_at`."""
+        super().__init__(value)
+        self.issued_at = issued_at
+        self.expires_at = expires_at
+        self.generation = generation
+
+    @property
+    def lifetime(self) -> float:
+        """How many seconds the token was issued for."""
+        return (self.expires_at - self.issued_at).total_seconds()
+
+    def seconds_left(self, now: datetime) -> float:
+        """How many seconds of its life remain at `now`."""
+        return (self.expires_at - now).total_seconds()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TokenSet:
+    """What a token endpoint gave (RFC 6749 §5.1), parsed and checked.
+
+    `expires_in` and `refresh_token_expires_in` are seconds from the reply. `refresh_token` is None where the
+    provider gave no new one. `scopes` is None where the reply named none, which means "as requested".
+    """
+
+    access_token: Secret
+    expires_in: int
+    refresh_token: Secret | None = None
+    refresh_token_expires_in: int | None = None
+    scopes: tuple[str, ...] | None = None
+    id_token: Secret | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Identity:
+    """Whose mailbox a grant opens.
+
+    `issuer` and `subject` never change for an account (`tid`+`oid` at Microsoft, else `iss`+`sub`);
+    both are empty where a provider names nobody. `email` is the mailbox address, `sign_in_address` the name
+    the account signs in with, `tenant` the organisation at the provider.
+    """
+
+    issuer: str = ""
+    subject: str = ""
+    tenant: str = ""
+    email: str = ""
+    email_verified: bool = False
+    sign_in_address: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HttpReply:
+    """An answer of a provider's endpoint, as raw as it came; `body` is capped by the transport."""
+
+    status: int
+    body: bytes = field(repr=False)
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def header(self, name: str) -> str:
+        """Return a header's value, or an empty string."""
+        return self.headers.get(name.lower(), "")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MailServer:
+    """Where a provider's mail is reached. `security` is ``"tls"`` (from the first byte) or ``"starttls"``."""
+
+    host: str
+    port: int
+    security: str = "tls"
+
+
+def scope_set(scopes: Any) -> tuple[str, ...]:
+    """Return scopes, given as a string (spaces or commas) or a sequence, in order and without doubles."""
+    words = scopes.replace(",", " ").split() if isinstance(scopes, str) else scopes
+    return tuple(dict.fromkeys(words))

@@ -1,0 +1,7 @@
+"""HTTP to providers: pooled connections, total deadlines, capped bodies, no redirects."""
+
+from mail_oauth.transport.addresses import address_problem
+from mail_oauth.transport.calls import ClientAuth, TokenEndpoint, fetch_json, post_form
+from mail_oauth.transport.pool import MAX_BODY
+
+__all__ = ["MAX_BODY", "ClientAuth", "TokenEndpoint", "address_problem", "fetch_json", "post_form"]

@@ -1,0 +1,17 @@
+"""Real servers for tests: each is started on a loopback port of its own and removed with its files."""
+
+from tests.services.mariadb import MariaDB
+from tests.services.postgres import Postgres
+from tests.services.programs import find_program, require
+from tests.services.redis import Redis
+from tests.services.server import Server, free_port
+
+__all__ = [
+    "MariaDB",
+    "Postgres",
+    "Redis",
+    "Server",
+    "find_program",
+    "free_port",
+    "require",
+]
