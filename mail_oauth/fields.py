@@ -7,7 +7,7 @@ decrypted on the way out of the database, and keys are the keyring's.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from django.core.exceptions import FieldError
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -21,6 +21,12 @@ from mail_oauth.exceptions import UnsealedValue
 
 class SealedField(EncryptedTextField):  # type: ignore[misc]  # django-fernet-fields has no types
     """A column of `Sealed` values (ASCII in a binary column), or NULL."""
+
+    if TYPE_CHECKING:
+
+        def __get__(self, instance: Any, owner: Any) -> Sealed | None: ...
+
+        def __set__(self, instance: Any, value: Sealed | None) -> None: ...
 
     def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Sealed | None:
         """Wrap what the column holds; whether it can be read is found out when it is unsealed."""

@@ -10,11 +10,13 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from mail_oauth.conf import app_settings
 from mail_oauth.encryption import Sealed, seal, unseal
 from mail_oauth.fields import SealedField
 from mail_oauth.managers import MailCredentialsManager
 from mail_oauth.managers.access import TokenAccess
 from mail_oauth.managers.vocabulary import EventKind, Status
+from mail_oauth.providers import provider_for
 from mail_oauth.tokens import AccessToken, Secret, scope_set
 
 
@@ -123,13 +125,13 @@ class MailCredentials(models.Model):
 
     def open_refresh_token(self) -> Secret:
         """Decrypt the refresh token. Raises `SealError`; an absent token is an empty secret."""
-        if not isinstance(self.refresh_token, Sealed):
+        if self.refresh_token is None:
             return Secret("")
         return unseal(self.refresh_token, self.place(self.pk, "refresh_token"))
 
     def open_access_token(self) -> AccessToken | None:
         """Decrypt the stored access token, whatever its age; None when there is none. Raises `SealError`."""
-        if not (isinstance(self.access_token, Sealed) and self.token_expiry and self.token_issued_at):
+        if self.access_token is None or self.token_expiry is None or self.token_issued_at is None:
             return None
         secret = unseal(self.access_token, self.place(self.pk, "access_token"))
         return AccessToken(
@@ -143,6 +145,16 @@ class MailCredentials(models.Model):
     def is_connected(self) -> bool:
         """Whether the mailbox can be used: connected, and its OAuth not switched off."""
         return self.status == Status.CONNECTED and self.use_oauth
+
+    @property
+    def provider_configured(self) -> bool:
+        """Whether the settings still have the provider."""
+        return self.provider in app_settings().providers
+
+    @property
+    def provider_name(self) -> str:
+        """What people call the provider; its alias where the settings no longer have it."""
+        return provider_for(self.provider).name if self.provider_configured else self.provider
 
     @property
     def scopes(self) -> tuple[str, ...]:

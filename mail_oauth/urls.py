@@ -1,4 +1,15 @@
 """URLs of the app: include them under a path of your choice."""
 
+from django.urls import path
+
+from mail_oauth import views
+
 app_name = "mail_oauth"
-urlpatterns = []
+
+urlpatterns = [
+    path("", views.mailboxes, name="mailboxes"),
+    path("connect/<slug:alias>/", views.start, name="start"),
+    path("callback/<slug:alias>/", views.callback, name="callback"),
+    path("refused/<slug:alias>/<slug:code>/", views.refused, name="refused"),
+    path("disconnect/<uuid:pk>/", views.disconnect, name="disconnect"),
+]

@@ -70,9 +70,7 @@ def provider_settings(provider: FakeProvider) -> dict[str, Any]:
 
 
 @pytest.fixture
-def provider(
-    fake_provider: FakeProvider, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> FakeProvider:
+def provider(fake_provider: FakeProvider, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> FakeProvider:
     """The fake provider, configured as `microsoft`, `google`, `keycloak` (OIDC) and `plain` (OAuth 2.0)."""
     monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
     settings.MAIL_OAUTH = provider_settings(fake_provider)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -47,6 +48,10 @@ class MailCredentialsQuerySet(models.QuerySet["MailCredentials"]):
         """Mailboxes that were not disconnected."""
         return self.exclude(status=Status.DISCONNECTED)
 
+    def without_tokens(self) -> MailCredentialsQuerySet:
+        """The same rows, their token columns left in the database: for pages and lists."""
+        return self.defer("access_token", "refresh_token")
+
     def due(self) -> MailCredentialsQuerySet:
         """What the sweep takes next. Only `refresh_at` schedules, so one index serves."""
         return self.filter(refresh_at__lte=DatabaseNow())
@@ -80,10 +85,25 @@ class MailCredentialsQuerySet(models.QuerySet["MailCredentials"]):
         idle = self.filter(pk=pk, lease_owner="", refresh_failures=0, refresh_at__gt=DatabaseNow())
         return bool(idle.update(refresh_at=DatabaseNow()))
 
+    def give_back(self, rows: Iterable[MailCredentials]) -> int:
+        """Make claimed rows, of which none was begun, due again at once; what the lease was lost of is skipped."""
+        held = {row.pk: row.lease_owner for row in rows}
+        ours = self.filter(pk__in=held, lease_owner__in=set(held.values()))
+        return ours.update(lease_owner="", refresh_at=DatabaseNow()) if held else 0
+
+    def unschedule(self, row: MailCredentials) -> bool:
+        """Release a claimed row for which there is nothing to do until somebody acts."""
+        ours = self.filter(pk=row.pk, lease_owner=row.lease_owner)
+        return bool(ours.update(lease_owner="", refresh_at=None))
+
+    def dead_leases(self) -> MailCredentialsQuerySet:
+        """Rows whose lease ended long ago under a worker that died."""
+        long_ago = DatabaseNow() - timedelta(seconds=app_settings().lease_seconds)
+        return self.filter(refresh_at__lte=long_ago).exclude(lease_owner="")
+
     def release_dead_leases(self) -> int:
         """Clear the owner of leases that ended long ago; the rows are due in any case."""
-        long_ago = DatabaseNow() - timedelta(seconds=app_settings().lease_seconds)
-        return self.filter(refresh_at__lte=long_ago).exclude(lease_owner="").update(lease_owner="")
+        return self.dead_leases().update(lease_owner="")
 
     def _lease(self, rows: MailCredentialsQuerySet) -> str:
         """Take a lease on `rows` in one UPDATE, which also proves that the database can be written."""

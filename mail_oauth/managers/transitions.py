@@ -6,8 +6,9 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
-from django.db import connections, transaction
+from django.db import OperationalError, connections, transaction
 from django.dispatch import Signal
 from django.utils import timezone
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from mail_oauth.models import MailCredentials
 
 logger = logging.getLogger(__name__)
+
+INSISTENCE = 20
+"""How often a person's decision is tried against changes by others."""
 
 _DEMOTIONS = {Action.REAUTH: Status.NEEDS_REAUTH, Action.ADMIN: Status.NEEDS_ADMIN}
 _SIGNALS: dict[EventKind, Signal] = {
@@ -87,6 +91,28 @@ class Transitions:
             setattr(row, name, value)
         after_commit(self.using, lambda: self._announce(row, kind, reason, old_status))
         return True
+
+    def create(self, row: MailCredentials, *, actor: Any = None) -> MailCredentials:
+        """Store a new mailbox. Raises `IntegrityError` when the same one stands there already."""
+        with transaction.atomic(using=self.using):
+            row.save(using=self.using, force_insert=True)
+            self.record(row, EventKind.CONNECTED, generation=row.generation, actor=actor or row.user)
+        after_commit(self.using, lambda: self._announce(row, EventKind.CONNECTED, "", row.status))
+        return row
+
+    def insist(
+        self, pk: UUID, kind: EventKind, changes_of: Callable[[MailCredentials], dict[str, Any]], **how: Any
+    ) -> MailCredentials:
+        """Apply what a person decided, whatever a refresh changes meanwhile; return the row as it is then.
+
+        `changes_of` makes the changes from the row as last read; `how` goes to `apply`. Raises
+        `MailCredentials.DoesNotExist` when the row is gone.
+        """
+        for _ in range(INSISTENCE):
+            row: MailCredentials = self.manager.using(self.using).get(pk=pk)
+            if self.apply(row, kind, changes_of(row), **how):
+                return row
+        raise OperationalError(f"Mailbox {pk} is changed by others all the time.")
 
     def record(
         self, row: MailCredentials, kind: EventKind, *, reason: str = "", generation: int, actor: Any = None

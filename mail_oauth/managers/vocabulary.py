@@ -33,3 +33,4 @@ class EventKind(TextChoices):
     DISCONNECTED = "disconnected", _("disconnected")
     REVOKED = "revoked", _("grant revoked at the provider")
     REVOCATION_FAILED = "revocation_failed", _("revocation failed")
+    TOKENS_DROPPED = "tokens_dropped", _("tokens deleted here")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any, ClassVar
@@ -11,7 +12,7 @@ from oauthlib.oauth2 import WebApplicationClient
 from mail_oauth.exceptions import ConfigurationError, ConnectRefused
 from mail_oauth.providers.id_tokens import verified_claims
 from mail_oauth.tokens import Identity, MailServer, Secret, TokenSet, scope_set
-from mail_oauth.transport import ClientAuth, TokenEndpoint, address_problem
+from mail_oauth.transport import ClientAuth, TokenEndpoint, address_problem, fetch_json
 
 NOT_MAIL_SCOPES = frozenset({"openid", "profile", "email", "offline_access"})
 """Scopes whose absence from a reply says nothing (Microsoft leaves `offline_access` out, Google renames)."""
@@ -164,9 +165,15 @@ class Provider:
         return requested if self.sends_scope_on_refresh else ""
 
     def identity(self, tokens: TokenSet, *, nonce: str) -> Identity:
-        """Return whose grant this is, from the verified id_token. Raises `ConnectRefused`."""
+        """Return whose grant this is. Raises `ConnectRefused`, or `TransportError` for want of an answer.
+
+        From the verified id_token; its address may have to come from userinfo, as does everything of a
+        provider that is asked for no id_token.
+        """
         if not self.names_account:
             return Identity()
+        if "openid" not in self.requested_scopes:
+            return self.identity_from({"iss": "", **self._userinfo(tokens)})
         if tokens.id_token is None:
             raise ConnectRefused("no_id_token")
         claims = verified_claims(
@@ -176,7 +183,23 @@ class Provider:
             nonce=nonce,
             issuer=self.accepts_issuer,
         )
-        return self.identity_from(claims)
+        identity = self.identity_from(claims)
+        if not identity.email and self.setting("USERINFO_URL"):
+            answer = self._userinfo(tokens)
+            if answer.get("sub") == claims["sub"]:  # OIDC Core §5.3.2: else it must not be used
+                return self.identity_from({**answer, **claims})
+        return identity
+
+    def _userinfo(self, tokens: TokenSet) -> dict[str, Any]:
+        """Return the claims of the userinfo endpoint (OIDC Core §5.3)."""
+        reply = fetch_json(self.setting("USERINFO_URL"), bearer=tokens.access_token)
+        try:
+            claims = json.loads(reply.body) if reply.status == 200 else None
+        except (ValueError, RecursionError):
+            claims = None
+        if not isinstance(claims, dict) or not claims.get("sub"):
+            raise ConnectRefused("no_identity", f"Userinfo answered {reply.status}.")
+        return claims
 
     def accepts_issuer(self, claims: Mapping[str, Any]) -> bool:
         """Tell whether an id_token's `iss` is this provider's (OIDC Core §3.1.3.7)."""

@@ -74,7 +74,7 @@ def refresh(grant: Grant, ledger: Ledger) -> Outcome:
         outcome = _granted(grant, ledger, verdict, verdict.tokens)
     else:
         retry_in = _retry_in(grant, verdict)
-        _persist(lambda: ledger.save_failure(grant, verdict, retry_in))
+        persist(lambda: ledger.save_failure(grant, verdict, retry_in))
         outcome = Outcome(verdict=verdict, retry_in=retry_in)
     _report(grant, outcome)
     return outcome
@@ -96,7 +96,7 @@ def _ask(grant: Grant) -> Verdict:
 
 
 def _granted(grant: Grant, ledger: Ledger, verdict: Verdict, tokens: TokenSet) -> Outcome:
-    token = _persist(lambda: ledger.save_tokens(grant, tokens))
+    token = persist(lambda: ledger.save_tokens(grant, tokens))
     if token is not None:
         token_cache.put(grant.pk, token)
     return Outcome(verdict=verdict, token=token)
@@ -110,8 +110,11 @@ def _retry_in(grant: Grant, verdict: Verdict) -> timedelta | None:
     return timedelta(seconds=retry_delay(grant.refresh_failures + 1, slow=slow, retry_after=verdict.retry_after))
 
 
-def _persist(save: Callable[[], T]) -> T:
-    """Save, trying again while the database is away: the provider may have rotated the token already."""
+def persist(save: Callable[[], T]) -> T:
+    """Save, trying again while the database is away: the provider may have rotated the token already.
+
+    Raises the database's error when it stays away.
+    """
     for pause in SAVE_PAUSES:
         try:
             return save()

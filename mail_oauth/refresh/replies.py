@@ -53,7 +53,7 @@ def parse_tokens(fields: Mapping[str, Any]) -> TokenSet:
         expires_in=lifetime_in(fields.get("expires_in")),
         refresh_token=token_in(fields, "refresh_token"),
         refresh_token_expires_in=_grant_lifetime(fields.get("refresh_token_expires_in")),
-        scopes=scope_set(scope) if isinstance(scope, str) and scope.strip() else None,
+        scopes=scope_set(scope) if isinstance(scope, str) else None,
         id_token=token_in(fields, "id_token"),
     )
 

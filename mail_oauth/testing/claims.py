@@ -40,7 +40,7 @@ def _google(account: Account, client_id: str) -> Claims:
     }
 
 
-def _oidc(account: Account, client_id: str) -> Claims:
+def _oidc(account: Account, _client_id: str) -> Claims:
     return {
         "sub": account.subject,
         "preferred_username": account.email,

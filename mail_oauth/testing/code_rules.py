@@ -73,7 +73,10 @@ class CodeRules(Rules):
     ) -> bool:
         """The redirect URI must be the one that the code was sent to."""
         record = self._code(code)
-        return record is not None and record.redirect_uri == redirect_uri
+        if record is None or record.redirect_uri != redirect_uri:
+            # oauthlib would say invalid_request; RFC 6749 section 5.2 says invalid_grant.
+            raise errors.InvalidGrantError(description=Reason.REDIRECT_MISMATCH.value)
+        return True
 
     def get_code_challenge(self, code: str, request: Request) -> str:
         """The PKCE challenge of the authorization request."""

@@ -38,6 +38,10 @@ def _unchanged(reply: Reply) -> Reply:
     return reply
 
 
+def _filler(_reply: Reply) -> Reply:
+    return json_reply({"filler": "." * 1024})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """One way to fail.
@@ -148,17 +152,21 @@ class Fault:
         return cls(name="hang", after_issue=after_issue, delivery=delivery)
 
     @classmethod
-    def slow(cls, seconds: float, *, after_issue: bool = True) -> "Fault":
+    def slow(cls, seconds: float) -> "Fault":
         """The true reply, ``seconds`` late."""
-        return cls(name="slow", after_issue=after_issue, delivery=Delivery(hang_seconds=seconds))
+        return cls(name="slow", after_issue=True, delivery=Delivery(hang_seconds=seconds))
 
     @classmethod
     def drip(
         cls, seconds: float = 1, *, part: Literal["headers", "body"] = "body", after_issue: bool = True
     ) -> "Fault":
-        """The true reply at one byte per ``seconds``, from its first byte or from its body on."""
+        """A reply at one byte per ``seconds``, from its first byte or from its body on.
+
+        It is the true one, or without ``after_issue`` a filler.
+        """
         delivery = Delivery(drip_seconds=seconds, drip_from=part)
-        return cls(name=f"drip_{part}", after_issue=after_issue, delivery=delivery)
+        transform = _unchanged if after_issue else _filler
+        return cls(name=f"drip_{part}", after_issue=after_issue, transform=transform, delivery=delivery)
 
     @classmethod
     def close(cls, *, after_issue: bool = False) -> "Fault":
@@ -173,8 +181,13 @@ class Fault:
 
     @classmethod
     def cut_body(cls, *, after_issue: bool = True) -> "Fault":
-        """The true reply's headers and half of its body, then the connection is closed."""
-        return cls(name="cut_body", after_issue=after_issue, delivery=Delivery(cut="mid_body"))
+        """A reply's headers and half of its body, then the connection is closed.
+
+        It is the true one, or without ``after_issue`` a filler.
+        """
+        transform = _unchanged if after_issue else _filler
+        delivery = Delivery(cut="mid_body")
+        return cls(name="cut_body", after_issue=after_issue, transform=transform, delivery=delivery)
 
     # --- the true reply, altered ---
 

@@ -26,6 +26,10 @@ class Inspection:
             PERSONALITIES[personality], self._account(email), client_id or self.client_id, scopes
         )
 
+    def knows(self, email: str) -> bool:
+        """Whether somebody with this address can sign in without being added first."""
+        return self._store.account_at(email) is not None
+
     def access_info(self, token: str) -> AccessInfo | None:
         """Whose valid access token this is and what it opens; ``None`` when it is not valid."""
         with self._store.lock:

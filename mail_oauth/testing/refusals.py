@@ -23,6 +23,7 @@ class Reason(Enum):
     UNKNOWN_CODE = "unknown_code"
     CODE_EXPIRED = "code_expired"
     CODE_REDEEMED = "code_redeemed"
+    REDIRECT_MISMATCH = "redirect_mismatch"
     MIXED_RESOURCES = "mixed_resources"
     NOT_CONSENTED = "not_consented"
     UNKNOWN_CLIENT = "unknown_client"
@@ -52,6 +53,7 @@ AADSTS: Final[Mapping[str, Aadsts]] = {
     Reason.UNKNOWN_CODE.value: Aadsts(code=70000, text="The provided authorization code is not valid."),
     Reason.CODE_EXPIRED.value: Aadsts(code=70008, text="The provided authorization code has expired."),
     Reason.CODE_REDEEMED.value: Aadsts(code=54005, text="OAuth2 Authorization code was already redeemed."),
+    Reason.REDIRECT_MISMATCH.value: Aadsts(code=500112, text="The reply address does not match that of the code."),
     Reason.MIXED_RESOURCES.value: Aadsts(code=28000, text="The scope contains more than one resource."),
     Reason.NOT_CONSENTED.value: Aadsts(code=65001, text="The user or administrator has not consented."),
     Reason.UNKNOWN_CLIENT.value: Aadsts(code=700016, text="The application was not found in the directory."),

@@ -42,7 +42,7 @@ class Server(ThreadingHTTPServer):
             # The handshake waits for the connection's own thread: a silent client must not block the others.
             self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(
-            target=self.serve_forever, kwargs={"poll_interval": 0.05}, name="fake-oauth-provider", daemon=True
+            target=self.serve_forever, kwargs={"poll_interval": 0.01}, name="fake-oauth-provider", daemon=True
         )
 
     def server_bind(self) -> None:

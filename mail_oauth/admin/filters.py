@@ -1,0 +1,55 @@
+"""Filters of the list of mailboxes; none costs a query."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from mail_oauth.admin.aliases import configured_aliases, provider_name
+from mail_oauth.models import MailCredentials
+
+NOT_CONFIGURED = "-"
+
+
+class ProviderFilter(admin.SimpleListFilter):
+    """By alias, and mailboxes whose alias is no longer in the settings."""
+
+    title = _("provider")
+    parameter_name = "provider"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """Offer what the settings hold."""
+        named = [(alias, provider_name(alias)) for alias in configured_aliases()]
+        return [*named, (NOT_CONFIGURED, _("not in the settings"))]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[MailCredentials]
+    ) -> QuerySet[MailCredentials] | None:
+        """Keep the chosen alias."""
+        chosen = self.value()
+        if chosen == NOT_CONFIGURED:
+            return queryset.exclude(provider__in=configured_aliases())
+        return queryset.filter(provider=chosen) if chosen else None
+
+
+class FailingFilter(admin.SimpleListFilter):
+    """By whether the last refresh failed."""
+
+    title = _("last refresh")
+    parameter_name = "failing"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """Failing or not."""
+        return [("yes", _("failed")), ("no", _("did not fail"))]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[MailCredentials]
+    ) -> QuerySet[MailCredentials] | None:
+        """Keep those with failures in a row, or those without."""
+        if self.value() == "yes":
+            return queryset.filter(refresh_failures__gt=0)
+        return queryset.filter(refresh_failures=0) if self.value() == "no" else None

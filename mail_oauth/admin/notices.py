@@ -1,0 +1,159 @@
+"""How a mailbox is, in plain words, and who must act: pure functions of a row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from mail_oauth.admin.moments import distance
+from mail_oauth.managers.vocabulary import Status
+from mail_oauth.models import MailCredentials
+
+LATE = timedelta(minutes=5)
+"""A sweep runs each minute; one that is later than this does not run."""
+
+
+class Level(StrEnum):
+    """How a state is shown; always beside words, never by colour alone."""
+
+    GOOD = "good"
+    WAIT = "wait"
+    BAD = "bad"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """A state in a few words, for lists."""
+
+    level: Level
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What is the case, and what to do next."""
+
+    level: Level
+    headline: str
+    next_step: str
+
+
+_LEVELS = {
+    Status.CONNECTED: Level.GOOD,
+    Status.NEEDS_REAUTH: Level.BAD,
+    Status.NEEDS_ADMIN: Level.BAD,
+    Status.UNREADABLE: Level.BAD,
+    Status.DISCONNECTED: Level.OFF,
+}
+
+
+def badge(row: MailCredentials) -> Badge:
+    """Return the state of a mailbox in a few words. Reads no token."""
+    if row.status != Status.DISCONNECTED and not row.use_oauth:
+        return Badge(Level.OFF, _("OAuth switched off"))
+    if row.status == Status.CONNECTED and row.refresh_failures:
+        return Badge(Level.WAIT, _("connected, refresh failing"))
+    return Badge(_LEVELS[Status(row.status)], str(row.get_status_display()))
+
+
+def notices(
+    row: MailCredentials, now: datetime, *, unreadable: bool = False, provider_problem: str = ""
+) -> list[Notice]:
+    """Return what there is to say of a mailbox, the state first.
+
+    `unreadable`: a stored token could not be decrypted just now, whatever the status says.
+    `provider_problem`: what is wrong with its alias in the settings.
+    """
+    found = [_state(row, now, unreadable)]
+    if provider_problem and row.status != Status.DISCONNECTED:
+        next_step = _("The operator of this site must put the alias back. Until then nothing can be refreshed.")
+        found.append(Notice(Level.BAD, provider_problem, next_step))
+    return found
+
+
+def _state(row: MailCredentials, now: datetime, unreadable: bool) -> Notice:
+    if row.status == Status.DISCONNECTED:
+        return _disconnected(row, now)
+    if not row.use_oauth:
+        return _switched_off()
+    if unreadable and row.status == Status.CONNECTED:
+        return _unreadable(row)
+    return _BY_STATUS[Status(row.status)](row) or _connected(row, now)
+
+
+def _disconnected(row: MailCredentials, now: datetime) -> Notice:
+    headline = _("This mailbox was disconnected %(when)s.") % {"when": distance(row.status_changed_at, now)}
+    next_step = _("Its user connects it again if it is still needed. Nobody else has to act.")
+    if row.refresh_at is not None:
+        next_step = _("Its grant could not be revoked at the provider yet; that is tried again %(when)s.") % {
+            "when": distance(row.refresh_at, now)
+        }
+    return Notice(Level.OFF, headline, next_step)
+
+
+def _switched_off() -> Notice:
+    headline = _("OAuth is switched off for this mailbox.")
+    next_step = _("Its tokens are kept, and neither used nor refreshed. “Switch OAuth on” takes it into use again.")
+    return Notice(Level.OFF, headline, next_step)
+
+
+def _needs_reauth(row: MailCredentials) -> Notice:
+    headline = _("The provider no longer accepts this grant (%(reason)s).") % {"reason": row.status_reason or "–"}
+    next_step = _("The user must connect the mailbox again; nothing on this page can do it for them.")
+    return Notice(Level.BAD, headline, next_step)
+
+
+def _needs_admin(row: MailCredentials) -> Notice:
+    headline = _("The user's organisation blocks this mailbox (%(reason)s).") % {
+        "reason": row.status_reason or "–"
+    }
+    next_step = _("The organisation's administrator must allow it at the provider. Then press “Refresh now”.")
+    return Notice(Level.BAD, headline, next_step)
+
+
+def _unreadable(row: MailCredentials) -> Notice:
+    next_step = _(
+        "The operator of this site must put the missing key back into FERNET_KEYS. Nothing is lost; "
+        "the mailbox recovers at its next refresh."
+    )
+    return Notice(Level.BAD, _("The stored tokens cannot be decrypted."), next_step)
+
+
+_BY_STATUS: dict[Status, Callable[[MailCredentials], Notice | None]] = {
+    Status.NEEDS_REAUTH: _needs_reauth,
+    Status.NEEDS_ADMIN: _needs_admin,
+    Status.UNREADABLE: _unreadable,
+    Status.CONNECTED: lambda _row: None,
+}
+
+
+def _connected(row: MailCredentials, now: datetime) -> Notice:
+    when = {"when": distance(row.refresh_at, now)}
+    if row.refresh_failures:
+        return _failing(row, when)
+    if row.lease_owner and row.refresh_at and row.refresh_at > now:
+        return Notice(Level.GOOD, _("Connected; a worker is refreshing it."), _("Nobody has to act."))
+    if row.refresh_at is not None and row.refresh_at < now - LATE:
+        headline = _("Connected, but its refresh was due %(when)s.") % when
+        next_step = _("Look whether the sweep runs: Celery beat and a worker, or “manage.py mail_oauth refresh”.")
+        return Notice(Level.WAIT, headline, next_step)
+    if row.refresh_at is None:
+        next_step = _("No refresh is planned. Press “Refresh now” to plan the next one.")
+        return Notice(Level.WAIT, _("Connected, but nothing keeps it so."), next_step)
+    return Notice(Level.GOOD, _("Connected."), _("Nobody has to act. The next refresh is planned %(when)s.") % when)
+
+
+def _failing(row: MailCredentials, when: dict[str, str]) -> Notice:
+    headline = ngettext(
+        "Connected, but the last refresh failed (%(reason)s).",
+        "Connected, but the last %(number)d refreshes failed (%(reason)s).",
+        row.refresh_failures,
+    ) % {"number": row.refresh_failures, "reason": row.last_refresh_error or "–"}
+    next_step = _("The grant is kept. It is tried again %(when)s by itself; “Refresh now” does not wait.") % when
+    return Notice(Level.WAIT, headline, next_step)

@@ -1,0 +1,163 @@
+"""What the inspection page shows of tokens, scopes and the cache: pure functions that return frozen values."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from django.utils.translation import gettext as _
+
+from mail_oauth.admin.moments import Moment, moment
+from mail_oauth.admin.notices import Level
+from mail_oauth.encryption import FINGERPRINT_LENGTH, Sealed, fingerprint_of, keyring, unseal
+from mail_oauth.exceptions import ConfigurationError, SealError
+from mail_oauth.models import MailCredentials
+from mail_oauth.providers.contract import NOT_MAIL_SCOPES
+from mail_oauth.tokens import Secret, scope_set
+
+_FINGERPRINT = re.compile(rf"[0-9a-f]{{{FINGERPRINT_LENGTH}}}")
+_TIMESTAMP_END = 9
+"""A Fernet token begins with a version byte and eight bytes of seconds since 1970 (Fernet spec)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TokenPanel:
+    """What may be known of a stored token without showing any part of it."""
+
+    title: str
+    present: bool = False
+    problem: str = ""
+    """Why it cannot be read; empty when it can."""
+    length: int = 0
+    fingerprint: str = ""
+    key: str = ""
+    key_words: str = ""
+    issued: Moment
+    stored: Moment
+    expires: Moment
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScopeLine:
+    """One scope: whether it was asked for, whether it was granted, and what that means."""
+
+    scope: str
+    requested: bool
+    granted: bool
+    level: Level
+    words: str
+
+
+def access_token_panel(row: MailCredentials, now: datetime) -> TokenPanel:
+    """Describe the stored access token."""
+    return _token_panel(
+        row, "access_token", _("Access token"), now, issued=row.token_issued_at, expires=row.token_expiry
+    )
+
+
+def refresh_token_panel(row: MailCredentials, now: datetime) -> TokenPanel:
+    """Describe the stored refresh token. When it was issued is not known; when it was stored is."""
+    return _token_panel(row, "refresh_token", _("Refresh token"), now, expires=row.refresh_token_expires_at)
+
+
+def _token_panel(
+    row: MailCredentials,
+    column: str,
+    title: str,
+    now: datetime,
+    *,
+    issued: datetime | None = None,
+    expires: datetime | None = None,
+) -> TokenPanel:
+    sealed = getattr(row, column)
+    secret, problem = _opened(sealed, row.place(row.pk, column))
+    key = _key_of(sealed)
+    return TokenPanel(
+        title=title,
+        present=sealed is not None,
+        problem=problem,
+        length=len(secret or ""),
+        fingerprint=fingerprint_of(secret) if secret else "",
+        key=key,
+        key_words=_key_words(key),
+        issued=moment(issued, now),
+        stored=moment(_sealed_at(sealed), now),
+        expires=moment(expires, now),
+    )
+
+
+def _opened(sealed: Sealed | None, place: str) -> tuple[Secret | None, str]:
+    """Decrypt a token, or say in words why that cannot be done."""
+    if sealed is None:
+        return None, ""
+    try:
+        return unseal(sealed, place), ""
+    except ConfigurationError as error:
+        return None, str(error)
+    except SealError:
+        key = _key_of(sealed)
+    if not key:
+        return None, _("What stands in the column is not a sealed token: something else wrote it there.")
+    if key not in _ring():
+        return None, _("Its key is not in FERNET_KEYS: put it back; nothing is lost.")
+    return None, _("It was altered, or sealed for another row or column.")
+
+
+def _key_of(sealed: Sealed | None) -> str:
+    """Return the fingerprint of a token's key; nothing that only stands in a fingerprint's place."""
+    found = sealed.fingerprint if sealed is not None else ""
+    return found if _FINGERPRINT.fullmatch(found) else ""
+
+
+def _ring() -> tuple[str, ...]:
+    try:
+        return tuple(key.fingerprint for key in keyring().keys)
+    except ConfigurationError:
+        return ()
+
+
+def _key_words(fingerprint: str) -> str:
+    """Say which of the settings' keys this is."""
+    ring = _ring()
+    if not fingerprint:
+        return _("unknown")
+    if fingerprint not in ring:
+        return _("not in FERNET_KEYS")
+    position = ring.index(fingerprint)
+    if position == 0:
+        return _("the key that seals now")
+    return _("an older key, number %(number)d in FERNET_KEYS") % {"number": position + 1}
+
+
+def _sealed_at(sealed: Sealed | None) -> datetime | None:
+    """Read in clear when a token was sealed; None for what is no Fernet token."""
+    if not _key_of(sealed):
+        return None
+    token = str(sealed and sealed.text).rpartition(":")[2]
+    try:
+        seconds = int.from_bytes(base64.urlsafe_b64decode(token[:12])[1:_TIMESTAMP_END])
+        return datetime.fromtimestamp(seconds, UTC)
+    except (binascii.Error, ValueError, OverflowError, OSError):
+        return None
+
+
+def scope_lines(row: MailCredentials) -> list[ScopeLine]:
+    """Compare what was asked for with what was granted, scope by scope."""
+    requested, granted = scope_set(row.requested_scopes), scope_set(row.granted_scopes)
+    return [
+        _scope_line(scope, scope in requested, scope in granted) for scope in scope_set((*requested, *granted))
+    ]
+
+
+def _scope_line(scope: str, requested: bool, granted: bool) -> ScopeLine:
+    level, words = Level.GOOD, _("granted")
+    if granted and not requested:
+        level, words = Level.OFF, _("granted unasked")
+    elif not granted and scope in NOT_MAIL_SCOPES:
+        level, words = Level.OFF, _("not named in the reply, which says nothing")
+    elif not granted:
+        level, words = Level.BAD, _("not granted")
+    return ScopeLine(scope=scope, requested=requested, granted=granted, level=level, words=words)

@@ -1,0 +1,1 @@
+"""Connecting, disconnecting and pausing mailboxes: the services behind views, admin and commands."""

@@ -1,0 +1,109 @@
+"""From a provider's answer to a connected mailbox."""
+
+from __future__ import annotations
+
+import logging
+
+from mail_oauth.connect.answers import REFUSALS_BY_ERROR, Answer
+from mail_oauth.connect.attempts import open_secret
+from mail_oauth.connect.linking import link
+from mail_oauth.exceptions import ConfigurationError, ConnectRefused, SealError, TransportError
+from mail_oauth.models import ConnectAttempt, MailCredentials
+from mail_oauth.providers import Provider, provider_for
+from mail_oauth.refresh.classification import Action
+from mail_oauth.refresh.verdicts import Verdict, judge, judge_fault
+from mail_oauth.tokens import Identity, TokenSet, scope_set
+
+logger = logging.getLogger(__name__)
+
+_REFUSALS_BY_ACTION = {
+    Action.RETRY: "provider_unavailable",
+    Action.REAUTH: "start_again",
+    Action.ADMIN: "admin_required",
+    Action.OPERATOR: "misconfigured",
+    Action.BUG: "misconfigured",
+}
+
+
+def complete(attempt: ConnectAttempt, answer: Answer) -> MailCredentials:
+    """Finish a consent that was taken: redeem the code, check what was granted and by whom, save.
+
+    Raises `ConnectRefused`; any mailbox that was connected before is then as it was.
+    """
+    try:
+        return _complete(attempt, answer)
+    except ConnectRefused as refused:
+        logger.warning(
+            "connect refused: %s",
+            refused.code,
+            extra={"action": "connect", "provider": attempt.provider, "outcome": refused.code},
+        )
+        raise
+
+
+def _complete(attempt: ConnectAttempt, answer: Answer) -> MailCredentials:
+    try:
+        provider = provider_for(attempt.provider)
+        provider.check_callback_issuer(answer.iss)
+        tokens = _redeem(provider, attempt, answer)
+        _check_grant(provider, attempt, tokens)
+        identity = provider.identity(tokens, nonce=open_secret(attempt, "nonce").reveal())
+    except (TransportError, ConfigurationError, SealError) as error:
+        logger.exception("connect failed", extra={"action": "connect", "provider": attempt.provider})
+        passing = isinstance(error, TransportError)
+        raise ConnectRefused("provider_unavailable" if passing else "misconfigured") from None
+    row = link(attempt, tokens, _with_address(identity, attempt))
+    logger.info(
+        "mailbox %s connected",
+        row.pk,
+        extra={
+            "action": "connect",
+            "mailbox": str(row.pk),
+            "provider": row.provider,
+            "outcome": "connected",
+            "generation": row.generation,
+            "expires_at": row.token_expiry.isoformat() if row.token_expiry else None,
+            "refresh_token_came": True,
+        },
+    )
+    return row
+
+
+def _redeem(provider: Provider, attempt: ConnectAttempt, answer: Answer) -> TokenSet:
+    if answer.code is None:
+        raise ConnectRefused(REFUSALS_BY_ERROR.get(answer.error, "provider_error"))
+    verifier = open_secret(attempt, "code_verifier") if provider.setting("USES_PKCE") else None
+    try:
+        reply = provider.token_endpoint().redeem(
+            answer.code, redirect_uri=attempt.redirect_uri, code_verifier=verifier
+        )
+        verdict: Verdict = judge(reply, family=provider.error_family)
+    except TransportError as error:
+        verdict = judge_fault(error)
+    if verdict.tokens is None:
+        raise ConnectRefused(_REFUSALS_BY_ACTION[verdict.action], verdict.reason)
+    return verdict.tokens
+
+
+def _check_grant(provider: Provider, attempt: ConnectAttempt, tokens: TokenSet) -> None:
+    """Refuse a grant that could not serve: one that cannot be refreshed, or opens no mail."""
+    if tokens.refresh_token is None:
+        raise ConnectRefused("no_refresh_token")
+    missing = provider.missing_scopes(tokens.scopes, scope_set(attempt.requested_scopes))
+    if missing:
+        raise ConnectRefused("scope_missing", "Not granted: " + " ".join(missing))
+
+
+def _with_address(identity: Identity, attempt: ConnectAttempt) -> Identity:
+    """Let the address that the user typed stand over the provider's; nobody has verified it."""
+    email = attempt.typed_email or identity.email
+    if "@" not in email:
+        raise ConnectRefused("no_address")
+    return Identity(
+        issuer=identity.issuer,
+        subject=identity.subject,
+        tenant=identity.tenant,
+        email=email,
+        email_verified=identity.email_verified and email == identity.email,
+        sign_in_address=identity.sign_in_address or email,
+    )

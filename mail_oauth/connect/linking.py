@@ -1,0 +1,107 @@
+"""Which row a new grant belongs to. Accounts are told by issuer and subject, never by their address."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import IntegrityError
+from django.utils import timezone
+
+from mail_oauth.cache import token_cache
+from mail_oauth.exceptions import ConnectRefused
+from mail_oauth.managers.transitions import Transitions, after_commit, token_changes
+from mail_oauth.managers.vocabulary import EventKind, Status
+from mail_oauth.models import ConnectAttempt, MailCredentials
+from mail_oauth.refresh.engine import persist
+from mail_oauth.tokens import AccessToken, Identity, TokenSet
+
+
+def link(attempt: ConnectAttempt, tokens: TokenSet, identity: Identity) -> MailCredentials:
+    """Save a grant: to the row that it reconnects, to the one of the same account, or to a new one.
+
+    Raises `ConnectRefused("wrong_account")` when another account answered than the row's, unless the user
+    had asked for a replacement.
+    """
+    transitions = Transitions(MailCredentials.objects)
+    row = persist(lambda: _save(transitions, attempt, tokens, identity))
+    token = AccessToken(
+        tokens.access_token.reveal(),
+        issued_at=row.token_issued_at or timezone.now(),
+        expires_at=row.token_expiry or timezone.now(),
+        generation=row.generation,
+    )
+    after_commit(transitions.using, lambda: token_cache.put(row.pk, token))
+    return row
+
+
+def _save(
+    transitions: Transitions, attempt: ConnectAttempt, tokens: TokenSet, identity: Identity
+) -> MailCredentials:
+    existing = _existing(attempt, identity)
+    if existing is None:
+        try:
+            return transitions.create(_new_row(attempt, tokens, identity))
+        except IntegrityError:  # the same account was connected in another window at this moment
+            existing = _existing(attempt, identity)
+            if existing is None:
+                raise
+    same = _is_account(existing, identity)
+    kind = EventKind.RECONNECTED if same else EventKind.REPLACED
+    try:
+        return transitions.insist(
+            existing.pk, kind, lambda row: _changes(row, attempt, tokens, identity), actor=attempt.user
+        )
+    except IntegrityError:
+        raise ConnectRefused("already_connected") from None
+
+
+def _existing(attempt: ConnectAttempt, identity: Identity) -> MailCredentials | None:
+    """Find the row to write to; None for a mailbox that is new."""
+    if attempt.replaces is not None:
+        if not _is_account(attempt.replaces, identity) and not attempt.allow_replacement:
+            raise ConnectRefused("wrong_account")
+        return attempt.replaces
+    of_account = MailCredentials.objects.for_user(attempt.user).filter(
+        provider=attempt.provider, issuer=identity.issuer, subject=identity.subject
+    )
+    by_address = {row.email: row for row in of_account}
+    if identity.email in by_address or not identity.subject or attempt.typed_email:
+        return by_address.get(identity.email)
+    # The same account under a new address: its own mailbox is the row that bears its sign-in address.
+    return next((row for row in by_address.values() if row.email == row.sign_in_address), None)
+
+
+def _is_account(row: MailCredentials, identity: Identity) -> bool:
+    """Tell whether a grant is of the row's account; where nobody is named, the address must be the same."""
+    if not identity.subject and not row.subject:
+        return row.email == identity.email
+    return (row.issuer, row.subject) == (identity.issuer, identity.subject)
+
+
+def _new_row(attempt: ConnectAttempt, tokens: TokenSet, identity: Identity) -> MailCredentials:
+    row = MailCredentials(user=attempt.user, provider=attempt.provider, email=identity.email)
+    for name, value in _changes(row, attempt, tokens, identity).items():
+        setattr(row, name, value)
+    return row
+
+
+def _changes(
+    row: MailCredentials, attempt: ConnectAttempt, tokens: TokenSet, identity: Identity
+) -> dict[str, Any]:
+    changes = token_changes(row, tokens)
+    changes.setdefault("refresh_token_expires_at", None)
+    keeps_address = _is_account(row, identity) and row.email != row.sign_in_address and not attempt.typed_email
+    if not keeps_address:  # a shared mailbox stays what its user made it
+        changes |= {"email": identity.email, "email_verified": identity.email_verified}
+    return changes | {
+        "issuer": identity.issuer,
+        "subject": identity.subject,
+        "tenant": identity.tenant,
+        "sign_in_address": identity.sign_in_address,
+        "requested_scopes": attempt.requested_scopes,
+        "granted_scopes": attempt.requested_scopes if tokens.scopes is None else " ".join(tokens.scopes),
+        "status": Status.CONNECTED,
+        "status_reason": "",
+        "use_oauth": True,
+        "connected_at": timezone.now(),
+    }

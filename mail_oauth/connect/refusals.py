@@ -1,0 +1,104 @@
+"""Why a mailbox was not connected, in the words that its user is shown, and the way out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refusal:
+    """`title` and `text` for the page; which ways out it offers. No way out is the operator's to mend."""
+
+    title: Promise
+    text: Promise
+    try_again: bool = True
+    ask_address: bool = False
+    may_replace: bool = False
+
+
+REFUSALS = {
+    "bad_request": Refusal(
+        title=_("This link is not valid"),
+        text=_("The answer of the mail provider could not be read. Please start again."),
+    ),
+    "bad_state": Refusal(
+        title=_("Please start again"),
+        text=_(
+            "This sign-in has expired, was already used, or was started in another browser or by another "
+            "user. Nothing was changed."
+        ),
+    ),
+    "start_again": Refusal(
+        title=_("Please start again"),
+        text=_("The mail provider no longer accepts this sign-in; it may have taken too long."),
+    ),
+    "declined": Refusal(
+        title=_("You did not allow access"),
+        text=_("Your mailbox was not connected. A mailbox that was connected before still is."),
+    ),
+    "scope_missing": Refusal(
+        title=_("Access to mail was not granted"),
+        text=_("Reading or sending mail was left out when you gave consent. Please tick every box."),
+    ),
+    "no_refresh_token": Refusal(
+        title=_("The provider gave no lasting access"),
+        text=_(
+            "Without it your mailbox would be disconnected within the hour. Remove this site from the apps "
+            "in your account at the provider, then connect again and allow offline access."
+        ),
+    ),
+    "wrong_account": Refusal(
+        title=_("This is another account"),
+        text=_(
+            "You signed in with an account other than the one this mailbox was connected with. Sign in with "
+            "the same account, or replace the mailbox by the other account."
+        ),
+        may_replace=True,
+    ),
+    "already_connected": Refusal(
+        title=_("This account is connected already"),
+        text=_("It is in the list of your mailboxes; nothing was changed."),
+    ),
+    "no_address": Refusal(
+        title=_("Which address is it?"),
+        text=_("The provider did not say which address your mailbox has. Please type it."),
+        ask_address=True,
+    ),
+    "admin_required": Refusal(
+        title=_("Your administrator must agree"),
+        text=_("Your organisation lets its users connect this app only after an administrator approved it."),
+    ),
+    "provider_unavailable": Refusal(
+        title=_("The mail provider does not answer"),
+        text=_("Please try again in a few minutes. Nothing was changed."),
+    ),
+    "provider_error": Refusal(
+        title=_("The mail provider refused"),
+        text=_("It did not say why. Please try again, or ask the operators of this site."),
+    ),
+    "wrong_issuer": Refusal(
+        title=_("The answer came from somebody else"),
+        text=_("It was not sent by the provider that you chose, so it was not used. Please start again."),
+    ),
+    "no_id_token": Refusal(
+        title=_("The provider did not say who you are"),
+        text=_("Without that no mailbox is connected. Please tell the operators of this site."),
+    ),
+    "no_identity": Refusal(
+        title=_("The provider did not say who you are"),
+        text=_("Without that no mailbox is connected. Please tell the operators of this site."),
+    ),
+    "bad_id_token": Refusal(
+        title=_("The provider's answer could not be verified"),
+        text=_("So it was not used, and nothing was changed. Please tell the operators of this site."),
+    ),
+    "misconfigured": Refusal(
+        title=_("This site is not set up for this provider"),
+        text=_("Its operators must correct the settings; trying again does not help."),
+        try_again=False,
+    ),
+}
+"""By the `code` of `ConnectRefused`."""

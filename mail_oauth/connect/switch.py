@@ -1,0 +1,34 @@
+"""Switching a mailbox's OAuth off and on, without touching its tokens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils import timezone
+
+from mail_oauth.managers.queryset import REFRESHABLE
+from mail_oauth.managers.transitions import Transitions
+from mail_oauth.managers.vocabulary import EventKind
+from mail_oauth.models import MailCredentials
+
+
+def pause(row: MailCredentials, *, actor: Any = None) -> bool:
+    """Switch OAuth off: no refresh, and a clear error on access. False when it was off already."""
+    if not row.use_oauth:
+        return False
+    changes = {"use_oauth": False, "refresh_at": None, "lease_owner": ""}
+    Transitions(MailCredentials.objects).insist(row.pk, EventKind.PAUSED, lambda _: dict(changes), actor=actor)
+    return True
+
+
+def resume(row: MailCredentials, *, actor: Any = None) -> bool:
+    """Switch OAuth on; the mailbox is due at once. False when it was on already."""
+    if row.use_oauth:
+        return False
+
+    def changes(current: MailCredentials) -> dict[str, Any]:
+        refreshable = current.status in REFRESHABLE and current.refresh_token is not None
+        return {"use_oauth": True, "refresh_at": timezone.now() if refreshable else None}
+
+    Transitions(MailCredentials.objects).insist(row.pk, EventKind.RESUMED, changes, actor=actor)
+    return True

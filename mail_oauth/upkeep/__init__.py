@@ -1,0 +1,1 @@
+"""Services that keep mailboxes fresh without their users: sweep, reconciliation, pruning, status."""

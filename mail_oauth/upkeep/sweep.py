@@ -1,0 +1,182 @@
+"""The sweep: due mailboxes are claimed, refreshed by a crew of threads, and saved one by one."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from mail_oauth.conf import app_settings
+from mail_oauth.exceptions import TransactionHeld
+from mail_oauth.managers.background import own_connection_possible
+from mail_oauth.managers.queryset import REFRESHABLE, MailCredentialsQuerySet
+from mail_oauth.managers.transitions import Transitions, only_test_transactions
+from mail_oauth.managers.vocabulary import Status
+from mail_oauth.models import MailCredentials
+from mail_oauth.refresh.engine import SAVE_PAUSES, refresh
+from mail_oauth.upkeep.crew import Crew
+
+logger = logging.getLogger(__name__)
+
+SAVE_SECONDS = 5 + sum(SAVE_PAUSES)
+"""What one mailbox may take beside the provider's answer: claim, decryption, and a save tried several times."""
+
+Fate = Literal["refreshed", "failed", "lost", "broken", "revocations", "unscheduled", "given_back"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SweepReport:
+    """How many mailboxes had which fate.
+
+    `failed`: the provider refused or could not be asked; that is saved, and tried again where it makes sense.
+    `lost`: somebody else changed the mailbox meanwhile. `broken`: an exception, which is logged; the lease
+    ends by itself. `revocations`: tried again. `unscheduled`: was due although there is nothing to do.
+    `given_back`: claimed, but not begun. `ended` is ``"done"``, ``"time"`` or ``"stopped"``.
+    """
+
+    refreshed: int = 0
+    failed: int = 0
+    lost: int = 0
+    broken: int = 0
+    revocations: int = 0
+    unscheduled: int = 0
+    given_back: int = 0
+    ended: str = "done"
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Whether every mailbox that was begun is in order."""
+        return not (self.failed or self.broken)
+
+
+def refresh_batch(
+    *,
+    revoke: Callable[[MailCredentials], object],
+    seconds: float | None = None,
+    size: int | None = None,
+    threads: int | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> SweepReport:
+    """Refresh due mailboxes until none is due, `seconds` are over, or `stopped()`; then finish what runs.
+
+    `revoke` gets the disconnected mailboxes whose grant could not be revoked so far. `size` is the most that
+    one claim takes. The defaults are `BATCH_SECONDS`, `BATCH_SIZE` and `REFRESH_THREADS`. An exception that a
+    signal's handler raises meanwhile (SIGTERM, a soft time limit) ends the sweep as orderly, and goes on.
+    Raises `TransactionHeld` inside `atomic()`, where no refresh could be saved before it is used.
+    """
+    settings = app_settings()
+    manager = MailCredentials.objects
+    if not only_test_transactions(manager.write_alias()):
+        raise TransactionHeld("A sweep saves each mailbox by itself: call it outside transaction.atomic().")
+    sweep = Sweep(
+        Transitions(manager),
+        revoke=revoke,
+        threads=max(settings.refresh_threads if threads is None else threads, 1),
+        size=size or settings.batch_size,
+    )
+    report = sweep.run(settings.batch_seconds if seconds is None else seconds, stopped)
+    logger.info("sweep ended: %s", report, extra={"action": "sweep", **asdict(report)})
+    return report
+
+
+def batches_wanted() -> int:
+    """Return how many `refresh_batch` tasks the due mailboxes are worth, at most `BATCH_TASKS`."""
+    settings = app_settings()
+    rows = MailCredentials.objects.using(MailCredentials.objects.write_alias())
+    due = rows.due()[: settings.batch_tasks * settings.batch_size].count()
+    return -(-due // settings.batch_size)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A leased row, and until when (by `time.monotonic`) there is time enough left to begin with it."""
+
+    row: MailCredentials
+    begin_before: float
+
+
+class Sweep:
+    """One sweep under way.
+
+    How much it claims follows from the lease: a refresh may take `call` seconds, so within one lease a thread
+    finishes `lease // call` of them even if every provider stays silent up to its deadline. More than that is
+    never held, so that no mailbox waits, leased, behind somebody else's slow provider until another worker
+    takes it over. As a process may also be suspended, each row is looked at once more before it is begun.
+    """
+
+    def __init__(
+        self, ledger: Transitions, *, revoke: Callable[[MailCredentials], object], threads: int, size: int
+    ) -> None:
+        """Prepare a sweep that saves through `ledger`."""
+        settings = app_settings()
+        call = settings.total_timeout + SAVE_SECONDS
+        self.ledger = ledger
+        self.rows: MailCredentialsQuerySet = ledger.manager.using(ledger.using)
+        self.revoke = revoke
+        self.threads = threads
+        self.size = size
+        self.most_held = threads * max(int(settings.lease_seconds // call), 1)
+        self.patience = max(settings.lease_seconds - call, settings.lease_seconds / 2)
+        self.fates: Counter[Fate] = Counter()
+        self._drained = False
+
+    def run(self, seconds: float, stopped: Callable[[], bool]) -> SweepReport:
+        """Sweep; see `refresh_batch`."""
+        begun = time.monotonic()
+        crew = Crew(self._settle, self.threads if own_connection_possible(self.ledger.using) else 0)
+        ended = "done"
+        try:
+            while self._feed(crew):
+                self.fates[crew.wait()] += 1
+                if stopped() or time.monotonic() - begun > seconds:
+                    ended = "stopped" if stopped() else "time"
+                    break
+        finally:
+            not_begun, fates = crew.dismiss()
+            self.rows.give_back([claimed.row for claimed in not_begun])
+            self.fates.update([*fates, *("given_back" for _ in not_begun)])
+        return SweepReport(**self.fates, ended=ended, seconds=round(time.monotonic() - begun, 3))
+
+    def _feed(self, crew: Crew[Claimed, Fate]) -> bool:
+        """Claim what there is room for; False when nothing is left to wait for.
+
+        A claim that brought less than it asked for is not repeated before everything is worked off, or each
+        of the last refreshes would cost a query that finds nothing.
+        """
+        room = self.most_held - crew.outstanding
+        if not crew.outstanding or (room >= self.threads and not self._drained):
+            wanted = min(room, self.size)
+            begin_before = time.monotonic() + self.patience
+            rows = self.rows.claim_due(wanted)
+            self._drained = len(rows) < wanted
+            crew.give(Claimed(row, begin_before) for row in rows)
+        return bool(crew.outstanding)
+
+    def _settle(self, claimed: Claimed) -> Fate:
+        """Do what a due row needs. One that fails never stops the others."""
+        row = claimed.row
+        try:
+            if time.monotonic() > claimed.begin_before:
+                self.rows.give_back([row])
+                return "given_back"
+            if row.status == Status.DISCONNECTED:
+                self.revoke(row)
+                return "revocations"
+            if row.status not in REFRESHABLE or not row.use_oauth:
+                self.rows.unschedule(row)
+                return "unscheduled"
+            return self._refresh(row)
+        except Exception:
+            about = {"action": "sweep", "mailbox": str(row.pk), "provider": row.provider}
+            logger.exception("upkeep of mailbox %s failed; its lease ends by itself", row.pk, extra=about)
+            return "broken"
+
+    def _refresh(self, row: MailCredentials) -> Fate:
+        outcome = refresh(row, self.ledger)
+        if outcome.token is not None:
+            return "refreshed"
+        return "lost" if outcome.verdict.tokens is not None else "failed"

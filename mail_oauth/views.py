@@ -1,0 +1,174 @@
+"""The pages of the connect flow. Each view calls one service and shows what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, cast
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import AbstractBaseUser
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.clickjacking import xframe_options_deny
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from mail_oauth.conf import app_settings
+from mail_oauth.connect.answers import parse_answer
+from mail_oauth.connect.attempts import Wish, begin, take
+from mail_oauth.connect.complete import complete
+from mail_oauth.connect.disconnect import disconnect as disconnect_mailbox
+from mail_oauth.connect.refusals import REFUSALS
+from mail_oauth.connect.results import DISCONNECTED
+from mail_oauth.connect.urls import after_connecting, redirect_uri, safe_next
+from mail_oauth.exceptions import ConnectRefused
+from mail_oauth.models import MailCredentials
+from mail_oauth.providers import Provider, all_providers, provider_for
+
+View = Callable[..., HttpResponse]
+
+
+def flow_page(view: View) -> View:
+    """Mark a view of the flow: private, unframed, sending no referrer, and outside any request transaction.
+
+    Without the last, `ATOMIC_REQUESTS` could roll a grant back that the provider has already given.
+    """
+
+    @wraps(view)
+    def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response = view(request, *args, **kwargs)
+        response["Referrer-Policy"] = "no-referrer"
+        return response
+
+    return cast("View", transaction.non_atomic_requests(never_cache(xframe_options_deny(wrapped))))
+
+
+@flow_page
+@login_required
+@require_safe
+def mailboxes(request: HttpRequest) -> HttpResponse:
+    """Show a user their mailboxes, and a button for each provider."""
+    rows = MailCredentials.objects.for_user(request.user).present().without_tokens().order_by("email")
+    return render(request, "mail_oauth/mailboxes.html", {"mailboxes": rows, "providers": all_providers()})
+
+
+@flow_page
+@login_required
+@require_POST
+def start(request: HttpRequest, alias: str) -> HttpResponse:
+    """Send the browser to the provider; first ask for the address where the provider will not name it."""
+    provider = _provider(alias)
+    wish = _wish(request, provider)
+    if wish is None:
+        given = request.POST.get("email", "")
+        context = {
+            "provider": provider,
+            "email": given,
+            "invalid": bool(given),
+            "next": request.POST.get("next", ""),
+            "mailbox": request.POST.get("mailbox", ""),
+            "replace": request.POST.get("replace", ""),
+        }
+        return render(request, "mail_oauth/address.html", context, status=400 if given else 200)
+    user = cast("AbstractBaseUser", request.user)
+    return redirect(begin(provider, user, request.session, redirect_uri(request, alias), wish))
+
+
+@flow_page
+def callback(request: HttpRequest, alias: str) -> HttpResponse:
+    """Take the provider's answer, and leave its URL at once."""
+    purpose = request.headers.get("Sec-Purpose", request.headers.get("Purpose", ""))
+    if request.method != "GET" or "prefetch" in purpose:  # the state is for the real visit
+        return HttpResponseNotAllowed(["GET"])
+    try:
+        if not request.user.is_authenticated:
+            raise ConnectRefused("bad_state")
+        answer = parse_answer(request.GET)
+        attempt = take(answer.state, alias=alias, user=request.user, session=request.session)
+    except ConnectRefused as refusal:
+        return _refusal_page(request, refusal.code, status=400)
+    try:
+        row = complete(attempt, answer)
+    except ConnectRefused as refusal:
+        mailbox = f"?mailbox={attempt.replaces_id}" if attempt.replaces_id else ""
+        return redirect(reverse("mail_oauth:refused", args=[alias, refusal.code]) + mailbox)
+    messages.success(request, _("%(email)s is connected.") % {"email": row.email}, fail_silently=True)
+    return redirect(after_connecting(request, attempt.next_url))
+
+
+@flow_page
+@login_required
+@require_safe
+def refused(request: HttpRequest, alias: str, code: str) -> HttpResponse:
+    """Explain why a mailbox was not connected; the text is chosen by code, never a provider's words."""
+    if code not in REFUSALS:
+        raise Http404
+    return _refusal_page(request, code, status=200, provider=_provider(alias))
+
+
+@flow_page
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def disconnect(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Ask, then disconnect, and say honestly what became of the grant at the provider."""
+    rows = MailCredentials.objects.for_user(request.user).present().without_tokens()
+    row = get_object_or_404(rows, pk=pk)
+    if request.method != "POST":
+        return render(request, "mail_oauth/disconnect.html", {"mailbox": row})
+    result = disconnect_mailbox(row, actor=request.user)
+    text = DISCONNECTED[result] % {"email": row.email, "provider": row.provider_name}
+    messages.success(request, text, fail_silently=True)
+    return redirect("mail_oauth:mailboxes")
+
+
+def _provider(alias: str) -> Provider:
+    if alias not in app_settings().providers:
+        raise Http404
+    return provider_for(alias)
+
+
+def _wish(request: HttpRequest, provider: Provider) -> Wish | None:
+    """Read what the user asked for; None while the address that is needed is missing or malformed."""
+    mailbox = None
+    if request.POST.get("mailbox"):
+        mine = MailCredentials.objects.for_user(request.user).filter(provider=provider.alias)
+        try:
+            mailbox = get_object_or_404(mine, pk=request.POST["mailbox"])
+        except ValidationError:
+            raise Http404 from None
+    email = request.POST.get("email", "").strip()
+    if not email and mailbox is not None and not provider.names_account:
+        email = mailbox.email
+    needed = bool(email) or not provider.names_account or "ask_address" in request.POST
+    try:
+        if needed:
+            validate_email(email)
+    except ValidationError:
+        return None
+    return Wish(
+        next_url=safe_next(request, request.POST.get("next", "")),
+        typed_email=email,
+        mailbox=mailbox,
+        replace=request.POST.get("replace") == "yes",
+    )
+
+
+def _refusal_page(
+    request: HttpRequest, code: str, *, status: int, provider: Provider | None = None
+) -> HttpResponse:
+    context: dict[str, Any] = {"refusal": REFUSALS[code], "code": code, "provider": provider}
+    if provider is not None and request.GET.get("mailbox"):
+        mine = MailCredentials.objects.for_user(request.user).without_tokens()
+        try:
+            context["mailbox"] = mine.filter(pk=request.GET["mailbox"]).first()
+        except ValidationError:
+            raise Http404 from None
+    return render(request, "mail_oauth/refused.html", context, status=status)
