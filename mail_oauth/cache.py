@@ -34,9 +34,13 @@ MAIL = "mail"
 TOMBSTONE_SECONDS = 24 * 3600
 """How long a disconnected mailbox refuses late writes: longer than any access token lives."""
 
+LAST_GENERATION = 2**53 - 1
+"""The generation of a row that is gone, the greatest that Lua counts exactly: nothing comes after it."""
+
 _HEADER_BYTES = 64
 _PUT_UNLESS_NEWER = """
-local held = redis.call('GETRANGE', KEYS[1], 0, 63)
+local held = redis.pcall('GETRANGE', KEYS[1], 0, 63)
+if type(held) ~= 'string' then held = '' end
 local generation, issued, expiry = string.match(held, '^1|(%d+)|(%d+)|(%d+)|')
 if generation then
   local order = tonumber(generation) - tonumber(ARGV[3])

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -27,6 +28,7 @@ from mail_oauth.tokens import Secret
 
 PREFIX = "mo1"
 FINGERPRINT_LENGTH = 16
+_SEALED = re.compile(rf"{PREFIX}:[0-9a-f]{{{FINGERPRINT_LENGTH}}}:[A-Za-z0-9_-]+={{0,2}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,11 @@ class Sealed:
         """The fingerprint of the key it is sealed under, or an empty string for text that has none."""
         parts = self.text.split(":", 2)
         return parts[1] if len(parts) == 3 and parts[0] == PREFIX else ""
+
+    @property
+    def is_well_formed(self) -> bool:
+        """Whether the text has the shape that `seal()` gives it; whether it opens is another question."""
+        return _SEALED.fullmatch(self.text) is not None
 
     def __repr__(self) -> str:
         return f"<Sealed under key {self.fingerprint or 'unknown'}>"
@@ -105,6 +112,11 @@ class Keyring:
 def keyring() -> Keyring:
     """Return the keyring of the settings. Raises `ConfigurationError` on a malformed key."""
     raw_keys = getattr(settings, "FERNET_KEYS", None) or [settings.SECRET_KEY]
+    # A string would be taken for a list of one-letter keys, and None be hashed into a key that everyone knows.
+    if isinstance(raw_keys, (str, bytes)) or not all(raw and isinstance(raw, (str, bytes)) for raw in raw_keys):
+        raise ConfigurationError(
+            'FERNET_KEYS must be a list of keys: FERNET_KEYS = [os.environ["MAIL_OAUTH_KEY"]].'
+        )
     derive = derive_fernet_key if getattr(settings, "FERNET_USE_HKDF", True) else _as_bytes
     try:
         keyring = Keyring(tuple(Key(derive(raw)) for raw in raw_keys))

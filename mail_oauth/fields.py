@@ -33,15 +33,18 @@ class SealedField(EncryptedTextField):  # type: ignore[misc]  # django-fernet-fi
         return None if value is None else Sealed(bytes(value).decode("ascii", "replace"))
 
     def to_python(self, value: Any) -> Sealed | None:
-        """Refuse anything but sealed values."""
+        """Read what a fixture holds (`loaddata`): sealed text, or nothing. Any other text is refused."""
         if value is None or isinstance(value, Sealed):
             return value
-        raise UnsealedValue(f"{self.name} takes a Sealed value (see MailCredentials.sealed), not {type(value)}.")
+        if isinstance(value, str) and (sealed := Sealed(value)).is_well_formed:
+            return sealed
+        raise self._unsealed(value)
 
     def get_prep_value(self, value: Any) -> str | None:
         """Return the text to store; a plain string is refused before it reaches the database."""
-        sealed = self.to_python(value)
-        return None if sealed is None else sealed.text
+        if value is None or isinstance(value, Sealed):
+            return None if value is None else value.text
+        raise self._unsealed(value)
 
     def get_db_prep_save(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
         """Return the bytes to store, or the expression by which `bulk_update()` assigns sealed values."""
@@ -59,10 +62,17 @@ class SealedField(EncryptedTextField):  # type: ignore[misc]  # django-fernet-fi
         return self.get_prep_value(self.value_from_object(obj)) or ""
 
     def _checked(self, expression: Any) -> Any:
-        """Let `bulk_update()`'s tree of constants pass, whose leaves come back here; refuse the rest."""
-        if not all(isinstance(node, (Case, Cast, Value)) for node in _assigned(expression)):
-            raise FieldError(f"{self.name} is encrypted: assign a Sealed value, not an expression.")
+        """Let `bulk_update()`'s tree of sealed constants pass; refuse every other expression."""
+        for node in _assigned(expression):
+            if isinstance(node, Value):
+                self.get_prep_value(node.value)
+            elif not isinstance(node, (Case, Cast)):
+                raise FieldError(f"{self.name} is encrypted: assign a Sealed value, not an expression.")
         return expression
+
+    def _unsealed(self, value: Any) -> UnsealedValue:
+        kind = type(value).__name__
+        return UnsealedValue(f"{self.name} takes a Sealed value (see MailCredentials.sealed), not {kind}.")
 
 
 def _assigned(expression: Any) -> list[Any]:

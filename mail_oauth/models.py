@@ -6,15 +6,19 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.db import models
+from django.db import models, router
+from django.db.models.signals import post_delete
+from django.dispatch import receiver
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from mail_oauth.cache import LAST_GENERATION, token_cache
 from mail_oauth.conf import app_settings
 from mail_oauth.encryption import Sealed, seal, unseal
 from mail_oauth.fields import SealedField
 from mail_oauth.managers import MailCredentialsManager
 from mail_oauth.managers.access import TokenAccess
+from mail_oauth.managers.transitions import after_commit
 from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.providers import provider_for
 from mail_oauth.tokens import AccessToken, Secret, scope_set
@@ -163,7 +167,8 @@ class MailCredentials(models.Model):
 
     def _access(self) -> TokenAccess:
         manager: Any = type(self)._default_manager
-        return TokenAccess(manager.db_manager(self._state.db))
+        # The row may have been read from a replica; what a refresh reads and writes is on the primary.
+        return TokenAccess(manager.db_manager(router.db_for_write(type(self), instance=self)))
 
     def get_access_token(self, *, min_validity: float | None = None, resource: str = "mail") -> AccessToken:
         """Return a token that lives at least `min_validity` seconds (`MIN_VALIDITY` by default).
@@ -178,11 +183,18 @@ class MailCredentials(models.Model):
 
     def refresh_now(self) -> AccessToken:
         """Refresh without waiting for the token to age or a pause to end. Raises a `MailboxError`."""
-        return self._access().refresh(self.pk, force=True)
+        return self._access().refresh(self.pk)
 
     async def arefresh_now(self) -> AccessToken:
         """The same, awaited."""
-        return await self._access().arefresh(self.pk, force=True)
+        return await self._access().arefresh(self.pk)
+
+
+@receiver(post_delete, sender=MailCredentials, dispatch_uid="mail_oauth.models")
+def _bury(sender: type[MailCredentials], instance: MailCredentials, using: str, **_: Any) -> None:
+    """A deleted row, or a deleted user's, answers from no cache."""
+    pk = instance.pk
+    after_commit(using, lambda: token_cache.bury(pk, LAST_GENERATION))
 
 
 class CredentialEvent(models.Model):

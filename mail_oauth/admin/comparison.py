@@ -1,11 +1,11 @@
-"""The cache beside the database: which of the two is ahead."""
+"""The cache beside the database, in words; what differs is judged as reconciliation judges it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from django.db.models import TextChoices
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -13,27 +13,50 @@ from mail_oauth.admin.moments import Moment, moment
 from mail_oauth.admin.notices import Level
 from mail_oauth.cache import Header
 from mail_oauth.models import MailCredentials
+from mail_oauth.upkeep.drift import Drift, RowState, drift
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrOrPromise
 
 
-class Agreement(TextChoices):
-    """How the cached copy stands to the row."""
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """How the cached copy stands to the row: a word, and what it means."""
 
-    IN_STEP = "in_step", gettext_lazy("in step")
-    ABSENT = "absent", gettext_lazy("absent")
-    OLDER = "older", gettext_lazy("older")
-    NEWER = "newer", gettext_lazy("newer")
-    CONTRARY = "contrary", gettext_lazy("contradicts the row")
-    UNREACHABLE = "unreachable", gettext_lazy("cache not reachable")
+    level: Level
+    word: _StrOrPromise
+    note: _StrOrPromise
 
 
-_LEVELS = {
-    Agreement.IN_STEP: Level.GOOD,
-    Agreement.ABSENT: Level.OFF,
-    Agreement.OLDER: Level.WAIT,
-    Agreement.NEWER: Level.BAD,
-    Agreement.CONTRARY: Level.BAD,
-    Agreement.UNREACHABLE: Level.BAD,
+_REBUILD = gettext_lazy("Reconciliation puts it right; “Rebuild cache entry” does it now.")
+_FINDINGS = {
+    Drift.ABSENT: Finding(
+        Level.OFF, gettext_lazy("absent"), gettext_lazy("The next use fills it from the database.")
+    ),
+    Drift.OLDER: Finding(Level.WAIT, gettext_lazy("older"), _REBUILD),
+    Drift.NEWER: Finding(
+        Level.BAD,
+        gettext_lazy("newer"),
+        gettext_lazy(
+            "A refresh may just have ended: reload. If it stays so, the database has lost a generation "
+            "(was it restored from a backup?): rebuild the cache entry."
+        ),
+    ),
+    Drift.OTHER: Finding(Level.BAD, gettext_lazy("another token"), _REBUILD),
+    Drift.BURIED: Finding(Level.WAIT, gettext_lazy("tombstone over a working mailbox"), _REBUILD),
+    Drift.UNUSABLE: Finding(Level.BAD, gettext_lazy("token of a mailbox out of use"), _REBUILD),
+    Drift.EXPIRED: Finding(Level.WAIT, gettext_lazy("expired"), _REBUILD),
 }
+_SAME_TOKEN = Finding(
+    Level.GOOD, gettext_lazy("older"), gettext_lazy("An earlier generation, but the row's own token: harmless.")
+)
+_NOTHING = Finding(
+    Level.OFF, gettext_lazy("absent"), gettext_lazy("The row has no valid token, so there is nothing to hold.")
+)
+_TOMBSTONE = Finding(
+    Level.GOOD, gettext_lazy("in step"), gettext_lazy("A tombstone keeps late tokens away until a new one comes.")
+)
+_IN_STEP = Finding(Level.GOOD, gettext_lazy("in step"), gettext_lazy("The cache holds the row's own token."))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,71 +72,36 @@ class Side:
 class Comparison:
     """Both sides, and what their difference means."""
 
-    agreement: Agreement
-    note: str
+    finding: Finding
     cached: Side
     stored: Side
-
-    @property
-    def level(self) -> Level:
-        """How the agreement is shown."""
-        return _LEVELS[self.agreement]
 
 
 def compare(row: MailCredentials, header: Header | None, now: datetime) -> Comparison:
     """Compare a row with the header of its cached copy; None: the cache has none."""
-    agreement, note = _judge(row, header)
-    return Comparison(agreement=agreement, note=note, cached=_cached(header, now), stored=_stored(row, now))
+    return Comparison(finding=_finding(row, header, now), cached=_cached(header, now), stored=_stored(row, now))
 
 
 def unreachable(row: MailCredentials, fault: str, now: datetime) -> Comparison:
     """Describe the row beside a cache that did not answer; `fault` is the name of its error."""
     note = _("Tokens come from the database meanwhile, more slowly; nothing is lost. The cache said: %(fault)s.")
     return Comparison(
-        agreement=Agreement.UNREACHABLE,
-        note=note % {"fault": fault},
+        finding=Finding(Level.BAD, _("cache not reachable"), note % {"fault": fault}),
         cached=Side(holds=_("unknown"), expires=moment(None, now)),
         stored=_stored(row, now),
     )
 
 
-def _judge(row: MailCredentials, header: Header | None) -> tuple[Agreement, str]:
+def _finding(row: MailCredentials, header: Header | None, now: datetime) -> Finding:
+    state = RowState(**{column.name: getattr(row, column.name) for column in fields(RowState)})
+    cause = drift(state, header, now)
+    if cause is Drift.OLDER and header is not None and state.describes(header):
+        return _SAME_TOKEN
+    if cause is not None:
+        return _FINDINGS[cause]
     if header is None:
-        if row.is_connected:
-            return Agreement.ABSENT, _("The next use fills it from the database.")
-        return Agreement.ABSENT, _("The mailbox is out of use, so there is nothing to hold.")
-    if header.generation > row.generation:
-        return Agreement.NEWER, _(
-            "Reload: a refresh may just have ended. If it stays so, the database has lost a generation "
-            "(was it restored from a backup?): rebuild the cache entry."
-        )
-    if header.generation < row.generation:
-        return _older(row, header)
-    if not row.is_connected or not header.expiry:
-        return _out_of_use(row, header)
-    if header.expiry == _expiry(row):
-        return Agreement.IN_STEP, _("The cache holds the row's own token.")
-    return Agreement.CONTRARY, _("The same generation with another expiry: rebuild the cache entry.")
-
-
-def _older(row: MailCredentials, header: Header) -> tuple[Agreement, str]:
-    if not header.expiry:
-        return Agreement.OLDER, _("A tombstone of an earlier generation; the next use replaces it.")
-    if header.expiry == _expiry(row) and row.is_connected:
-        return Agreement.OLDER, _("An earlier generation, but the same token: harmless.")
-    return Agreement.OLDER, _("Reconciliation puts it right; “Rebuild cache entry” does it now.")
-
-
-def _out_of_use(row: MailCredentials, header: Header) -> tuple[Agreement, str]:
-    if not row.is_connected and not header.expiry:
-        return Agreement.IN_STEP, _("The mailbox is out of use, and a tombstone keeps late tokens away.")
-    if header.expiry:
-        return Agreement.CONTRARY, _("A token of a mailbox that is out of use: rebuild the cache entry.")
-    return Agreement.CONTRARY, _("A tombstone for a mailbox that is in use: rebuild the cache entry.")
-
-
-def _expiry(row: MailCredentials) -> int | None:
-    return int(row.token_expiry.timestamp()) if row.token_expiry else None
+        return _NOTHING
+    return _IN_STEP if header.expiry else _TOMBSTONE
 
 
 def _cached(header: Header | None, now: datetime) -> Side:

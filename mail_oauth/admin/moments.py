@@ -8,7 +8,8 @@ from datetime import datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-DASH = "–"
+DASH = "\N{EN DASH}"
+"""What stands where there is nothing to show."""
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 

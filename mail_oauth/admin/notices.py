@@ -10,7 +10,7 @@ from enum import StrEnum
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from mail_oauth.admin.moments import distance
+from mail_oauth.admin.moments import DASH, distance
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
 
@@ -83,7 +83,7 @@ def _state(row: MailCredentials, now: datetime, unreadable: bool) -> Notice:
     if not row.use_oauth:
         return _switched_off()
     if unreadable and row.status == Status.CONNECTED:
-        return _unreadable(row)
+        return _unreadable()
     return _BY_STATUS[Status(row.status)](row) or _connected(row, now)
 
 
@@ -99,25 +99,27 @@ def _disconnected(row: MailCredentials, now: datetime) -> Notice:
 
 def _switched_off() -> Notice:
     headline = _("OAuth is switched off for this mailbox.")
-    next_step = _("Its tokens are kept, and neither used nor refreshed. “Switch OAuth on” takes it into use again.")
+    next_step = _(
+        "Its tokens are kept, and neither used nor refreshed. “Switch OAuth on” takes it into use again."
+    )
     return Notice(Level.OFF, headline, next_step)
 
 
 def _needs_reauth(row: MailCredentials) -> Notice:
-    headline = _("The provider no longer accepts this grant (%(reason)s).") % {"reason": row.status_reason or "–"}
+    headline = _("The provider no longer accepts this grant (%(reason)s).") % {"reason": row.status_reason or DASH}
     next_step = _("The user must connect the mailbox again; nothing on this page can do it for them.")
     return Notice(Level.BAD, headline, next_step)
 
 
 def _needs_admin(row: MailCredentials) -> Notice:
     headline = _("The user's organisation blocks this mailbox (%(reason)s).") % {
-        "reason": row.status_reason or "–"
+        "reason": row.status_reason or DASH
     }
     next_step = _("The organisation's administrator must allow it at the provider. Then press “Refresh now”.")
     return Notice(Level.BAD, headline, next_step)
 
 
-def _unreadable(row: MailCredentials) -> Notice:
+def _unreadable() -> Notice:
     next_step = _(
         "The operator of this site must put the missing key back into FERNET_KEYS. Nothing is lost; "
         "the mailbox recovers at its next refresh."
@@ -128,7 +130,7 @@ def _unreadable(row: MailCredentials) -> Notice:
 _BY_STATUS: dict[Status, Callable[[MailCredentials], Notice | None]] = {
     Status.NEEDS_REAUTH: _needs_reauth,
     Status.NEEDS_ADMIN: _needs_admin,
-    Status.UNREADABLE: _unreadable,
+    Status.UNREADABLE: lambda _row: _unreadable(),
     Status.CONNECTED: lambda _row: None,
 }
 
@@ -146,7 +148,9 @@ def _connected(row: MailCredentials, now: datetime) -> Notice:
     if row.refresh_at is None:
         next_step = _("No refresh is planned. Press “Refresh now” to plan the next one.")
         return Notice(Level.WAIT, _("Connected, but nothing keeps it so."), next_step)
-    return Notice(Level.GOOD, _("Connected."), _("Nobody has to act. The next refresh is planned %(when)s.") % when)
+    return Notice(
+        Level.GOOD, _("Connected."), _("Nobody has to act. The next refresh is planned %(when)s.") % when
+    )
 
 
 def _failing(row: MailCredentials, when: dict[str, str]) -> Notice:
@@ -154,6 +158,6 @@ def _failing(row: MailCredentials, when: dict[str, str]) -> Notice:
         "Connected, but the last refresh failed (%(reason)s).",
         "Connected, but the last %(number)d refreshes failed (%(reason)s).",
         row.refresh_failures,
-    ) % {"number": row.refresh_failures, "reason": row.last_refresh_error or "–"}
+    ) % {"number": row.refresh_failures, "reason": row.last_refresh_error or DASH}
     next_step = _("The grant is kept. It is tried again %(when)s by itself; “Refresh now” does not wait.") % when
     return Notice(Level.WAIT, headline, next_step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -11,7 +12,7 @@ from django.utils import timezone
 
 from mail_oauth.cache import MAIL, token_cache
 from mail_oauth.conf import app_settings
-from mail_oauth.exceptions import ConfigurationError, MailboxError, ProviderUnavailable, SealError
+from mail_oauth.exceptions import ConfigurationError, MailboxDisconnected, ProviderUnavailable, SealError
 from mail_oauth.managers.background import behind, outside_transaction, own_connection_possible
 from mail_oauth.managers.errors import pausing, unusable
 from mail_oauth.managers.transitions import Transitions, only_test_transactions
@@ -49,19 +50,21 @@ class TokenAccess:
             token_cache.put(pk, token, resource)
             self._keep_fresh(pk, token)
             return token
-        return self.refresh(pk, min_validity=min_validity)
+        return outside_transaction(self.using, lambda: self._refresh_or_wait(row, min_validity))
 
-    def refresh(self, pk: UUID, *, min_validity: float | None = None, force: bool = False) -> AccessToken:
-        """Refresh, or wait for the one who does. Raises a `MailboxError`."""
-        return outside_transaction(self.using, lambda: self._refresh_or_wait(pk, min_validity, force))
+    def refresh(self, pk: UUID) -> AccessToken:
+        """Refresh whatever the token's age, or wait for the one who does. Raises a `MailboxError`."""
+        return outside_transaction(
+            self.using, lambda: self._refresh_or_wait(self.rows.get(pk=pk), None, force=True)
+        )
 
     async def aget(self, pk: UUID, *, min_validity: float | None = None, resource: str = MAIL) -> AccessToken:
         """`get`, awaited."""
         return await sync_to_async(self.get)(pk, min_validity=min_validity, resource=resource)
 
-    async def arefresh(self, pk: UUID, *, force: bool = False) -> AccessToken:
+    async def arefresh(self, pk: UUID) -> AccessToken:
         """`refresh`, awaited."""
-        return await sync_to_async(self.refresh)(pk, force=force)
+        return await sync_to_async(self.refresh)(pk)
 
     def _stored(self, row: MailCredentials) -> AccessToken | None:
         """Return the row's token, of any age; None when it cannot be read, which a refresh may mend."""
@@ -77,9 +80,12 @@ class TokenAccess:
         left = token.seconds_left(timezone.now())
         return left >= least_validity(token.lifetime, min_validity)
 
+    def _ages(self, token: AccessToken) -> bool:
+        return token.seconds_left(timezone.now()) < margin(token.lifetime)
+
     def _keep_fresh(self, pk: UUID, token: AccessToken) -> None:
         """Have a token inside its margin refreshed behind the caller, or by the next sweep."""
-        if token.seconds_left(timezone.now()) >= margin(token.lifetime) or behind.tried_lately(pk):
+        if not self._ages(token) or behind.tried_lately(pk):
             return
         if own_connection_possible(self.using) and behind.submit(pk, lambda: self._refresh_behind(pk)):
             return
@@ -87,50 +93,52 @@ class TokenAccess:
             self.rows.nudge(pk)
 
     def _refresh_behind(self, pk: UUID) -> None:
-        claimed = self.rows.claim(pk)
+        """Refresh, unless another process did so since the caller's copy was cached."""
+        row = self.rows.filter(pk=pk).first()
+        if row is None or unusable(row) is not None:
+            return
+        token = self._stored(row)
+        if token is not None and not self._ages(token):
+            token_cache.put(pk, token)
+            return
+        claimed = self.rows.claim(pk, generation=row.generation)
         if claimed is not None:
             refresh(claimed, Transitions(self.manager))
 
-    def _refresh_or_wait(self, pk: UUID, min_validity: float | None, force: bool) -> AccessToken:
+    def _refresh_or_wait(
+        self, seen: MailCredentials, min_validity: float | None, *, force: bool = False
+    ) -> AccessToken:
+        """Refresh the row that the caller has seen, or take the token that replaced its token since."""
         give_up_at = time.monotonic() + app_settings().wait_timeout
-        seen = self.rows.values_list("generation", flat=True).get(pk=pk)
-        for attempt in range(1_000_000):
-            claimed = self.rows.claim(pk, force=force)
+        row = seen
+        for attempt in itertools.count():
+            claimed = self.rows.claim(row.pk, generation=row.generation, force=force)
             if claimed is not None:
                 return self._settle(claimed, refresh(claimed, Transitions(self.manager)))
-            token = self._winners(pk, seen, min_validity)
-            if token is not None:
+            row = self.rows.get(pk=row.pk)
+            token = self._stored(row)
+            replaced = row.token_issued_at != seen.token_issued_at
+            if token is not None and (replaced or (not force and self._lives_long_enough(token, min_validity))):
+                token_cache.put(row.pk, token)
                 return token
+            error = pausing(row)
+            if error is not None:
+                raise error
             if time.monotonic() > give_up_at:
                 break
             time.sleep(_POLL_SECONDS[min(attempt, len(_POLL_SECONDS) - 1)])
         raise ProviderUnavailable("Another worker is still refreshing this mailbox.", reason="wait_timeout")
-
-    def _winners(self, pk: UUID, seen: int, min_validity: float | None) -> AccessToken | None:
-        """Return the token that another worker has saved meanwhile; None while it is still at work."""
-        row = self.rows.get(pk=pk)
-        token = self._stored(row)
-        fresh = row.generation > seen and not row.refresh_failures
-        if token is not None and (fresh or self._lives_long_enough(token, min_validity)):
-            token_cache.put(pk, token)
-            return token
-        error = pausing(row)
-        if error is not None:
-            raise error
-        return None
 
     def _settle(self, row: MailCredentials, outcome: Outcome) -> AccessToken:
         """Return the token of a refresh, or raise what its verdict means for the caller."""
         if outcome.token is not None:
             return outcome.token
         current = self.rows.filter(pk=row.pk).first()
-        error: MailboxError | None = None
-        if current is not None:
-            error = unusable(current) or pausing(current)
-            if outcome.verdict.tokens is not None and error is None:
-                token = self._stored(current)  # the claim was lost to somebody who has saved since
-                if token is not None:
-                    return token
-        raise error or ProviderUnavailable(
+        if current is None:
+            raise MailboxDisconnected(f"{row} was deleted while it was refreshed.", reason="deleted")
+        token = self._stored(current)
+        if token is not None and current.token_issued_at != row.token_issued_at:
+            return token  # the claim was lost to somebody who has saved since; our own verdict is void
+        raise pausing(current) or ProviderUnavailable(
             f"{row} could not be refreshed ({outcome.verdict.reason}).", reason=outcome.verdict.reason
         )

@@ -56,14 +56,15 @@ class MailCredentialsQuerySet(models.QuerySet["MailCredentials"]):
         """What the sweep takes next. Only `refresh_at` schedules, so one index serves."""
         return self.filter(refresh_at__lte=DatabaseNow())
 
-    def claim(self, pk: UUID, *, force: bool = False) -> MailCredentials | None:
+    def claim(self, pk: UUID, *, generation: int, force: bool = False) -> MailCredentials | None:
         """Lease one mailbox for a refresh, or return None when it is leased, paused or not refreshable.
 
+        None also when it is not of `generation` any more: who has just saved a token did the work already.
         Without `force`, one that failed is left alone until its pause is over. The lease's end is
         `refresh_at`: a worker that dies leaves a row that falls due by itself.
         """
         idle = Q(lease_owner="") if force else Q(lease_owner="", refresh_failures=0)
-        free = self.filter(idle | Q(refresh_at__lte=DatabaseNow()))
+        free = self.filter(idle | Q(refresh_at__lte=DatabaseNow()), generation=generation)
         owner = self._lease(free.filter(pk=pk, use_oauth=True, status__in=REFRESHABLE))
         return self.filter(pk=pk, lease_owner=owner).first()
 
@@ -100,6 +101,11 @@ class MailCredentialsQuerySet(models.QuerySet["MailCredentials"]):
         """Rows whose lease ended long ago under a worker that died."""
         long_ago = DatabaseNow() - timedelta(seconds=app_settings().lease_seconds)
         return self.filter(refresh_at__lte=long_ago).exclude(lease_owner="")
+
+    def make_due(self) -> int:
+        """Have the sweep take these mailboxes next, whatever pause they are in; leased ones are left alone."""
+        idle = self.order_by().filter(lease_owner="", use_oauth=True, status__in=REFRESHABLE)
+        return idle.update(refresh_at=DatabaseNow())
 
     def release_dead_leases(self) -> int:
         """Clear the owner of leases that ended long ago; the rows are due in any case."""

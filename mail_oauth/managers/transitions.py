@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 INSISTENCE = 20
 """How often a person's decision is tried against changes by others."""
 
+LAST_GENERATION = 2**53 - 1
+"""A generation above all others, and exact in the floating point of Redis's Lua."""
+
 _DEMOTIONS = {Action.REAUTH: Status.NEEDS_REAUTH, Action.ADMIN: Status.NEEDS_ADMIN}
 _SIGNALS: dict[EventKind, Signal] = {
     EventKind.CONNECTED: signals.mailbox_connected,
@@ -51,6 +54,15 @@ def after_commit(using: str, action: Callable[[], Any]) -> None:
         action()
     else:
         transaction.on_commit(action, using=using, robust=True)
+
+
+def bury_deleted(instance: MailCredentials, using: str, **_: Any) -> None:
+    """Bury the cached token of a deleted row (a `post_delete` receiver), whichever generation it has.
+
+    The row in hand may be older than the copy; its UUID is never given again, so the last of all generations
+    keeps late writers away.
+    """
+    after_commit(using, lambda: token_cache.bury(instance.pk, LAST_GENERATION))
 
 
 class Transitions:
@@ -124,10 +136,12 @@ class Transitions:
 
     def save_tokens(self, grant: Any, tokens: TokenSet) -> AccessToken | None:
         """Save a refreshed pair and release the lease; see `Ledger`."""
-        recovered = grant.status != Status.CONNECTED or grant.refresh_failures > 0
-        kind = EventKind.RECOVERED if recovered else EventKind.REFRESHED
-        changes = token_changes(grant, tokens) | {"status": Status.CONNECTED, "status_reason": ""}
-        if not self.apply(grant, kind, changes, leased=True):
+        if not self._save_pair(grant, tokens):
+            current = self.manager.using(self.using).filter(pk=grant.pk).first()
+            if current is None or not _is_same_grant(current, grant) or not self._save_pair(current, tokens):
+                return None
+            grant = current
+        if not grant.use_oauth:
             return None
         return AccessToken(
             tokens.access_token.reveal(),
@@ -135,6 +149,14 @@ class Transitions:
             expires_at=grant.token_expiry,
             generation=grant.generation,
         )
+
+    def _save_pair(self, grant: MailCredentials, tokens: TokenSet) -> bool:
+        recovered = grant.status != Status.CONNECTED or grant.refresh_failures > 0
+        kind = EventKind.RECOVERED if recovered else EventKind.REFRESHED
+        changes = token_changes(grant, tokens) | {"status": Status.CONNECTED, "status_reason": ""}
+        if not grant.use_oauth:
+            changes["refresh_at"] = None
+        return self.apply(grant, kind, changes, leased=True)
 
     def save_failure(self, grant: Any, verdict: Verdict, retry_in: timedelta | None) -> bool:
         """Save a failure and release the lease; see `Ledger`. Tokens are never deleted."""
@@ -166,6 +188,17 @@ class Transitions:
             for receiver, answer in signal.send_robust(type(row), credentials=row, reason=reason, **extra):
                 if isinstance(answer, Exception):
                     logger.error("receiver %r failed", receiver, exc_info=answer)
+
+
+def _is_same_grant(current: MailCredentials, grant: MailCredentials) -> bool:
+    """Tell whether a row that moved under a refresh is still the grant that was refreshed.
+
+    Switching OAuth off moves the generation but not the tokens: the pair that came back must not be dropped,
+    because the provider may already have ended the stored one. Whoever changed the tokens or the status, or
+    holds a lease on the row since, has the right of way.
+    """
+    same_pair = current.refresh_token == grant.refresh_token and current.status == grant.status
+    return same_pair and current.lease_owner in {"", grant.lease_owner}
 
 
 def token_changes(row: MailCredentials, tokens: TokenSet) -> dict[str, Any]:

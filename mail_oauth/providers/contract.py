@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from oauthlib.oauth2 import WebApplicationClient
 
@@ -16,6 +16,10 @@ from mail_oauth.transport import ClientAuth, TokenEndpoint, address_problem, fet
 
 NOT_MAIL_SCOPES = frozenset({"openid", "profile", "email", "offline_access"})
 """Scopes whose absence from a reply says nothing (Microsoft leaves `offline_access` out, Google renames)."""
+
+
+ENDPOINTS = ("AUTHORIZE_URL", "TOKEN_URL", "REVOKE_URL", "USERINFO_URL", "JWKS_URL")
+"""The options that name an endpoint."""
 
 
 class Revocation(Enum):
@@ -91,11 +95,13 @@ class Provider:
         needed = self.required_options + (("CLIENT_SECRET",) if self.needs_secret else ())
         found = [f'{where} needs {name}: add "{name}": "…".' for name in needed if not self.options.get(name)]
         found += [f"{where} has no option {name!r}." for name in self.options if name not in self.OPTIONS]
+        if self.setting("CLIENT_AUTH") not in get_args(ClientAuth):
+            found.append(f'{where}["CLIENT_AUTH"] is one of {", ".join(get_args(ClientAuth))}.')
         return found
 
     def endpoint_problems(self) -> list[str]:
         """Say which endpoints may not be called (plain http, private addresses)."""
-        urls = [self.setting(name) for name in ("AUTHORIZE_URL", "TOKEN_URL", "REVOKE_URL", "USERINFO_URL")]
+        urls = [self.setting(name) for name in ENDPOINTS]
         return [problem for url in urls if url and (problem := address_problem(url))]
 
     def setting(self, name: str) -> Any:

@@ -34,15 +34,18 @@ def verified_claims(
     try:
         header = jwt.get_unverified_header(text)
         key = _signing_key(jwks_url, header.get("kid"), header.get("alg"))
+        if "crit" in header:  # RFC 7515 §4.1.11: no extension is understood here
+            raise ConnectRefused("bad_id_token", "It has critical header parameters.")
         claims: dict[str, Any] = jwt.decode(
             text,
-            key,
-            algorithms=list(ALGORITHMS),
+            key.key,
+            algorithms=[header["alg"]],
             audience=audience,
             leeway=LEEWAY_SECONDS,
             options={"require": ["exp", "iat", "aud", "iss", "sub"]},
         )
-    except jwt.PyJWTError as error:
+    except (jwt.PyJWTError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
+        # PyJWT lets some of what odd members make Python raise through.
         raise ConnectRefused("bad_id_token", type(error).__name__) from None
     if not issuer(claims):
         raise ConnectRefused("bad_id_token", "The issuer is another.")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from mail_oauth.exceptions import ConnectRefused
 from mail_oauth.providers.contract import Provider
 from mail_oauth.tokens import Identity, MailServer
 
@@ -106,7 +107,10 @@ class Microsoft(Provider):
         return claims.get("iss") == f"{host}/{tid}/v2.0" and (not pinned or tid == tenant.lower())
 
     def check_callback_issuer(self, iss: str | None) -> None:
-        """Microsoft sends no `iss`, and with `common` its issuer is not known before the id_token."""
+        """Microsoft sends no `iss`; one that is there must be a tenant's, known only from the id_token."""
+        own = f"{self.placeholders()['host']}/"
+        if iss is not None and not (iss.startswith(own) and iss.endswith("/v2.0")):
+            raise ConnectRefused("wrong_issuer")
 
     def identity_from(self, claims: Mapping[str, Any]) -> Identity:
         """`tid`+`oid` never change; addresses and names do, and prove nothing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from mail_oauth.exceptions import ConfigurationError
-from mail_oauth.providers.contract import Provider
+from mail_oauth.providers.contract import ENDPOINTS, Provider
 from mail_oauth.providers.documents import document
 from mail_oauth.transport import address_problem
 
@@ -48,5 +48,6 @@ class OpenIDConnect(Provider):
         return self.discovered().get("authorization_response_iss_parameter_supported") is True
 
     def endpoint_problems(self) -> list[str]:
-        """Only the issuer is known without a network call."""
-        return [problem for problem in (address_problem(str(self.options["ISSUER"])),) if problem]
+        """Only the issuer, and what options name, is known without a network call."""
+        urls = [self.options[name] for name in ("ISSUER", *ENDPOINTS) if name in self.options]
+        return [problem for url in urls if (problem := address_problem(str(url)))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -39,7 +40,9 @@ def provider_for(alias: str) -> Provider:
 
 def provider_class(alias: str, options: Any) -> type[Provider]:
     """Return the class that an alias names. Raises `ConfigurationError`."""
-    named = options.get("CLASS", alias)
+    if not isinstance(options, Mapping):
+        raise ConfigurationError(f'MAIL_OAUTH["PROVIDERS"]["{alias}"] must be a dict of options.')
+    named = str(options.get("CLASS", alias))
     path = BUILT_IN.get(named, named)
     try:
         found = import_string(path)

@@ -49,8 +49,11 @@ ERRORS: dict[str, Action] = {
 }
 """The OAuth `error` code, in lower case."""
 
-SLOW_AADSTS = frozenset({50053, 50196, 50000, 90036, 90092})
-"""Microsoft's numbers that are retried after a long pause. 50196 (loop detected) arrives as `invalid_grant`."""
+LOOP_DETECTED = 50196
+"""Microsoft's answer to too many equal requests. It arrives as `invalid_grant`, and only a pause ends it."""
+
+SLOW_AADSTS = frozenset({50053, LOOP_DETECTED, 50000, 90036, 90092})
+"""Microsoft's numbers that are retried after a long pause."""
 
 AADSTS: dict[int, Action] = {
     **dict.fromkeys(

@@ -85,11 +85,13 @@ def _ask(grant: Grant) -> Verdict:
     try:
         provider: Provider = provider_for(grant.provider)
         refresh_token = grant.open_refresh_token()
+        if not refresh_token:
+            return Verdict(action=Action.REAUTH, reason="no_refresh_token")
         reply = provider.token_endpoint().refresh(
             refresh_token, scope=provider.refresh_scope(grant.requested_scopes)
         )
     except SealError:
-        return Verdict(action=Action.OPERATOR, reason="unreadable", slow=True)
+        return Verdict(action=Action.OPERATOR, reason="unreadable")
     except (TransportError, ConfigurationError) as error:
         return judge_fault(error)
     return judge(reply, family=provider.error_family)

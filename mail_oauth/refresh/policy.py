@@ -21,7 +21,7 @@ def least_validity(lifetime: float, wanted: float | None = None) -> float:
     """
     if wanted is None:
         return min(app_settings().min_validity, lifetime / 3)
-    return min(wanted, lifetime * 0.8)
+    return min(max(wanted, 0.0), lifetime * 0.8)
 
 
 def next_refresh(issued_at: datetime, expires_at: datetime, rng: random.Random | None = None) -> datetime:

@@ -31,7 +31,7 @@ class MalformedReply(Exception):
 def parse_object(reply: HttpReply) -> dict[str, Any]:
     """Return the JSON object of a reply. Raises `MalformedReply` for anything else."""
     try:
-        parsed = json.loads(reply.body.decode("utf-8"))
+        parsed = json.loads(reply.body.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         raise MalformedReply("not_json") from None
     if not isinstance(parsed, dict):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -13,6 +14,7 @@ from mail_oauth.exceptions import ConfigurationError, TransportError
 from mail_oauth.refresh.classification import (
     AADSTS,
     ERRORS,
+    LOOP_DETECTED,
     REFINEMENTS,
     RETRY_STATUSES,
     SLOW_AADSTS,
@@ -31,7 +33,8 @@ class Verdict:
 
     `reason` is a code, fit to store and show. `tokens` are present when `action` is GRANTED. `rotated` is a
     new refresh token that came with a reply otherwise refused: it is saved, because the old one may be dead.
-    `retry_after` is what the provider asked for, in seconds. `outcome_unknown`: the call may have worked.
+    `slow`: it passes, but not soon. `retry_after` is what the provider asked for, in seconds.
+    `outcome_unknown`: the call may have been carried out, and the refresh token be spent.
     """
 
     action: Action
@@ -48,21 +51,28 @@ def judge(reply: HttpReply, *, family: str = "", now: datetime | None = None) ->
     retry_after = retry_after_seconds(reply.header("retry-after"), now or datetime.now(UTC))
     if 300 <= reply.status < 400:
         return Verdict(action=Action.OPERATOR, reason="redirect")
+    success = 200 <= reply.status < 300
     try:
         fields = parse_object(reply)
     except MalformedReply as malformed:
-        reason = malformed.reason if reply.status < 400 else f"http_{reply.status}"
-        return Verdict(action=Action.RETRY, reason=reason, retry_after=retry_after)
-    if reply.status == 200 and not fields.get("error"):
-        return _judge_success(fields)
-    return _judge_error(reply.status, fields, family, retry_after)
+        # Not the endpoint's own words: it may have answered, and something on the way spoiled it.
+        reason = malformed.reason if success else f"http_{reply.status}"
+        unknown = success or reply.status >= 500
+        return Verdict(action=Action.RETRY, reason=reason, retry_after=retry_after, outcome_unknown=unknown)
+    if success and not fields.get("error"):
+        verdict = _judge_success(reply, fields)
+    else:
+        verdict = _judge_error(reply.status, fields, family, retry_after)
+    if success and verdict.tokens is None:
+        return replace(verdict, rotated=token_in(fields, "refresh_token"))
+    return verdict
 
 
 def judge_fault(error: TransportError | ConfigurationError) -> Verdict:
     """Judge a call that brought no reply."""
     if isinstance(error, TransportError):
         return Verdict(action=Action.RETRY, reason=error.cause, outcome_unknown=error.outcome_unknown)
-    return Verdict(action=Action.OPERATOR, reason="configuration", slow=True)
+    return Verdict(action=Action.OPERATOR, reason="configuration")
 
 
 def retry_after_seconds(value: str, now: datetime) -> float | None:
@@ -78,12 +88,13 @@ def retry_after_seconds(value: str, now: datetime) -> float | None:
     return max((moment - now).total_seconds(), 0.0)
 
 
-def _judge_success(fields: Mapping[str, Any]) -> Verdict:
+def _judge_success(reply: HttpReply, fields: Mapping[str, Any]) -> Verdict:
+    if reply.body.startswith(BOM_UTF8):  # RFC 8259 §8.1
+        return Verdict(action=Action.RETRY, reason="byte_order_mark")
     try:
         return Verdict(action=Action.GRANTED, tokens=parse_tokens(fields))
     except MalformedReply as malformed:
-        rotated = token_in(fields, "refresh_token")
-        return Verdict(action=Action.RETRY, reason=malformed.reason, rotated=rotated)
+        return Verdict(action=Action.RETRY, reason=malformed.reason)
 
 
 def _judge_error(status: int, fields: Mapping[str, Any], family: str, retry_after: float | None) -> Verdict:
@@ -101,10 +112,7 @@ def _judge_error(status: int, fields: Mapping[str, Any], family: str, retry_afte
     action = ERRORS.get(error)
     if action is None:
         return Verdict(action=Action.RETRY, reason=error or f"http_{status}", slow=True, retry_after=retry_after)
-    return Verdict(action=action, reason=error, slow=action in _SLOW, retry_after=retry_after)
-
-
-_SLOW = {Action.OPERATOR, Action.BUG, Action.ADMIN}
+    return Verdict(action=action, reason=error, retry_after=retry_after)
 
 
 def _code(value: Any) -> str:
@@ -113,11 +121,13 @@ def _code(value: Any) -> str:
 
 
 def _aadsts(fields: Mapping[str, Any]) -> int | None:
-    """Return Microsoft's number, from `error_codes` or the first one that the description names."""
+    """Return Microsoft's number, from `error_codes` or the first one that the description names.
+
+    Of several, one that the table knows; before all others the loop, which only a pause ends.
+    """
     codes = fields.get("error_codes")
     numbers = [code for code in codes if type(code) is int] if isinstance(codes, list) else []
     found = _AADSTS.search(str(fields.get("error_description", ""))[:300])
     if found:
         numbers.append(int(found.group(1)))
-    known = [number for number in numbers if number in AADSTS]
-    return next(iter([*known, *numbers]), None)
+    return min(numbers, key=lambda number: (number != LOOP_DETECTED, number not in AADSTS), default=None)

@@ -16,10 +16,11 @@ STYLE: Final = """
 body{margin:0 auto;padding:1rem;max-width:34rem;overflow-wrap:anywhere}
 h1{font-size:1.4rem;line-height:1.25}
 fieldset{border:1px solid GrayText;border-radius:.5rem;margin:0 0 1rem;padding:.5rem 1rem 1rem;min-width:0}
-label{display:block;padding:.3rem 0;min-height:1.5rem}
+label{display:flex;gap:.5rem;align-items:baseline;padding:.3rem 0;min-height:1.5rem}
 input[type=email]{box-sizing:border-box;width:100%;font:inherit;padding:.5rem}
 button{font:inherit;min-height:2.75rem;padding:.5rem 1.5rem;margin:0 .5rem .5rem 0;cursor:pointer}
 :focus-visible{outline:3px solid Highlight;outline-offset:2px}
+fieldset p{margin:.3rem 0}
 dt{font-weight:600}dd{margin:0 0 .5rem}
 """
 _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
@@ -49,8 +50,8 @@ def page(title: str, content: str, status: int = 200) -> Reply:
 def _account_choice(account: Account, *, checked: bool) -> str:
     mark = " checked" if checked else ""
     return (
-        f'<label><input type="radio" name="account" value="{escape(account.email)}"{mark}> '
-        f"{escape(account.name)} &lt;{escape(account.email)}&gt;</label>"
+        f'<label><input type="radio" name="account" value="{escape(account.email)}"{mark}>'
+        f"<span>{escape(account.name)} &lt;{escape(account.email)}&gt;</span></label>"
     )
 
 
@@ -68,9 +69,9 @@ def _account_choices(accounts: Sequence[Account], login_hint: str) -> str:
 
 def _scope_choices(scopes: Sequence[str]) -> str:
     return "\n".join(
-        f"<label>{escape(scope)} (always granted)</label>"
+        f"<p>{escape(scope)} (always granted)</p>"
         if scope in OIDC_SCOPES
-        else f'<label><input type="checkbox" name="scope" value="{escape(scope)}" checked> {escape(scope)}</label>'
+        else f'<label><input type="checkbox" name="scope" value="{escape(scope)}" checked><span>{escape(scope)}</span></label>'
         for scope in scopes
     )
 

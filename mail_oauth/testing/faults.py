@@ -10,22 +10,34 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from mail_oauth.testing.messages import PROMPT, Answer, Delivery, Facts, Reply, json_reply
+from mail_oauth.testing.personalities import PERSONALITIES
 from mail_oauth.testing.refusals import Aadsts, microsoft_error
 
 Mutation = Callable[[dict[str, Any]], object]
+ENDPOINTS: Final = frozenset({"consent", *(name for each in PERSONALITIES.values() for name in each.paths)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """Which requests a fault strikes; ``None`` means any. ``endpoint`` is a name as in `FakeProvider.urls`."""
+    """Which requests a fault strikes; ``None`` means any.
+
+    ``endpoint`` is a name as in `FakeProvider.urls`, or ``consent``. Raises `ValueError` for a name that does
+    not exist: such a fault would never strike, and its test never fail.
+    """
 
     endpoint: str | None = "token"
     personality: str | None = None
     grant_type: str | None = None
     email: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.endpoint not in {None, *ENDPOINTS}:
+            raise ValueError(f"There is no endpoint {self.endpoint!r}; there are {', '.join(sorted(ENDPOINTS))}.")
+        if self.personality not in {None, *PERSONALITIES}:
+            raise ValueError(f"There is no personality {self.personality!r}.")
 
     def covers(self, facts: Facts) -> bool:
         """Whether a request with these facts is struck."""

@@ -6,7 +6,7 @@ from mail_oauth.testing.claims import identity_claims
 from mail_oauth.testing.personalities import PERSONALITIES
 from mail_oauth.testing.policy import Policy
 from mail_oauth.testing.recorder import Call, Recorder
-from mail_oauth.testing.records import AccessInfo, Account
+from mail_oauth.testing.records import AccessInfo, Account, Family
 from mail_oauth.testing.store import Store
 
 
@@ -53,10 +53,13 @@ class Inspection:
             return False
         return email is None or info.email.lower() == email.lower()
 
+    def tokens_of(self, email: str, personality: str | None = None) -> list[Family]:
+        """The account's grants, oldest first: scopes, why one ended, its newest refresh token."""
+        return self._store.families_of(self._account(email).subject, personality)
+
     def newest_refresh_token(self, email: str, personality: str = "microsoft") -> str | None:
         """The last refresh token issued in the account's newest living grant."""
-        families = self._store.families_of(self._account(email).subject, personality)
-        return next((each.newest for each in reversed(families) if each.newest), None)
+        return next((each.newest for each in reversed(self.tokens_of(email, personality)) if each.newest), None)
 
     def is_current_refresh_token(self, token: str) -> bool:
         """Whether a refresh with ``token`` would succeed now."""
@@ -72,8 +75,7 @@ class Inspection:
 
     def living_grants(self, email: str, personality: str | None = None) -> int:
         """How many of the account's grants are alive."""
-        families = self._store.families_of(self._account(email).subject, personality)
-        return sum(family.ended is None for family in families)
+        return sum(family.ended is None for family in self.tokens_of(email, personality))
 
     @property
     def calls(self) -> list[Call]:

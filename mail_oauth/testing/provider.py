@@ -61,8 +61,7 @@ class FakeProvider(Inspection):
         tls: ssl.SSLContext | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.client_id = client_id
-        self.client_secret = client_secret
+        self.client_id, self.client_secret = client_id, client_secret
         self.policy = Policy(
             access_token_seconds=access_token_seconds,
             code_seconds=code_seconds,
@@ -71,9 +70,7 @@ class FakeProvider(Inspection):
             reuse_grace_seconds=reuse_grace_seconds,
             rotate_google=rotate_google,
         )
-        self._port = port
-        self._tls = tls
-        self._clock = clock
+        self._port, self._tls, self._clock = port, tls, clock
         self._state_file = Path(state_file) if state_file else None
         self._server: Server | None = None
         self._store = Store()
@@ -224,18 +221,42 @@ class FakeProvider(Inspection):
         """Sign id_tokens with a new key; without ``keep_old`` the JWKS drops the old ones. The new ``kid``."""
         return self._application.keys.rotate(keep_old=keep_old)
 
-    def fail_next(self, n: int = 1, fault: Fault | None = None, **scope: Any) -> None:
-        """Let the next ``n`` requests that ``scope`` covers fail; by default with an HTML 502."""
-        self._application.faults.arm(fault or Fault.html(), Scope(**scope), times=n)
+    def fail_next(
+        self,
+        n: int = 1,
+        fault: Fault | None = None,
+        *,
+        endpoint: str | None = "token",
+        personality: str | None = None,
+        grant_type: str | None = None,
+        email: str | None = None,
+    ) -> None:
+        """Let the next ``n`` requests fail, by default with an HTML 502; ``None`` in the scope means any."""
+        scope = Scope(endpoint=endpoint, personality=personality, grant_type=grant_type, email=email)
+        self._application.faults.arm(fault or Fault.html(), scope, times=n)
 
     @contextmanager
-    def fault(self, fault: Fault, **scope: Any) -> Iterator[None]:
-        """Let every request that ``scope`` covers fail while the context is open."""
-        number = self._application.faults.arm(fault, Scope(**scope), times=None)
+    def fault(
+        self,
+        fault: Fault,
+        *,
+        endpoint: str | None = "token",
+        personality: str | None = None,
+        grant_type: str | None = None,
+        email: str | None = None,
+    ) -> Iterator[None]:
+        """Let every request in the scope fail while the context is open."""
+        scope = Scope(endpoint=endpoint, personality=personality, grant_type=grant_type, email=email)
+        number = self._application.faults.arm(fault, scope, times=None)
         try:
             yield
         finally:
             self._application.faults.disarm(number)
+
+    @property
+    def pending_faults(self) -> list[str]:
+        """The names of the faults that are still to strike: a test can assert that its fault was met."""
+        return self._application.faults.pending()
 
     def clear_faults(self) -> None:
         """Lift every fault."""

@@ -41,6 +41,11 @@ class Switchboard:
             else:
                 self._armed.pop(number, None)
 
+    def pending(self) -> list[str]:
+        """The names of the faults in force, oldest first."""
+        with self._lock:
+            return [armed.fault.name for armed in self._armed.values() if armed.remaining != 0]
+
     def take(self, facts: Facts) -> Armed | None:
         """The fault that strikes a request with these facts, used up once; ``None`` if there is none."""
         with self._lock:

@@ -53,6 +53,9 @@ class PooledSession(OAuth2Session):
         """Return the shared, bounded adapter."""
         return adapter()
 
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Never look where a reply points: requests would parse it, and trip over an odd one."""
+
     def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> requests.Response:
         """Send without following redirects, which would carry a token elsewhere."""
         settings = app_settings()

@@ -69,16 +69,14 @@ def drift(row: RowState, held: Header | None, now: datetime) -> Drift | None:
     A tombstone is right under a row that cannot be used, and an absent copy is no drift where the row has no
     valid token to copy.
     """
-    if held is None:
-        return Drift.ABSENT if row.has_valid_token(now) else None
-    if not held.expiry:
-        return Drift.BURIED if row.has_valid_token(now) else None
-    if held.generation > row.generation:
-        return Drift.NEWER
-    if not row.usable:
-        return Drift.UNUSABLE
-    if held.expiry <= now.timestamp():
-        return Drift.EXPIRED
-    if held.generation < row.generation:
-        return Drift.OLDER
-    return None if row.describes(held) else Drift.OTHER
+    if held is None or not held.expiry:
+        cause = Drift.ABSENT if held is None else Drift.BURIED
+        return cause if row.has_valid_token(now) else None
+    verdicts = (
+        (held.generation > row.generation, Drift.NEWER),
+        (not row.usable, Drift.UNUSABLE),
+        (held.expiry <= now.timestamp(), Drift.EXPIRED),
+        (held.generation < row.generation, Drift.OLDER),
+        (not row.describes(held), Drift.OTHER),
+    )
+    return next((cause for wrong, cause in verdicts if wrong), None)

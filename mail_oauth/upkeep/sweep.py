@@ -86,7 +86,7 @@ def refresh_batch(
 def batches_wanted() -> int:
     """Return how many `refresh_batch` tasks the due mailboxes are worth, at most `BATCH_TASKS`."""
     settings = app_settings()
-    rows = MailCredentials.objects.using(MailCredentials.objects.write_alias())
+    rows: MailCredentialsQuerySet = MailCredentials.objects.using(MailCredentials.objects.write_alias())
     due = rows.due()[: settings.batch_tasks * settings.batch_size].count()
     return -(-due // settings.batch_size)
 
@@ -138,8 +138,10 @@ class Sweep:
         finally:
             not_begun, fates = crew.dismiss()
             self.rows.give_back([claimed.row for claimed in not_begun])
-            self.fates.update([*fates, *("given_back" for _ in not_begun)])
-        return SweepReport(**self.fates, ended=ended, seconds=round(time.monotonic() - begun, 3))
+            self.fates.update(fates)
+            self.fates["given_back"] += len(not_begun)
+        counts = {str(fate): number for fate, number in self.fates.items()}
+        return SweepReport(**counts, ended=ended, seconds=round(time.monotonic() - begun, 3))
 
     def _feed(self, crew: Crew[Claimed, Fate]) -> bool:
         """Claim what there is room for; False when nothing is left to wait for.

@@ -118,6 +118,17 @@ class TestWhomAFaultStrikes:
         send = http.post if endpoint == "revoke" else http.get
         assert send(provider.urls("oidc")[endpoint]).status_code == 502
 
+    def test_and_those_not_met_yet_can_be_asked_for(self, provider, refresh):
+        provider.fail_next(fault=Fault.html(503))
+        assert provider.pending_faults == ["html_503"]
+        refresh()
+        assert provider.pending_faults == []
+
+    @pytest.mark.parametrize("scope", [{"endpoint": "tokens"}, {"personality": "yahoogle"}])
+    def test_nobody_when_misspelled_but_says_so(self, provider, scope):
+        with pytest.raises(ValueError, match="There is no"):
+            provider.fail_next(**scope)
+
     def test_nobody_any_more_once_lifted(self, provider, refresh):
         provider.fail_next(9)
         provider.clear_faults()

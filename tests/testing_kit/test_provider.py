@@ -50,6 +50,15 @@ class TestTheRecord:
         provider.clear_calls()
         assert provider.calls == []
 
+    def test_of_grants_says_what_each_account_holds(self, provider, application):
+        kept = provider.grant("ada@example.com", "oidc", scope="mail offline_access")["refresh_token"]
+        application.refresh(provider.grant("ada@example.com")["refresh_token"])
+        provider.revoke("ada@example.com", "microsoft")
+        oidc, microsoft = provider.tokens_of("ada@example.com")
+        assert (oidc.scopes, oidc.ended, oidc.newest) == (("mail", "offline_access"), None, kept)
+        assert (microsoft.personality, microsoft.ended, microsoft.newest) == ("microsoft", "revoked", None)
+        assert kept not in repr(oidc)
+
     def test_is_a_copy(self, provider, application):
         application.connect("plain")
         provider.calls.clear()

@@ -1,0 +1,6 @@
+"""Django admin: mailboxes to inspect and operate, their history to read. Tokens are never shown."""
+
+from mail_oauth.admin.events import CredentialEventAdmin
+from mail_oauth.admin.mailboxes import MailCredentialsAdmin
+
+__all__ = ["CredentialEventAdmin", "MailCredentialsAdmin"]

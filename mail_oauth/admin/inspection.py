@@ -1,0 +1,105 @@
+"""Everything that the inspection page shows of one mailbox. Reads the row, the cache and the history only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from mail_oauth.admin.aliases import provider_name, provider_problem
+from mail_oauth.admin.comparison import Comparison, compare, unreachable
+from mail_oauth.admin.moments import DASH, Moment, moment
+from mail_oauth.admin.notices import Badge, Notice, badge, notices
+from mail_oauth.admin.panels import ScopeLine, TokenPanel, access_token_panel, refresh_token_panel, scope_lines
+from mail_oauth.cache import token_cache
+from mail_oauth.models import CredentialEvent, MailCredentials
+
+EVENTS_SHOWN = 50
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fact:
+    """One line of a panel. `code`: a technical value, shown as such."""
+
+    label: str
+    text: str = ""
+    moment: Moment | None = None
+    url: str = ""
+    code: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inspection:
+    """The panels of the page, from top to bottom."""
+
+    badge: Badge
+    notices: list[Notice]
+    account: list[Fact]
+    schedule: list[Fact]
+    tokens: list[TokenPanel]
+    scopes: list[ScopeLine]
+    cache: Comparison
+    events: list[CredentialEvent]
+    events_shown: int = EVENTS_SHOWN
+
+
+def inspect_mailbox(row: MailCredentials, *, user_url: str = "") -> Inspection:
+    """Look at one mailbox: one query for its history, one read of the cache, no call of its provider."""
+    now = timezone.now()
+    problem = provider_problem(row.provider)
+    tokens = [access_token_panel(row, now), refresh_token_panel(row, now)]
+    unreadable = any(token.problem for token in tokens)
+    return Inspection(
+        badge=badge(row),
+        notices=notices(row, now, unreadable=unreadable, provider_problem=problem),
+        account=account(row, now, user_url),
+        schedule=schedule(row, now),
+        tokens=tokens,
+        scopes=scope_lines(row),
+        cache=cache_state(row, now),
+        events=list(row.events.select_related("actor").order_by("-created_at", "-pk")[:EVENTS_SHOWN]),
+    )
+
+
+def cache_state(row: MailCredentials, now: datetime) -> Comparison:
+    """Compare a row with its cached copy, whose token is not fetched where the cache can do that."""
+    try:
+        header = token_cache.headers([row.pk])[row.pk]
+    except Exception as error:  # noqa: BLE001  # whatever a cache raises is what the page has to show
+        return unreachable(row, type(error).__name__, now)
+    return compare(row, header, now)
+
+
+def account(row: MailCredentials, now: datetime, user_url: str) -> list[Fact]:
+    """Say whose mailbox it is, where, and since when."""
+    verified = _("verified by the provider") if row.email_verified else _("not verified")
+    name = provider_name(row.provider)
+    return [
+        Fact(label=_("Mailbox address"), text=f"{row.email} ({verified})"),
+        Fact(label=_("Sign-in address"), text=row.sign_in_address or DASH),
+        Fact(label=_("User"), text=str(row.user), url=user_url),
+        Fact(label=_("Provider"), text=name if name == row.provider else f"{name} ({row.provider})"),
+        Fact(label=_("Issuer"), text=row.issuer or DASH, code=True),
+        Fact(label=_("Subject"), text=row.subject or DASH, code=True),
+        Fact(label=_("Tenant"), text=row.tenant or DASH, code=True),
+        Fact(label=_("UUID"), text=str(row.pk), code=True),
+        Fact(label=_("Connected"), moment=moment(row.connected_at, now)),
+        Fact(label=_("Last used"), moment=moment(row.last_used_at, now)),
+    ]
+
+
+def schedule(row: MailCredentials, now: datetime) -> list[Fact]:
+    """Say what was tried, and what comes next. While a mailbox is leased, `refresh_at` ends the lease."""
+    leased = bool(row.lease_owner)
+    return [
+        Fact(label=_("Status since"), moment=moment(row.status_changed_at, now)),
+        Fact(label=_("Generation"), text=str(row.generation)),
+        Fact(label=_("Last refreshed"), moment=moment(row.last_refreshed_at, now)),
+        Fact(label=_("Failures in a row"), text=str(row.refresh_failures)),
+        Fact(label=_("Last error"), text=row.last_refresh_error or DASH, code=True),
+        Fact(label=_("Outcome of the last attempt"), text=_("unknown") if row.outcome_unknown else _("known")),
+        Fact(label=_("Leased by"), text=row.lease_owner or _("nobody"), code=leased),
+        Fact(label=_("Lease ends") if leased else _("Next refresh"), moment=moment(row.refresh_at, now)),
+    ]

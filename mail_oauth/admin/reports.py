@@ -1,0 +1,45 @@
+"""Telling what came of an operation: messages on the page, and the log of the admin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.contrib import messages
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from mail_oauth.admin.batches import Batch
+from mail_oauth.admin.operations import Operation, Result
+from mail_oauth.models import MailCredentials
+
+if TYPE_CHECKING:
+    from django.contrib.admin import ModelAdmin
+
+    _Admin = ModelAdmin[MailCredentials]
+
+
+def report(admin: _Admin, request: HttpRequest, operation: Operation, batch: Batch) -> None:
+    """Tell and log every row's result, and what was left or refused."""
+    for row, result in batch.results:
+        report_one(admin, request, operation, row, result)
+    if batch.refused:
+        text = _("Nothing was done: select at most %(number)d mailboxes for “%(operation)s”.")
+        text %= {"number": operation.at_once, "operation": operation.label}
+        admin.message_user(request, text, messages.ERROR)
+    if batch.left:
+        text = ngettext(
+            "%(number)d more mailbox is due now: the sweep takes it next.",
+            "%(number)d more mailboxes are due now: the sweep takes them next.",
+            batch.left,
+        )
+        admin.message_user(request, text % {"number": batch.left}, messages.INFO)
+
+
+def report_one(
+    admin: _Admin, request: HttpRequest, operation: Operation, row: MailCredentials, result: Result
+) -> None:
+    """Tell and log what came of one row."""
+    level = messages.SUCCESS if result.done else messages.WARNING
+    admin.message_user(request, f"{row.email}: {result.text}.", level)
+    admin.log_change(request, row, f"{operation.label}: {result.text}.")

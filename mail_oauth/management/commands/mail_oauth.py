@@ -1,0 +1,150 @@
+"""`manage.py mail_oauth refresh|reconcile|status|prune`: upkeep by hand, or by cron where there is no Celery."""
+
+from __future__ import annotations
+
+import json
+import signal
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from typing import Any, NoReturn
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError
+from django.core.serializers.json import DjangoJSONEncoder
+
+from mail_oauth.connect.disconnect import retry_revocation
+from mail_oauth.exceptions import MailboxError
+from mail_oauth.management.tables import table
+from mail_oauth.models import MailCredentials
+from mail_oauth.upkeep.prune import prune_events
+from mail_oauth.upkeep.reconcile import reconcile_cache
+from mail_oauth.upkeep.status import GroupStatus, status_report
+from mail_oauth.upkeep.sweep import refresh_batch
+
+
+class Command(BaseCommand):
+    """Upkeep of connected mailboxes. The exit code is 1 when something failed."""
+
+    help = "Refresh due mailboxes, compare the cache with the table, show how mailboxes are, delete old events."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the subcommands."""
+        actions = parser.add_subparsers(title="actions", required=True)
+        refresh = _action(actions, "refresh", self.refresh, "refresh what is due, or the mailboxes that are named")
+        refresh.add_argument("mailbox", nargs="*", help="an address or a UUID; refreshed even if not due")
+        refresh.add_argument("--seconds", type=float, help="claim nothing more after this long")
+        refresh.add_argument("--threads", type=int, help="how many at once (default: REFRESH_THREADS)")
+        reconcile = _action(actions, "reconcile", self.reconcile, "make the cache agree with the table")
+        reconcile.add_argument("--limit", type=int, help="look at this many mailboxes only")
+        reconcile.add_argument("--dry-run", action="store_true", help="only say what is wrong")
+        status = _action(actions, "status", self.status, "count mailboxes by provider and status")
+        status.add_argument("--json", action="store_true", help="for programs")
+        prune = _action(actions, "prune", self.prune, "delete old events and unfinished consents")
+        prune.add_argument("--days", type=float, help="how long events are kept (default: EVENT_DAYS)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run the chosen action."""
+        with _orderly_end():
+            options["action"](options)
+
+    def refresh(self, options: dict[str, Any]) -> None:
+        """Refresh what is due until nothing is, or the mailboxes that are named."""
+        if options["mailbox"]:
+            self._refresh_named(options["mailbox"])
+            return
+        seconds = float("inf") if options["seconds"] is None else options["seconds"]
+        report = refresh_batch(revoke=retry_revocation, seconds=seconds, threads=options["threads"])
+        self._say(("mailboxes", "number"), asdict(report).items())
+        if not report.ok:
+            raise CommandError(f"{report.failed + report.broken} mailboxes could not be refreshed.")
+
+    def reconcile(self, options: dict[str, Any]) -> None:
+        """Compare and repair, with a line of progress on a terminal."""
+        progress = self._progress if self.stderr.isatty() else None
+        report = reconcile_cache(limit=options["limit"], dry_run=options["dry_run"], progress=progress)
+        numbers = asdict(report)
+        causes = numbers.pop("drift")
+        self._say(
+            ("cache", "number"), [*((f"drift: {cause}", n) for cause, n in causes.items()), *numbers.items()]
+        )
+        if report.cache_error:
+            raise CommandError(f"The cache could not be reached ({report.cache_error}): nothing was compared.")
+
+    def status(self, options: dict[str, Any]) -> None:
+        """Show the numbers, for people or as JSON."""
+        report = status_report()
+        if options["json"]:
+            totals = {
+                name: getattr(report, name) for name in ("mailboxes", "overdue", "oldest_due", "soonest_expiry")
+            }
+            self.stdout.write(json.dumps({**totals, **asdict(report)}, cls=DjangoJSONEncoder, indent=2))
+            return
+        heads = [field.name for field in fields(GroupStatus)]
+        self._say(heads, (asdict(group).values() for group in report.groups))
+
+    def prune(self, options: dict[str, Any]) -> None:
+        """Delete what is old."""
+        self.stdout.write(f"{prune_events(options['days'])} events deleted")
+
+    def _refresh_named(self, names: list[str]) -> None:
+        results = [(row, _forced(row)) for name in names for row in _named(name)]
+        self._say(
+            ("mailbox", "provider", "result"), ((row.email, row.provider, said) for row, (_, said) in results)
+        )
+        failures = sum(not worked for _, (worked, _) in results)
+        if failures:
+            raise CommandError(f"{failures} of {len(results)} mailboxes could not be refreshed.")
+
+    def _say(self, head: Any, rows: Any) -> None:
+        self.stdout.write(table([name.replace("_", " ") for name in head], (tuple(row) for row in rows)))
+
+    def _progress(self, walked: int) -> None:
+        self.stderr.write(f"\r{walked} mailboxes compared", ending="")
+        self.stderr.flush()
+
+
+def _action(actions: Any, name: str, method: Callable[[dict[str, Any]], None], what: str) -> ArgumentParser:
+    parser: ArgumentParser = actions.add_parser(name, help=what)
+    parser.set_defaults(action=method)
+    return parser
+
+
+def _named(name: str) -> list[MailCredentials]:
+    """Return the mailboxes with this UUID or address. Raises `CommandError` when there is none."""
+    rows = MailCredentials.objects.present().order_by("provider", "pk")
+    try:
+        found = list(rows.filter(pk=UUID(name)))
+    except ValueError:
+        found = list(rows.filter(email__iexact=name))
+    if not found:
+        raise CommandError(f"No connected mailbox is called {name!r}: give its address or its UUID.")
+    return found
+
+
+def _forced(row: MailCredentials) -> tuple[bool, str]:
+    """Refresh now; tell whether it worked, and what to say of it."""
+    try:
+        token = row.refresh_now()
+    except MailboxError as error:
+        return False, str(error)
+    return True, f"refreshed, expires {token.expires_at:%H:%M:%S} UTC"
+
+
+@contextmanager
+def _orderly_end() -> Iterator[None]:
+    """Turn SIGTERM into an exit, by which a sweep finishes what runs and gives back the rest."""
+
+    def leave(number: int, *_: object) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    try:
+        before = signal.signal(signal.SIGTERM, leave)
+    except ValueError:  # not in the main thread, where nobody can set handlers
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

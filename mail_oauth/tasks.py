@@ -1,0 +1,80 @@
+"""Celery tasks: thin skins over `mail_oauth.upkeep`.
+
+A message names a task and nothing else: which mailboxes are due, and their tokens, workers read from the
+database. A message is therefore only a nudge. It is acknowledged before the work begins and no result is
+kept: what a lost or doubled one leaves undone, the next tick of beat does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from celery import Task, shared_task
+from celery.signals import worker_init, worker_shutting_down
+
+from mail_oauth.conf import app_settings
+from mail_oauth.connect.disconnect import retry_revocation
+from mail_oauth.upkeep import prune, reconcile, sweep
+from mail_oauth.upkeep.stopping import StopSign
+
+if TYPE_CHECKING:
+    _Task = Task[..., Any]
+else:
+    _Task = Task
+
+stop_sign = StopSign()
+
+
+class UpkeepTask(_Task):
+    """A task that goes to `CELERY_QUEUE` if that is set, else wherever the project sends its tasks."""
+
+    abstract = True
+    acks_late = False
+    ignore_result = True
+
+    def apply_async(self, args: Any = None, kwargs: Any = None, *more: Any, **options: Any) -> Any:
+        """Send the message; the queue is read from the settings at each one."""
+        if queue := app_settings().celery_queue:
+            options.setdefault("queue", queue)
+        return super().apply_async(args, kwargs, *more, **options)
+
+
+@shared_task(base=UpkeepTask)
+def refresh_due() -> int:
+    """Enqueue as many batches as the due mailboxes are worth, at most `BATCH_TASKS`; return how many."""
+    settings = app_settings()
+    wanted = sweep.batches_wanted()
+    limit = settings.batch_seconds + settings.lease_seconds
+    for _ in range(wanted):
+        refresh_batch.apply_async(expires=max(settings.batch_seconds * 10, 300), soft_time_limit=limit)
+    return wanted
+
+
+@shared_task(base=UpkeepTask)
+def refresh_batch() -> dict[str, Any]:
+    """Refresh due mailboxes until none is left, the time is over, or the worker is told to stop."""
+    return asdict(sweep.refresh_batch(revoke=retry_revocation, stopped=stop_sign.raised))
+
+
+@shared_task(base=UpkeepTask)
+def reconcile_cache() -> dict[str, Any]:
+    """Make the cache agree with the table."""
+    return asdict(reconcile.reconcile_cache())
+
+
+@shared_task(base=UpkeepTask)
+def prune_events() -> int:
+    """Delete old events and consents that were never finished."""
+    return prune.prune_events()
+
+
+@worker_init.connect
+def _share_stop_sign(**_: Any) -> None:
+    """Come before the pool forks, so that its children see what the main process is told."""
+    stop_sign.share()
+
+
+@worker_shutting_down.connect
+def _raise_stop_sign(**_: Any) -> None:
+    stop_sign.raise_()

@@ -1,0 +1,181 @@
+"""Reconciliation: the cache is made to agree with the table, page by page, in constant memory."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from uuid import UUID
+
+from django.utils import timezone
+
+from mail_oauth.cache import Header, token_cache
+from mail_oauth.exceptions import SealError
+from mail_oauth.managers.queryset import REFRESHABLE, MailCredentialsQuerySet
+from mail_oauth.models import MailCredentials
+from mail_oauth.refresh.policy import next_refresh
+from mail_oauth.upkeep.drift import RowState, drift
+
+logger = logging.getLogger(__name__)
+
+PAGE = 500
+"""How many rows are compared at once: some hundred bytes each, and one round trip to the cache."""
+
+COLUMNS = ("pk", "generation", "status", "use_oauth", "token_expiry", "token_issued_at", "refresh_at")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReconcileReport:
+    """What a walk found, and what it mended (nothing, on a dry run).
+
+    `drift` counts copies by cause (see `Drift`), `repaired` those that agree now. `rescheduled` mailboxes had
+    fallen out of the schedule. `cache_error` names what the cache raised; empty where it answered.
+    """
+
+    walked: int = 0
+    drift: Mapping[str, int] = field(default_factory=dict)
+    repaired: int = 0
+    rescheduled: int = 0
+    dead_leases: int = 0
+    cache_error: str = ""
+    dry_run: bool = False
+    seconds: float = 0.0
+
+
+def reconcile_cache(
+    *, limit: int | None = None, dry_run: bool = False, progress: Callable[[int], None] | None = None
+) -> ReconcileReport:
+    """Walk the table, at most `limit` rows of it, and repair the cache, the schedule and dead leases.
+
+    No token is read but those of copies that must be made again. `progress` gets the number of rows so far
+    after every page. A cache that cannot be reached is reported, not raised.
+    """
+    report = Walk(dry_run=dry_run).run(limit, progress)
+    level = logging.WARNING if report.cache_error else logging.INFO
+    logger.log(level, "reconciliation ended: %s", report, extra={"action": "reconcile", **asdict(report)})
+    return report
+
+
+class Walk:
+    """One walk over the table."""
+
+    def __init__(self, *, dry_run: bool) -> None:
+        """Read the primary: a replica may lag behind, and would show drift that is none."""
+        self.rows: MailCredentialsQuerySet = MailCredentials.objects.using(MailCredentials.objects.write_alias())
+        self.dry_run = dry_run
+        self.found: Counter[str] = Counter()
+        self.repaired = self.rescheduled = 0
+        self.cache_error = ""
+
+    def run(self, limit: int | None, progress: Callable[[int], None] | None) -> ReconcileReport:
+        """Walk, and report."""
+        begun, walked = time.monotonic(), 0
+        dead = self.rows.dead_leases().count() if self.dry_run else self.rows.release_dead_leases()
+        for page in self._pages(limit):
+            self.rescheduled += sum(self._reschedule(state) for state in page if state.refresh_at is None)
+            self._compare(page)
+            walked += len(page)
+            if progress is not None:
+                progress(walked)
+        return ReconcileReport(
+            walked=walked,
+            drift=dict(self.found),
+            repaired=self.repaired,
+            rescheduled=self.rescheduled,
+            dead_leases=dead,
+            cache_error=self.cache_error,
+            dry_run=self.dry_run,
+            seconds=round(time.monotonic() - begun, 3),
+        )
+
+    def _pages(self, limit: int | None) -> Iterator[list[RowState]]:
+        """Read the table by keyset: each page begins after the last row of the one before."""
+        left = float("inf") if limit is None else limit
+        after: UUID | None = None
+        while left > 0:
+            rows = self.rows.order_by("pk") if after is None else self.rows.filter(pk__gt=after).order_by("pk")
+            size = int(min(PAGE, left))
+            page = [RowState(*values) for values in rows.values_list(*COLUMNS)[:size]]
+            if page:
+                yield page
+                left, after = left - len(page), page[-1].pk
+            if len(page) < size:
+                return
+
+    def _reschedule(self, state: RowState) -> bool:
+        """Give a refreshable mailbox that nothing would ever refresh its place in the schedule."""
+        if state.status not in REFRESHABLE or not state.use_oauth:
+            return False
+        unscheduled = self.rows.filter(
+            pk=state.pk, generation=state.generation, refresh_at__isnull=True, refresh_token__isnull=False
+        )
+        if self.dry_run:
+            return unscheduled.exists()
+        when = timezone.now()
+        if state.token_issued_at and state.token_expiry:
+            when = next_refresh(state.token_issued_at, state.token_expiry)
+        return bool(unscheduled.update(refresh_at=when))
+
+    def _compare(self, page: Sequence[RowState]) -> None:
+        """Find the copies that disagree, then look at their rows once more and mend what still does.
+
+        A refresh commits first and publishes then. So a copy that was newer than its row when the page was
+        read may only be the result of a refresh since; but a row read *after* the copy is at least as new as
+        it, unless the database has truly lost that generation. Hence the second look.
+        """
+        if self.cache_error:
+            return
+        try:
+            held = token_cache.headers([state.pk for state in page])
+            now = timezone.now()
+            suspects = [state.pk for state in page if drift(state, held[state.pk], now)]
+            for row in self._read(suspects):
+                self._mend(row, held[row.pk])
+        except Exception as error:  # noqa: BLE001  # whatever a cache backend raises, the walk reports it
+            self.cache_error = type(error).__name__
+
+    def _read(self, pks: Sequence[UUID]) -> Iterator[MailCredentials]:
+        """Read rows with their access tokens, but not all of a page's at once."""
+        for start in range(0, len(pks), 50):
+            yield from self.rows.filter(pk__in=pks[start : start + 50]).defer("refresh_token")
+
+    def _mend(self, row: MailCredentials, held: Header | None) -> None:
+        cause = drift(_state(row), held, timezone.now())
+        if cause is None:
+            return
+        self.found[cause.value] += 1
+        if not self.dry_run:
+            self.repaired += _repair(row, held)
+
+
+def _repair(row: MailCredentials, held: Header | None) -> bool:
+    """Put the right copy, or none, in the place of the `held` one; False when that did not succeed.
+
+    Writing compares generations in the cache, so it can be done over an older copy without further care. What
+    stands in the way of that, a newer generation or a tombstone, is deleted first, if it is still the one
+    that was compared: a disconnect may just have left a tombstone of its own, and a refresh a good copy.
+    """
+    valid, usable = _state(row).has_valid_token(timezone.now()), row.is_connected
+    if held is not None and (held.generation > row.generation or not held.expiry or (usable and not valid)):
+        if token_cache.headers([row.pk])[row.pk] != held:
+            return False
+        token_cache.forget(row.pk)
+    if valid:
+        return _refill(row)
+    return usable or token_cache.bury(row.pk, row.generation)
+
+
+def _refill(row: MailCredentials) -> bool:
+    try:
+        token = row.open_access_token()
+    except SealError as error:
+        about = {"action": "reconcile", "mailbox": str(row.pk)}
+        logger.warning("the access token of mailbox %s cannot be read: %s", row.pk, error, extra=about)
+        return False
+    return token is not None and token_cache.put(row.pk, token)
+
+
+def _state(row: MailCredentials) -> RowState:
+    return RowState(*(getattr(row, column) for column in COLUMNS))

@@ -1,0 +1,75 @@
+"""How the mailboxes are, in numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Count, Min, Q
+from django.utils import timezone
+
+from mail_oauth.managers.vocabulary import Status
+from mail_oauth.models import MailCredentials
+
+LATE = timedelta(minutes=5)
+"""How long a mailbox may be due before it counts as overdue: beat or the workers may have stopped."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroupStatus:
+    """Mailboxes of one provider in one state. Times are aware, in UTC; None where there is none.
+
+    `overdue` are those that should have been refreshed five minutes ago, `oldest_due` is the longest due.
+    `soonest_expiry` is that of the tokens in use.
+    """
+
+    provider: str
+    status: str
+    mailboxes: int
+    overdue: int
+    oldest_due: datetime | None
+    soonest_expiry: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StatusReport:
+    """The groups, and what they add up to."""
+
+    groups: tuple[GroupStatus, ...]
+
+    @property
+    def mailboxes(self) -> int:
+        """How many mailboxes there are, disconnected ones included."""
+        return sum(group.mailboxes for group in self.groups)
+
+    @property
+    def overdue(self) -> int:
+        """How many should have been refreshed five minutes ago."""
+        return sum(group.overdue for group in self.groups)
+
+    @property
+    def oldest_due(self) -> datetime | None:
+        """Since when the longest due mailbox waits; None when nothing is due."""
+        return min((group.oldest_due for group in self.groups if group.oldest_due), default=None)
+
+    @property
+    def soonest_expiry(self) -> datetime | None:
+        """When the next token in use expires."""
+        return min((group.soonest_expiry for group in self.groups if group.soonest_expiry), default=None)
+
+
+def status_report() -> StatusReport:
+    """Count mailboxes by provider and status, in one query."""
+    now = timezone.now()
+    in_use = Q(status=Status.CONNECTED, use_oauth=True)
+    groups = (
+        MailCredentials.objects.order_by("provider", "status")
+        .values("provider", "status")
+        .annotate(
+            mailboxes=Count("pk"),
+            overdue=Count("pk", filter=Q(refresh_at__lt=now - LATE)),
+            oldest_due=Min("refresh_at", filter=Q(refresh_at__lte=now)),
+            soonest_expiry=Min("token_expiry", filter=in_use),
+        )
+    )
+    return StatusReport(groups=tuple(GroupStatus(**group) for group in groups))

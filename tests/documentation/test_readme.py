@@ -1,0 +1,118 @@
+"""Every command and setting of the README is executed or compared."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import textwrap
+
+import pytest
+from django.core.checks import run_checks
+from django.core.management import call_command
+from django.template import Context, Template
+from django.test import RequestFactory
+
+from tests.documentation.tables import README, TABLES, between_markers
+
+TEXT = README.read_text()
+ROOT = README.parent
+
+
+def blocks(language: str) -> list[str]:
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", TEXT, re.DOTALL | re.MULTILINE)
+    return [textwrap.dedent(body) for _, body in found]
+
+
+def block(language: str, words: str) -> str:
+    [found] = [body for body in blocks(language) if words in body]
+    return found
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_tables_are_the_codes(name):
+    assert between_markers(TEXT, name) == TABLES[name](), "Run: python -m tests.documentation.tables"
+
+
+def test_the_settings_that_it_shows_pass_every_check(settings, monkeypatch):
+    for name in ("MICROSOFT_CLIENT_ID", "MICROSOFT_CLIENT_SECRET", "MAIL_OAUTH_KEY", "REDIS_URL"):
+        monkeypatch.setenv(name, "redis://127.0.0.1:1/0")
+    names = {"os": os, "INSTALLED_APPS": ["django.contrib.auth"]}
+    exec(block("python", "INSTALLED_APPS +="), names)
+    assert "mail_oauth" in names["INSTALLED_APPS"]
+    settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "mail_oauth.testing"]
+    for name in ("MAIL_OAUTH", "FERNET_KEYS", "CACHES"):
+        setattr(settings, name, names[name])
+    assert run_checks(tags=["mail_oauth"], include_deployment_checks=True) == []
+
+
+def test_the_providers_that_it_shows_are_right(settings):
+    names: dict = {}
+    exec(block("python", '"contoso"'), names)
+    settings.MAIL_OAUTH = names["MAIL_OAUTH"]
+    assert run_checks(tags=["mail_oauth"]) == []
+
+
+def test_the_urls_and_the_schedule():
+    from celery import Celery
+    from django.urls import include, path
+
+    names = {"path": path, "include": include, "urlpatterns": []}
+    exec(block("python", "urlpatterns +="), names)
+    assert names["urlpatterns"]
+    app = Celery("documentation")
+    exec(block("python", "beat_schedule |="), {"app": app})
+    shown = re.findall(r"^\| `(\w+)` \| (?:60 s|10 min|night) \|", TEXT, re.MULTILINE)
+    assert {f"mail_oauth.tasks.{name}" for name in shown} == {
+        entry["task"] for entry in app.conf.beat_schedule.values()
+    }
+
+
+@pytest.mark.django_db
+def test_the_button(user, provider):
+    request = RequestFactory().get("/")
+    request.user = user
+    html = Template(block("django", "connect_mailbox_button")).render(Context({"request": request}))
+    assert 'action="/mail/connect/microsoft/"' in html
+    assert "csrfmiddlewaretoken" in html
+
+
+@pytest.mark.django_db
+def test_the_five_lines(user, connect, rf):
+    connect(email="ada@example.com")
+    request = rf.get("/")
+    request.user = user
+    names = {"request": request}
+    exec(block("python", "get_access_token(mailbox.pk)"), names)
+    assert names["headers"]["Authorization"].startswith("Bearer ey")
+
+
+def test_the_exceptions_exist():
+    from mail_oauth import exceptions
+
+    for name in re.findall(
+        r"^\| `([A-Z]\w+)` \|", TEXT.split("## Use it")[1].split("## Settings")[0], re.MULTILINE
+    ):
+        assert issubclass(getattr(exceptions, name), exceptions.MailboxError)
+
+
+@pytest.mark.django_db
+def test_the_commands(connect, provider):
+    connect(email="ada@example.com")
+    shown = re.findall(r"^python manage.py (mail_oauth .*)$", TEXT, re.MULTILINE)
+    assert len(shown) == 5
+    for line in shown:
+        call_command(*line.split(), stdout=io.StringIO())
+
+
+def test_the_provider_for_tests(capsys):
+    exec(block("python", "FakeProvider()"), {})
+    assert "/microsoft/" in capsys.readouterr().out
+
+
+def test_the_make_targets_and_the_pictures_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^make (\w+)", TEXT, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+    for picture in re.findall(r"!\[.*?\]\((.*?)\)", TEXT):
+        assert (ROOT / picture).is_file(), picture

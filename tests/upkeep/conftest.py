@@ -1,0 +1,38 @@
+"""Mailboxes that are due, caches to reconcile, and threads that can write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from mail_oauth.models import MailCredentials
+from mail_oauth.testing.provider import FakeProvider
+
+
+@pytest.fixture
+def threads(transactional_db: None) -> None:
+    """Threads of this process can write what this one sees, each with its own connection."""
+    if connection.vendor == "sqlite" and connection.is_in_memory_db():
+        pytest.skip("SQLite in memory has one connection: python -m tests.services sqlite -- pytest tests/upkeep")
+
+
+@pytest.fixture
+def due(provider: FakeProvider, connect: Callable[..., MailCredentials]) -> Callable[[int], list[MailCredentials]]:
+    """Makes so many mailboxes that are due; the provider has heard nothing yet."""
+
+    def make(number: int, **columns: Any) -> list[MailCredentials]:
+        rows = [connect(seconds_left=60, **columns) for _ in range(number)]
+        provider.clear_calls()
+        return rows
+
+    return make
+
+
+@pytest.fixture(params=["locmem_cache", pytest.param("redis_cache", marks=pytest.mark.redis)])
+def shared_cache(request: pytest.FixtureRequest) -> str:
+    """Run the test on Django's own kind of cache and on a real Redis."""
+    request.getfixturevalue(request.param)
+    return str(request.param)
