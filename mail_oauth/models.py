@@ -191,7 +191,7 @@ class MailCredentials(models.Model):
 
 
 @receiver(post_delete, sender=MailCredentials, dispatch_uid="mail_oauth.models")
-def _bury(sender: type[MailCredentials], instance: MailCredentials, using: str, **_: Any) -> None:
+def _bury(instance: MailCredentials, using: str, **_: Any) -> None:
     """A deleted row, or a deleted user's, answers from no cache."""
     pk = instance.pk
     after_commit(using, lambda: token_cache.bury(pk, LAST_GENERATION))

@@ -37,15 +37,16 @@ View = Callable[..., HttpResponse]
 
 
 def flow_page(view: View) -> View:
-    """Mark a view of the flow: private, unframed, sending no referrer, and outside any request transaction.
+    """Mark a view of the flow: private, unframed, unknown to other sites, and outside request transactions.
 
-    Without the last, `ATOMIC_REQUESTS` could roll a grant back that the provider has already given.
+    Without the last, `ATOMIC_REQUESTS` could roll a grant back that the provider has already given. A page
+    with a form must not go as far as `no-referrer`: browsers then send `Origin: null`, which CSRF refuses.
     """
 
     @wraps(view)
     def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         response = view(request, *args, **kwargs)
-        response["Referrer-Policy"] = "no-referrer"
+        response.headers.setdefault("Referrer-Policy", "same-origin")
         return response
 
     return cast("View", transaction.non_atomic_requests(never_cache(xframe_options_deny(wrapped))))
@@ -84,7 +85,13 @@ def start(request: HttpRequest, alias: str) -> HttpResponse:
 
 @flow_page
 def callback(request: HttpRequest, alias: str) -> HttpResponse:
-    """Take the provider's answer, and leave its URL at once."""
+    """Take the provider's answer, and leave its URL at once, which no other page ever hears of."""
+    response = _answered(request, alias)
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+def _answered(request: HttpRequest, alias: str) -> HttpResponse:
     purpose = request.headers.get("Sec-Purpose", request.headers.get("Purpose", ""))
     if request.method != "GET" or "prefetch" in purpose:  # the state is for the real visit
         return HttpResponseNotAllowed(["GET"])

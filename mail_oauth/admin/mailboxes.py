@@ -57,7 +57,6 @@ class MailCredentialsAdmin(_MailboxAdmin):
 
     list_display = ("email", "user", "provider_words", "state", "expires", "refreshed", "failures")
     list_filter = ("status", ProviderFilter, "use_oauth", FailingFilter)
-    list_select_related = ("user",)
     list_per_page = 50
     search_fields = ("email", "sign_in_address")
     search_help_text = gettext_lazy("Mailbox address, sign-in address, user name or UUID")
@@ -97,6 +96,10 @@ class MailCredentialsAdmin(_MailboxAdmin):
     def failures(self, row: MailCredentials) -> str:
         """How many refreshes have failed since the last good one, and the last error."""
         return f"{row.refresh_failures} ({row.last_refresh_error or DASH})" if row.refresh_failures else "0"
+
+    def get_queryset(self, request: HttpRequest) -> Rows:
+        """Fetch the users along."""
+        return super().get_queryset(request).select_related("user")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         """Use the list that fetches no token."""

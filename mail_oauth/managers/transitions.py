@@ -62,7 +62,8 @@ def bury_deleted(instance: MailCredentials, using: str, **_: Any) -> None:
     The row in hand may be older than the copy; its UUID is never given again, so the last of all generations
     keeps late writers away.
     """
-    after_commit(using, lambda: token_cache.bury(instance.pk, LAST_GENERATION))
+    pk = instance.pk  # which `delete()` clears before the commit
+    after_commit(using, lambda: token_cache.bury(pk, LAST_GENERATION))
 
 
 class Transitions:
@@ -130,9 +131,8 @@ class Transitions:
         self, row: MailCredentials, kind: EventKind, *, reason: str = "", generation: int, actor: Any = None
     ) -> None:
         """Write an event to the history of a mailbox."""
-        row.events.using(self.using).create(
-            credentials=row, kind=kind, reason=reason[:64], generation=generation, actor=actor
-        )
+        events = row.events.model._default_manager.using(self.using)
+        events.create(credentials_id=row.pk, kind=kind, reason=reason[:64], generation=generation, actor=actor)
 
     def save_tokens(self, grant: Any, tokens: TokenSet) -> AccessToken | None:
         """Save a refreshed pair and release the lease; see `Ledger`."""

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 from django.core.serializers.json import DjangoJSONEncoder
+from django.db.models.functions import Lower
 
 from mail_oauth.connect.disconnect import retry_revocation
 from mail_oauth.exceptions import MailboxError
@@ -117,7 +118,7 @@ def _named(name: str) -> list[MailCredentials]:
     try:
         found = list(rows.filter(pk=UUID(name)))
     except ValueError:
-        found = list(rows.filter(email__iexact=name))
+        found = list(rows.alias(address=Lower("email")).filter(address=name.lower()))
     if not found:
         raise CommandError(f"No connected mailbox is called {name!r}: give its address or its UUID.")
     return found

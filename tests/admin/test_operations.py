@@ -1,0 +1,265 @@
+"""Staff with the permission can have things done to mailboxes; everybody else is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.messages import get_messages
+from django.urls import resolve
+
+from mail_oauth.admin import operations
+from mail_oauth.admin.batches import perform_all
+from mail_oauth.admin.operations import OPERATIONS, REFRESH
+from mail_oauth.cache import TokenCache, token_cache
+from mail_oauth.connect.disconnect import disconnect
+from mail_oauth.managers.vocabulary import EventKind, Status
+from mail_oauth.models import MailCredentials
+from mail_oauth.testing.faults import Fault
+from tests.admin.conftest import CHANGELIST, page_of
+
+pytestmark = pytest.mark.django_db
+
+
+def press(browser, mailbox, name: str, **data):
+    """Press a button of the inspection page."""
+    return browser.post(page_of(mailbox, f"operation/{name}/"), data)
+
+
+def act(browser, name: str, mailboxes, **data):
+    """Run an action on mailboxes of the list."""
+    selected = [str(mailbox.pk) for mailbox in mailboxes]
+    return browser.post(CHANGELIST, {"action": name, "_selected_action": selected, "index": "0", **data})
+
+
+def said(response) -> list[str]:
+    return [str(message) for message in get_messages(response.wsgi_request)]
+
+
+def again(mailbox) -> MailCredentials:
+    return MailCredentials.objects.get(pk=mailbox.pk)
+
+
+# --- what they do ---
+
+
+def test_refresh_now_refreshes_a_token_that_is_still_good(root, connect, provider):
+    mailbox = connect()
+    response = press(root, mailbox, "refresh_now")
+    assert response.status_code == 302
+    assert response.url == page_of(mailbox)
+    assert again(mailbox).generation == mailbox.generation + 1
+    (message,) = said(response)
+    assert message == f"{mailbox.email}: refreshed; the new token expires in 59 min."
+
+
+def test_each_row_of_a_bulk_refresh_is_told_with_its_reason(root, connect, provider):
+    good, lost = connect(email="good@example.com"), connect(email="lost@example.com")
+    provider.revoke(lost.email)
+    first, second = said(act(root, "refresh_now", [good, lost]))
+    assert first.startswith("good@example.com: refreshed")
+    assert second.startswith("lost@example.com: its user must connect it again (")
+    assert again(lost).status == Status.NEEDS_REAUTH
+
+
+def test_a_providers_fault_is_told_and_costs_nothing(root, connect, provider):
+    mailbox = connect()
+    provider.fail_next(1, Fault.html())
+    (message,) = said(press(root, mailbox, "refresh_now"))
+    assert "not refreshed; the grant is kept and tried again (http_502)" in message
+    assert again(mailbox).status == Status.CONNECTED
+
+
+def test_a_refresh_whose_alias_left_the_settings_is_told(root, connect, settings):
+    mailbox = connect()
+    settings.MAIL_OAUTH = {"PROVIDERS": {}}
+    (message,) = said(press(root, mailbox, "refresh_now"))
+    assert "(configuration)" in message
+
+
+def test_a_bulk_refresh_leaves_what_it_cannot_bear_to_the_sweep(root, connect, provider, monkeypatch):
+    mailboxes = [connect(email=f"m{number:02}@example.com") for number in range(4)]
+    MailCredentials.objects.filter(pk=mailboxes[3].pk).update(refresh_failures=2)
+    monkeypatch.setattr(operations, "REFRESH", replace(REFRESH, at_once=2))
+    told = said(act(root, "refresh_now", mailboxes))
+    assert told[-1] == "2 more mailboxes are due now: the sweep takes them next."
+    assert len(told) == 3
+    assert {row.email for row in MailCredentials.objects.due()} == {"m02@example.com", "m03@example.com"}
+
+
+def test_a_bulk_refresh_ends_when_its_time_is_over(connect, superuser):
+    mailboxes = [connect() for _ in range(2)]
+    batch = perform_all(REFRESH, MailCredentials.objects.all(), superuser, budget=-1)
+    assert batch.results == []
+    assert batch.left == len(mailboxes) == MailCredentials.objects.due().count()
+
+
+def test_rebuilding_puts_right_whatever_stands_in_the_cache(root, connect, any_cache):
+    mailbox = connect()
+    token_cache.bury(mailbox.pk, 99)
+    assert said(press(root, mailbox, "rebuild_cache_entry")) == [f"{mailbox.email}: the cache entry was rebuilt."]
+    assert token_cache.get(mailbox.pk) == mailbox.open_access_token()
+
+
+def test_rebuilding_leaves_no_token_of_a_mailbox_out_of_use(root, connect, locmem_cache):
+    mailbox = connect()
+    mailbox.get_access_token()
+    MailCredentials.objects.filter(pk=mailbox.pk).update(use_oauth=False)
+    (message,) = said(press(root, mailbox, "rebuild_cache_entry"))
+    assert "tombstone" in message
+    assert token_cache.get(mailbox.pk) is None
+
+
+def test_rebuilding_with_an_expired_or_unreadable_token_says_so(root, connect, settings):
+    expired, unreadable = connect(seconds_left=-10), connect()
+    (message,) = said(press(root, expired, "rebuild_cache_entry"))
+    assert "the next refresh fills it" in message
+    settings.FERNET_KEYS = ["another key"]
+    (_first, message) = said(press(root, unreadable, "rebuild_cache_entry"))
+    assert "cannot be decrypted" in message
+
+
+def test_rebuilding_never_outlives_a_disconnect_in_the_same_moment(root, connect, locmem_cache, monkeypatch):
+    mailbox = connect()
+
+    def forget_late(cache, pk, resource="mail"):
+        disconnect(again(mailbox))
+        monkeypatch.undo()
+        cache.forget(pk, resource)
+
+    monkeypatch.setattr(TokenCache, "forget", forget_late)
+    (message,) = said(press(root, mailbox, "rebuild_cache_entry"))
+    assert "it changed meanwhile" in message
+    assert token_cache.get(mailbox.pk) is None
+
+
+def test_oauth_is_switched_off_and_on_by_name(root, superuser, connect):
+    mailbox = connect()
+    assert said(press(root, mailbox, "pause")) == [f"{mailbox.email}: OAuth is switched off; the tokens are kept."]
+    assert again(mailbox).use_oauth is False
+    assert again(mailbox).refresh_token is not None
+    press(root, mailbox, "resume")
+    assert again(mailbox).use_oauth is True
+    kinds = mailbox.events.order_by("pk").values_list("kind", "actor")
+    assert list(kinds) == [(EventKind.PAUSED, superuser.pk), (EventKind.RESUMED, superuser.pk)]
+
+
+def test_what_is_done_already_is_said_and_not_done_again(root, connect):
+    mailbox = connect(use_oauth=False)
+    (message,) = said(act(root, "pause", [mailbox]))
+    assert "already" in message
+    assert not mailbox.events.exists()
+
+
+def test_disconnecting_asks_first_and_names_the_mailboxes(root, connect, provider):
+    mailboxes = [connect("google"), connect("microsoft")]
+    question = act(root, "disconnect", mailboxes)
+    assert question.status_code == 200
+    for mailbox in mailboxes:
+        assert mailbox.email in question.content.decode()
+        assert again(mailbox).status == Status.CONNECTED
+    selected = [str(mailbox.pk) for mailbox in mailboxes]
+    answer = root.post(CHANGELIST, {"action": "disconnect", "_selected_action": selected, "confirmed": "yes"})
+    google, microsoft = sorted(said(answer), key=lambda text: "revoked" not in text)
+    assert google == f"{mailboxes[0].email}: disconnected; the grant was revoked at the provider."
+    assert microsoft.startswith(f"{mailboxes[1].email}: disconnected; its provider has no way to revoke")
+    assert not MailCredentials.objects.present().exists()
+
+
+def test_the_button_asks_first_too(root, connect):
+    mailbox = connect("google")
+    question = press(root, mailbox, "disconnect").content.decode()
+    assert mailbox.email in question
+    assert page_of(mailbox) in question  # the way back
+    assert again(mailbox).status == Status.CONNECTED
+    press(root, mailbox, "disconnect", confirmed="yes")
+    assert again(mailbox).status == Status.DISCONNECTED
+
+
+def test_too_many_mailboxes_are_not_disconnected_in_one_request(root, connect):
+    first = connect()
+    MailCredentials.objects.bulk_create(
+        MailCredentials(user=first.user, provider="google", email=f"m{number}@example.com") for number in range(50)
+    )
+    (message,) = said(act(root, "disconnect", MailCredentials.objects.all(), confirmed="yes"))
+    assert message == "Nothing was done: select at most 50 mailboxes for “Disconnect”."
+    assert MailCredentials.objects.present().count() == 51
+
+
+def test_a_mailbox_that_was_deleted_meanwhile_is_not_found(root, connect):
+    mailbox = connect()
+    address = page_of(mailbox, "operation/refresh_now/")
+    MailCredentials.objects.all().delete()
+    assert root.post(address).status_code == 404
+
+
+@pytest.mark.parametrize("name", sorted(OPERATIONS))
+def test_every_operation_is_written_to_the_log_of_the_admin(root, superuser, connect, name):
+    mailbox = connect(use_oauth=name != "resume")
+    press(root, mailbox, name, confirmed="yes")
+    entry = LogEntry.objects.get()
+    assert (entry.object_id, entry.user) == (str(mailbox.pk), superuser)
+    assert entry.change_message.startswith(str(OPERATIONS[name].label))
+
+
+# --- and for whom ---
+
+
+@pytest.mark.parametrize("name", sorted(OPERATIONS))
+def test_who_may_only_look_has_no_buttons_and_is_refused(connect, staff, signed_in, name):
+    mailbox = connect()
+    browser = signed_in(staff("view"))
+    assert "/operation/" not in browser.get(page_of(mailbox)).content.decode()
+    assert f'value="{name}"' not in browser.get(CHANGELIST).content.decode()
+    assert press(browser, mailbox, name, confirmed="yes").status_code == 403
+    assert act(browser, name, [mailbox], confirmed="yes").status_code == 403
+    assert browser.post(page_of(mailbox)).status_code == 403
+    untouched = again(mailbox)
+    assert (untouched.generation, untouched.status) == (mailbox.generation, Status.CONNECTED)
+    assert not LogEntry.objects.exists()
+
+
+def test_who_may_not_look_sees_nothing(connect, staff, signed_in):
+    mailbox = connect()
+    browser = signed_in(staff("view", model="credentialevent"))
+    assert browser.get(CHANGELIST).status_code == 403
+    assert browser.get(page_of(mailbox)).status_code == 403
+
+
+def test_who_may_change_has_the_buttons_that_fit_the_state(connect, staff, signed_in):
+    browser = signed_in(staff("view", "change"))
+
+    def buttons(mailbox) -> set[str]:
+        return {operation.name for operation in browser.get(page_of(mailbox)).context["operations"]}
+
+    assert buttons(connect()) == {"refresh_now", "rebuild_cache_entry", "pause", "disconnect"}
+    assert buttons(connect(use_oauth=False)) == {"rebuild_cache_entry", "resume", "disconnect"}
+    assert buttons(connect(status=Status.DISCONNECTED)) == {"rebuild_cache_entry"}
+    assert "deletelink" not in browser.get(page_of(connect())).content.decode()
+
+
+def test_who_may_delete_may_disconnect_and_nothing_else(connect, staff, signed_in):
+    mailbox = connect("google")
+    browser = signed_in(staff("view", "delete"))
+    assert press(browser, mailbox, "refresh_now").status_code == 403
+    assert press(browser, mailbox, "disconnect", confirmed="yes").status_code == 302
+    assert again(mailbox).status == Status.DISCONNECTED
+
+
+def test_an_operation_is_only_posted_and_needs_the_csrf_token(root, superuser, connect):
+    from django.test import Client
+
+    mailbox = connect()
+    address = page_of(mailbox, "operation/refresh_now/")
+    assert root.get(address).status_code == 405
+    assert root.post(page_of(mailbox, "operation/drop_table/")).status_code == 404
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(superuser)
+    assert strict.post(address).status_code == 403
+    assert again(mailbox).generation == mailbox.generation
+
+
+def test_a_refresh_is_saved_at_once_where_requests_are_transactions(connect):
+    for address in (CHANGELIST, page_of(connect(), "operation/refresh_now/")):
+        assert "default" in resolve(address).func._non_atomic_requests

@@ -1,0 +1,72 @@
+"""A person's whole way through the demo, in Chromium: real site, worker, beat, broker and provider."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.demo import Demo, running_demo
+
+pytestmark = [pytest.mark.worker, pytest.mark.timeout(240)]
+
+
+@pytest.fixture(scope="module")
+def demo(chromium):
+    with running_demo(token_seconds=20) as running:
+        yield running
+        assert running.interrupt() == 0, running.log
+        assert running.commands() == []
+
+
+def test_connect_watch_inspect_disconnect(demo: Demo, page: Page):
+    demo.sign_in(page, "admin")
+    demo.connect(page)
+    expect(page.get_by_text("ada@example.com is connected.")).to_be_visible()
+    expect(page.get_by_text("connected", exact=True)).to_be_visible()
+
+    page.goto(demo.url)
+    generation = page.locator("tbody td").last
+    expect(generation).to_have_text("1")
+    expect(generation).to_have_text("3", timeout=60_000)  # the worker has replaced the token, twice
+
+    page.goto(f"{demo.url}/admin/mail_oauth/mailcredentials/?q=admin")
+    page.get_by_role("link", name="ada@example.com").click()
+    expect(page.get_by_text("token refreshed").first).to_be_visible()
+
+    page.goto(f"{demo.url}/mail/")
+    page.get_by_role("link", name="Disconnect ada@example.com").click()
+    page.get_by_role("button", name="Disconnect").click()
+    expect(page.get_by_text("ada@example.com is disconnected")).to_be_visible()
+    expect(page.get_by_text("No mailbox is connected yet.")).to_be_visible()
+
+
+def test_denial_says_so_and_offers_another_try(demo: Demo, page: Page):
+    demo.sign_in(page, "ada")
+    page.goto(f"{demo.url}/mail/")
+    page.get_by_role("button", name="Connect Google mailbox").click()
+    page.get_by_role("button", name="Deny").click()
+    expect(page.get_by_role("heading", name="You did not allow access")).to_be_visible()
+    page.get_by_role("button", name="Try again").click()
+    page.get_by_role("button", name="Allow").click()
+    expect(page.get_by_text("is connected.")).to_be_visible()
+    assert not re.search(r"[?&](code|state)=", page.url)
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_no_page_is_wider_than_the_screen(demo: Demo, page: Page, width: int):
+    page.set_viewport_size({"width": width, "height": 800})
+    demo.sign_in(page, "ada")
+    for path in ("/", "/mail/", "/mail/refused/microsoft/wrong_account/", "/mail/refused/google/declined/"):
+        page.goto(demo.url + path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+
+
+def test_it_works_without_javascript(demo: Demo, browser):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    demo.sign_in(page, "ada")
+    demo.connect(page, "Connect Company (OIDC) mailbox")
+    expect(page.get_by_text("is connected.")).to_be_visible()
+    context.close()

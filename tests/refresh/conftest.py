@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from mail_oauth import signals
+from mail_oauth.models import MailCredentials
+from mail_oauth.testing.policy import Policy
+from mail_oauth.testing.provider import FakeProvider
+from tests.concurrency import separate_connections
+
+__all__ = ["separate_connections"]
+
+
+@pytest.fixture(autouse=True)
+def calm(fake_provider: FakeProvider) -> Iterator[None]:
+    """No test meets a fault or a policy of another."""
+    yield
+    fake_provider.clear_faults()
+    fake_provider.policy = Policy()
+
+
+@pytest.fixture
+def posts(provider: FakeProvider) -> Callable[[MailCredentials], int]:
+    """How many refreshes of a mailbox the provider was asked for."""
+
+    def count(mailbox: MailCredentials) -> int:
+        return len(provider.token_calls("refresh_token", email=mailbox.email))
+
+    return count
+
+
+@pytest.fixture
+def heard() -> Iterator[list[tuple[str, Any]]]:
+    """The signals that were sent, by name, with the reason."""
+    received: list[tuple[str, Any]] = []
+    receivers = {}
+    for name in ("mailbox_connected", "mailbox_disconnected", "token_refreshed", "mailbox_status_changed"):
+
+        def receive(name: str = name, **about: Any) -> None:
+            received.append((name, about.get("new_status", about["reason"])))
+
+        receivers[name] = receive
+        getattr(signals, name).connect(receive, weak=False)
+    yield received
+    for name, receive in receivers.items():
+        getattr(signals, name).disconnect(receive)

@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from tests.concurrency import separate_connections
+
+__all__ = ["separate_connections"]
