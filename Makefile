@@ -2,6 +2,7 @@
 #
 #   make demo                        the example project, with a provider, a worker and beat of its own
 #   make test ARGS="-k cache"        the whole suite; the database tests on PostgreSQL and MariaDB too
+#   make bench ARGS="--rounds 5"     what a read and a refresh cost, on PostgreSQL and Redis
 #   make lint PYTHON=python3.13      style, types, floors, migrations
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := PYTHONDEVMODE=1 $(BIN)/python -m pytest
 BESIDE := $(BIN)/python -m tests.services
 
-.PHONY: demo test coverage lint clean
+.PHONY: demo test coverage lint bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python manage.py demo $(ARGS)
@@ -37,6 +38,10 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python manage.py makemigrations --check --dry-run
+
+# On PostgreSQL and Redis, as in production; it says so where they are missing.
+bench: $(VENV)/.dev
+	$(BESIDE) postgres redis -- $(BIN)/python -m benchmarks $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* htmlcov

@@ -151,6 +151,11 @@ class MailCredentials(models.Model):
         return self.status == Status.CONNECTED and self.use_oauth
 
     @property
+    def address_is_typed(self) -> bool:
+        """Whether the mailbox address is the user's word alone, not the provider's."""
+        return not self.email_verified and (not self.subject or self.email != self.sign_in_address)
+
+    @property
     def provider_configured(self) -> bool:
         """Whether the settings still have the provider."""
         return self.provider in app_settings().providers

@@ -10,8 +10,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
+from mail_oauth.admin.moments import DASH, stamp
 from mail_oauth.models import CredentialEvent
 
 if TYPE_CHECKING:
@@ -24,26 +26,42 @@ else:
 class CredentialEventAdmin(_EventAdmin):
     """A list without any way to change it: events go with their mailbox, or by `prune_events`."""
 
-    list_display = ("created_at", "mailbox", "kind", "reason", "generation", "actor")
+    list_display = ("when", "mailbox", "kind", "reason", "generation", "actor")
     list_display_links = None
     list_filter = ("kind", "created_at")
     list_select_related = ("credentials", "actor")
     list_per_page = 100
     search_fields = ("credentials__email",)
-    sortable_by = ("created_at",)
+    sortable_by = ("when",)
     ordering = ("-created_at",)
     show_full_result_count = False
+    empty_value_display = DASH
     actions = None
+
+    class Media:
+        css = {"all": ("mail_oauth/admin.css",)}
+
+    @admin.display(description=_("when"), ordering="created_at")
+    def when(self, event: CredentialEvent) -> str:
+        """When it happened, to the second."""
+        return stamp(event.created_at)
 
     @admin.display(description=_("mailbox"))
     def mailbox(self, event: CredentialEvent) -> str:
         """Lead to the mailbox."""
         name = f"{self.admin_site.name}:mail_oauth_mailcredentials_change"
-        return format_html('<a href="{}">{}</a>', reverse(name, args=[event.credentials_id]), event.credentials)
+        return format_html(
+            '<a href="{}">{}</a>', reverse(name, args=[event.credentials_id]), event.credentials.email
+        )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CredentialEvent]:
         """Leave the tokens of the mailboxes where they are."""
         return super().get_queryset(request).defer("credentials__access_token", "credentials__refresh_token")
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list under its plain name: there is nothing to select."""
+        title = {"title": capfirst(self.opts.verbose_name_plural)}
+        return super().changelist_view(request, title | (extra_context or {}))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Events are written by what happens."""

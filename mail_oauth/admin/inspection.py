@@ -50,9 +50,9 @@ def inspect_mailbox(row: MailCredentials, *, user_url: str = "") -> Inspection:
     now = timezone.now()
     problem = provider_problem(row.provider)
     tokens = [access_token_panel(row, now), refresh_token_panel(row, now)]
-    unreadable = any(token.problem for token in tokens)
+    unreadable = bool(tokens[1].problem)  # an access token alone is replaced by the next refresh
     return Inspection(
-        badge=badge(row),
+        badge=badge(row, unreadable=unreadable),
         notices=notices(row, now, unreadable=unreadable, provider_problem=problem),
         account=account(row, now, user_url),
         schedule=schedule(row, now),
@@ -99,7 +99,7 @@ def schedule(row: MailCredentials, now: datetime) -> list[Fact]:
         Fact(label=_("Last refreshed"), moment=moment(row.last_refreshed_at, now)),
         Fact(label=_("Failures in a row"), text=str(row.refresh_failures)),
         Fact(label=_("Last error"), text=row.last_refresh_error or DASH, code=True),
-        Fact(label=_("Outcome of the last attempt"), text=_("unknown") if row.outcome_unknown else _("known")),
+        Fact(label=_("Last outcome"), text=_("unknown: no answer came") if row.outcome_unknown else _("known")),
         Fact(label=_("Leased by"), text=row.lease_owner or _("nobody"), code=leased),
         Fact(label=_("Lease ends") if leased else _("Next refresh"), moment=moment(row.refresh_at, now)),
     ]

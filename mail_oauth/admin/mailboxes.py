@@ -55,7 +55,7 @@ class MailboxList(ChangeList):
 class MailCredentialsAdmin(_MailboxAdmin):
     """Mailboxes to look at. Nothing is edited freely: `change` permission opens the operations."""
 
-    list_display = ("email", "user", "provider_words", "state", "expires", "refreshed", "failures")
+    list_display = ("email", "state", "expires", "refreshed", "failures", "provider_words", "user")
     list_filter = ("status", ProviderFilter, "use_oauth", FailingFilter)
     list_per_page = 50
     search_fields = ("email", "sign_in_address")
@@ -82,17 +82,17 @@ class MailCredentialsAdmin(_MailboxAdmin):
         shown = badge(row)
         return format_html('<span class="mail-oauth-badge mail-oauth-{}">{}</span>', shown.level, shown.words)
 
-    @admin.display(description=gettext_lazy("token expires"))
+    @admin.display(description=gettext_lazy("expires"))
     def expires(self, row: MailCredentials) -> str:
         """When the access token ends."""
         return distance(row.token_expiry, timezone.now())
 
-    @admin.display(description=gettext_lazy("last refreshed"))
+    @admin.display(description=gettext_lazy("refreshed"))
     def refreshed(self, row: MailCredentials) -> str:
         """When it was last refreshed."""
         return distance(row.last_refreshed_at, timezone.now())
 
-    @admin.display(description=gettext_lazy("failures in a row"))
+    @admin.display(description=gettext_lazy("failures"))
     def failures(self, row: MailCredentials) -> str:
         """How many refreshes have failed since the last good one, and the last error."""
         return f"{row.refresh_failures} ({row.last_refresh_error or DASH})" if row.refresh_failures else "0"
@@ -123,7 +123,8 @@ class MailCredentialsAdmin(_MailboxAdmin):
             allowed = self.get_actions(request)
             if any(name and name not in allowed for name in request.POST.getlist("action")):
                 raise PermissionDenied
-        return super().changelist_view(request, extra_context)
+        title = {"title": capfirst(self.opts.verbose_name_plural)}
+        return super().changelist_view(request, title | (extra_context or {}))
 
     # --- permissions ---
 

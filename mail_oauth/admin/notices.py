@@ -53,10 +53,12 @@ _LEVELS = {
 }
 
 
-def badge(row: MailCredentials) -> Badge:
-    """Return the state of a mailbox in a few words. Reads no token."""
+def badge(row: MailCredentials, *, unreadable: bool = False) -> Badge:
+    """Return the state of a mailbox in a few words; see `notices` for `unreadable`. Reads no token."""
     if row.status != Status.DISCONNECTED and not row.use_oauth:
         return Badge(Level.OFF, _("OAuth switched off"))
+    if row.status == Status.CONNECTED and unreadable:
+        return Badge(Level.BAD, str(Status.UNREADABLE.label))
     if row.status == Status.CONNECTED and row.refresh_failures:
         return Badge(Level.WAIT, _("connected, refresh failing"))
     return Badge(_LEVELS[Status(row.status)], str(row.get_status_display()))
@@ -65,16 +67,17 @@ def badge(row: MailCredentials) -> Badge:
 def notices(
     row: MailCredentials, now: datetime, *, unreadable: bool = False, provider_problem: str = ""
 ) -> list[Notice]:
-    """Return what there is to say of a mailbox, the state first.
+    """Return what there is to say of a mailbox, the state first unless it is good and the settings are not.
 
-    `unreadable`: a stored token could not be decrypted just now, whatever the status says.
+    `unreadable`: the refresh token could not be decrypted just now, whatever the status says.
     `provider_problem`: what is wrong with its alias in the settings.
     """
-    found = [_state(row, now, unreadable)]
-    if provider_problem and row.status != Status.DISCONNECTED:
-        next_step = _("The operator of this site must put the alias back. Until then nothing can be refreshed.")
-        found.append(Notice(Level.BAD, provider_problem, next_step))
-    return found
+    state = _state(row, now, unreadable)
+    if not provider_problem or row.status == Status.DISCONNECTED:
+        return [state]
+    next_step = _("The operator of this site must mend the settings. Until then nothing can be refreshed.")
+    problem = Notice(Level.BAD, provider_problem, next_step)
+    return [problem] if state.level is Level.GOOD else [state, problem]
 
 
 def _state(row: MailCredentials, now: datetime, unreadable: bool) -> Notice:
@@ -121,8 +124,8 @@ def _needs_admin(row: MailCredentials) -> Notice:
 
 def _unreadable() -> Notice:
     next_step = _(
-        "The operator of this site must put the missing key back into FERNET_KEYS. Nothing is lost; "
-        "the mailbox recovers at its next refresh."
+        "The operator of this site must look at the token below. A key that is put back into FERNET_KEYS mends "
+        "it, and nothing is lost; after a value was altered, the user must connect the mailbox again."
     )
     return Notice(Level.BAD, _("The stored tokens cannot be decrypted."), next_step)
 

@@ -157,7 +157,7 @@ def _scope_line(scope: str, requested: bool, granted: bool) -> ScopeLine:
     if granted and not requested:
         level, words = Level.OFF, _("granted unasked")
     elif not granted and scope in NOT_MAIL_SCOPES:
-        level, words = Level.OFF, _("not named in the reply, which says nothing")
+        level, words = Level.OFF, _("not named")
     elif not granted:
         level, words = Level.BAD, _("not granted")
     return ScopeLine(scope=scope, requested=requested, granted=granted, level=level, words=words)

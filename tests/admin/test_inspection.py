@@ -78,7 +78,7 @@ def test_an_alias_that_left_the_settings_is_named_with_a_hint(root, connect, set
     settings.MAIL_OAUTH = {"PROVIDERS": {}}
     text = text_of(root, mailbox)
     assert "MAIL_OAUTH[&quot;PROVIDERS&quot;] has no &#x27;google&#x27;" in text
-    assert "must put the alias back" in text
+    assert "must mend the settings" in text
 
 
 def test_a_missing_key_is_named_and_nothing_breaks(root, connect, settings):

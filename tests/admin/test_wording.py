@@ -80,9 +80,13 @@ def test_tokens_that_cannot_be_read_now_count_more_than_the_status():
     assert "FERNET_KEYS" in notice.next_step
 
 
-def test_a_missing_alias_is_a_second_notice_except_where_it_does_not_matter():
-    assert len(notices(mailbox(), NOW, provider_problem="no such alias")) == 2
-    assert len(notices(mailbox(status=Status.DISCONNECTED), NOW, provider_problem="no such alias")) == 1
+def test_a_missing_alias_is_said_except_where_it_does_not_matter():
+    lost, gone = mailbox(status=Status.NEEDS_REAUTH), mailbox(status=Status.DISCONNECTED)
+    assert [notice.headline for notice in notices(mailbox(), NOW, provider_problem="no such alias")] == [
+        "no such alias"
+    ]
+    assert len(notices(lost, NOW, provider_problem="no such alias")) == 2
+    assert [notice.level for notice in notices(gone, NOW, provider_problem="no such alias")] == [Level.OFF]
 
 
 @pytest.mark.parametrize("status", Status)

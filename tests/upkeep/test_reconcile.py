@@ -53,6 +53,24 @@ def mailbox(connect, shared_cache) -> MailCredentials:
     return row
 
 
+@pytest.fixture
+def meanwhile(monkeypatch):
+    """Runs something just before the walk looks at the cache for the `before_look`-th time."""
+
+    def run(what: Any, *, before_look: int) -> None:
+        looks = iter(range(1, 100))
+        look = type(token_cache).headers
+
+        def looking(cache: Any, *args: Any) -> Any:
+            if next(looks) == before_look:
+                what()
+            return look(cache, *args)
+
+        monkeypatch.setattr(type(token_cache), "headers", looking)
+
+    return run
+
+
 class TestNothingIsDoneWhereBothAgree:
     def test_for_a_connected_mailbox(self, mailbox):
         before = header(mailbox)
@@ -160,26 +178,16 @@ class TestAFlushedRedis:
         assert report.cache_error
         assert (report.walked, report.drift, report.rescheduled) == (1, {}, 1)
 
+    def test_that_is_down_is_asked_once_and_not_at_every_page(self, connect, redis_cache, monkeypatch, meanwhile):
+        monkeypatch.setattr(reconcile, "PAGE", 1)
+        [connect() for _ in range(3)]
+        redis_cache.stop()
+        meanwhile(lambda: pytest.fail("it was asked again"), before_look=2)
+        assert reconcile_cache().walked == 3
+
 
 class TestARefreshMeanwhile:
     """The walk reads a page, then the cache; a refresh may commit and publish in between."""
-
-    @pytest.fixture
-    def meanwhile(self, monkeypatch):
-        """Runs something just before the walk looks at the cache for the `n`-th time."""
-
-        def run(what: Any, *, before_look: int) -> None:
-            looks = iter(range(1, 100))
-            look = type(token_cache).headers
-
-            def looking(cache: Any, *args: Any) -> Any:
-                if next(looks) == before_look:
-                    what()
-                return look(cache, *args)
-
-            monkeypatch.setattr(type(token_cache), "headers", looking)
-
-        return run
 
     def test_is_no_drift_and_keeps_its_copy(self, mailbox, meanwhile):
         meanwhile(mailbox.refresh_now, before_look=1)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection, connections, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from mail_oauth.conf import app_settings
@@ -87,6 +88,13 @@ class TestWhatIsDueIsRefreshed:
     def test_also_more_than_one_claim_takes(self, due, size):
         due(7)
         assert sweep(size=size, threads=2).refreshed == 7
+
+    def test_and_the_last_ones_cost_no_claim_each_that_finds_nothing(self, due):
+        due(6)
+        with CaptureQueriesContext(connection) as queries:
+            assert sweep(threads=4).refreshed == 6
+        claims = [query for query in queries if "LIMIT 8" in query["sql"]]
+        assert len(claims) == 2, "one that takes all six, and one that finds nothing more"
 
     def test_and_a_mailbox_without_anything_to_do_leaves_the_schedule(self, due, provider):
         paused, refused = due(2)
@@ -279,7 +287,9 @@ class TestACrew:
     def test_starts_no_more_threads_than_there_is_work(self):
         before = threading.active_count()
         crew = Crew(time.sleep, 8)
-        crew.give([0.2])
+        for _ in range(3):
+            crew.give([0.01])
+            crew.wait()
         assert threading.active_count() == before + 1
         crew.dismiss()
 

@@ -24,6 +24,8 @@ from mail_oauth.upkeep.reconcile import reconcile_cache
 from mail_oauth.upkeep.status import GroupStatus, status_report
 from mail_oauth.upkeep.sweep import refresh_batch
 
+_TOTALS = ("mailboxes", "overdue", "oldest_due", "soonest_expiry")
+
 
 class Command(BaseCommand):
     """Upkeep of connected mailboxes. The exit code is 1 when something failed."""
@@ -57,7 +59,7 @@ class Command(BaseCommand):
             return
         seconds = float("inf") if options["seconds"] is None else options["seconds"]
         report = refresh_batch(revoke=retry_revocation, seconds=seconds, threads=options["threads"])
-        self._say(("mailboxes", "number"), asdict(report).items())
+        self._say(("mailboxes", "number"), _figures(asdict(report)))
         if not report.ok:
             raise CommandError(f"{report.failed + report.broken} mailboxes could not be refreshed.")
 
@@ -67,9 +69,8 @@ class Command(BaseCommand):
         report = reconcile_cache(limit=options["limit"], dry_run=options["dry_run"], progress=progress)
         numbers = asdict(report)
         causes = numbers.pop("drift")
-        self._say(
-            ("cache", "number"), [*((f"drift: {cause}", n) for cause, n in causes.items()), *numbers.items()]
-        )
+        drift = {f"drift: {cause}": number for cause, number in causes.items()}
+        self._say(("mailboxes", "number"), _figures(drift | numbers))
         if report.cache_error:
             raise CommandError(f"The cache could not be reached ({report.cache_error}): nothing was compared.")
 
@@ -77,9 +78,7 @@ class Command(BaseCommand):
         """Show the numbers, for people or as JSON."""
         report = status_report()
         if options["json"]:
-            totals = {
-                name: getattr(report, name) for name in ("mailboxes", "overdue", "oldest_due", "soonest_expiry")
-            }
+            totals = {name: getattr(report, name) for name in _TOTALS}
             self.stdout.write(json.dumps({**totals, **asdict(report)}, cls=DjangoJSONEncoder, indent=2))
             return
         heads = [field.name for field in fields(GroupStatus)]
@@ -110,6 +109,11 @@ def _action(actions: Any, name: str, method: Callable[[dict[str, Any]], None], w
     parser: ArgumentParser = actions.add_parser(name, help=what)
     parser.set_defaults(action=method)
     return parser
+
+
+def _figures(numbers: dict[str, Any]) -> list[tuple[str, object]]:
+    """Return a report's numbers with names for people."""
+    return [(name.replace("_", " "), "-" if value == "" else value) for name, value in numbers.items()]
 
 
 def _named(name: str) -> list[MailCredentials]:
