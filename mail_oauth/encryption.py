@@ -85,7 +85,7 @@ class Keyring:
     def seal(self, secret: Secret, place: str) -> Sealed:
         """Encrypt `secret` for `place`."""
         key = self.keys[0]
-        plain = f"{key.fingerprint}\0{place}\0{secret.reveal()}"
+        plain = _header(key.fingerprint, place) + secret.reveal()
         return Sealed(f"{PREFIX}:{key.fingerprint}:{key.fernet.encrypt(plain.encode()).decode()}")
 
     def unseal(self, sealed: Sealed, place: str) -> Secret:
@@ -102,10 +102,17 @@ class Keyring:
             plain = key.fernet.decrypt(token.encode()).decode()
         except (InvalidToken, UnicodeError):
             raise SealError(f"The value sealed for {place} was altered.") from None
-        header = f"{fingerprint}\0{place}\0"
+        header = _header(fingerprint, place)
         if not hmac.compare_digest(plain[: len(header)].encode(), header.encode()):
             raise SealError(f"A value sealed for another place was found at {place}.")
         return Secret(plain[len(header) :])
+
+
+def _header(fingerprint: str, place: str) -> str:
+    """Return what stands before the secret; without NUL in its parts no other place has the same."""
+    if "\0" in place:
+        raise ValueError("The name of a place must not hold NUL.")
+    return f"{fingerprint}\0{place}\0"
 
 
 @lru_cache(maxsize=1)

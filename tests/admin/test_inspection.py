@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -13,7 +14,7 @@ from mail_oauth.cache import token_cache
 from mail_oauth.encryption import fingerprint_of, keyring
 from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.models import CredentialEvent, MailCredentials
-from tests.admin.conftest import page_of
+from tests.admin.conftest import CHANGELIST, page_of
 
 pytestmark = pytest.mark.django_db
 
@@ -162,6 +163,14 @@ def test_the_page_has_no_form_to_edit_by(root, connect):
     assert root.post(page_of(mailbox), {"email": "forged@example.com"}).status_code == 403
     mailbox.refresh_from_db()
     assert mailbox.email != "forged@example.com"
+
+
+def test_nothing_on_the_pages_needs_a_lax_content_security_policy(root, connect):
+    mailbox = connect()
+    question = root.post(page_of(mailbox, "operation/disconnect/"))
+    for response in (root.get(page_of(mailbox)), root.get(CHANGELIST), question):
+        inline = r"""\sstyle=|<style|\son[a-z]+=["']|<script(?![^>]*\ssrc=)|javascript:"""
+        assert not re.search(inline, response.content.decode())
 
 
 def test_an_unknown_mailbox_is_not_found(root, connect):
