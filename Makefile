@@ -21,7 +21,7 @@ demo: $(VENV)/.demo
 
 # The last run is the one of everything. ARGS may select no database test, for which pytest's exit code is 5.
 test: $(VENV)/.dev
-	@for database in postgres mariadb; do \
+	@for database in sqlite postgres mariadb; do \
 	    echo "== The database tests on $$database"; \
 	    $(BESIDE) $$database -- env $(PYTEST) -m 'database and not browser' $(ARGS) || test $$? -eq 5 -a -n '$(subst ','\'',$(ARGS))' || exit 1; \
 	done

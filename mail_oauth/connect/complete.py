@@ -44,7 +44,9 @@ def complete(attempt: ConnectAttempt, answer: Answer) -> MailCredentials:
 def _complete(attempt: ConnectAttempt, answer: Answer) -> MailCredentials:
     try:
         provider = provider_for(attempt.provider)
-        provider.check_callback_issuer(answer.iss)
+        if answer.code is not None or answer.iss is not None:
+            # Some leave `iss` out of refusals (django-oauth-toolkit); those hold nothing that could be mixed up.
+            provider.check_callback_issuer(answer.iss)
         tokens = _redeem(provider, attempt, answer)
         _check_grant(provider, attempt, tokens)
         identity = provider.identity(tokens, nonce=open_secret(attempt, "nonce").reveal())

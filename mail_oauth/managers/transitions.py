@@ -29,9 +29,6 @@ logger = logging.getLogger(__name__)
 INSISTENCE = 20
 """How often a person's decision is tried against changes by others."""
 
-LAST_GENERATION = 2**53 - 1
-"""A generation above all others, and exact in the floating point of Redis's Lua."""
-
 _DEMOTIONS = {Action.REAUTH: Status.NEEDS_REAUTH, Action.ADMIN: Status.NEEDS_ADMIN}
 _SIGNALS: dict[EventKind, Signal] = {
     EventKind.CONNECTED: signals.mailbox_connected,
@@ -54,16 +51,6 @@ def after_commit(using: str, action: Callable[[], Any]) -> None:
         action()
     else:
         transaction.on_commit(action, using=using, robust=True)
-
-
-def bury_deleted(instance: MailCredentials, using: str, **_: Any) -> None:
-    """Bury the cached token of a deleted row (a `post_delete` receiver), whichever generation it has.
-
-    The row in hand may be older than the copy; its UUID is never given again, so the last of all generations
-    keeps late writers away.
-    """
-    pk = instance.pk  # which `delete()` clears before the commit
-    after_commit(using, lambda: token_cache.bury(pk, LAST_GENERATION))
 
 
 class Transitions:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
-from mail_oauth.exceptions import ConfigurationError
+from mail_oauth.exceptions import ConfigurationError, TransportError
 from mail_oauth.providers.contract import ENDPOINTS, Provider
 from mail_oauth.providers.documents import document
 from mail_oauth.transport import address_problem
@@ -16,6 +17,7 @@ _ENDPOINTS = {
     "USERINFO_URL": "userinfo_endpoint",
     "JWKS_URL": "jwks_uri",
 }
+_METADATA = "/.well-known/oauth-authorization-server"
 
 
 class OpenIDConnect(Provider):
@@ -46,6 +48,32 @@ class OpenIDConnect(Provider):
     def expects_issuer(self) -> bool:
         """Whether discovery promises `iss` in the callback (RFC 9207 §3)."""
         return self.discovered().get("authorization_response_iss_parameter_supported") is True
+
+    def revocation_url(self) -> str:
+        """Return the revocation endpoint, which RFC 8414 has in its metadata and OIDC Discovery does not.
+
+        django-oauth-toolkit names it there alone. Raises `TransportError` for want of an answer.
+        """
+        return super().revocation_url() or str(self._server_metadata().get("revocation_endpoint", ""))
+
+    def _server_metadata(self) -> dict[str, Any]:
+        """Return the metadata of the authorization server (RFC 8414 §3), empty where it publishes none.
+
+        The well-known name goes before the issuer's path; behind it is where many serve it nevertheless.
+        """
+        issuer = str(self.options["ISSUER"])
+        path = urlsplit(issuer).path.rstrip("/")
+        host = issuer.rstrip("/").removesuffix(path)
+        for place in dict.fromkeys((f"{host}{_METADATA}{path}", f"{host}{path}{_METADATA}")):
+            try:
+                found = document(place)
+            except TransportError as error:
+                if not error.cause.startswith(("http_2", "http_3", "http_4")):
+                    raise
+            else:
+                if found.get("issuer") == issuer:  # RFC 8414 §3.3: else it must not be used
+                    return found
+        return {}
 
     def endpoint_problems(self) -> list[str]:
         """Only the issuer, and what options name, is known without a network call."""

@@ -105,7 +105,15 @@ def test_a_malformed_keyring_breaks_neither_page(root, connect, settings):
 
 
 @pytest.mark.parametrize(
-    "garbage", [b"", b"\xff\x00garbage", b"ya29.a-plain-token", b"mo1:<b>:x", b"mo1:0123456789abcdef:%%%"]
+    "garbage",
+    [
+        b"",
+        b"\xff\x00garbage",
+        b"ya29.a-plain-token",
+        b"mo1:<b>:x",
+        b"mo1:ya29.a-plain-token:x",
+        b"mo1:0123456789abcdef:%%%",
+    ],
 )
 def test_garbage_in_a_column_is_called_unreadable(root, connect, garbage):
     mailbox = connect()

@@ -78,13 +78,15 @@ def test_the_button(user, provider):
 
 
 @pytest.mark.django_db
-def test_the_five_lines(user, connect, rf):
+def test_the_five_lines(user, connect, rf, provider):
     connect(email="ada@example.com")
     request = rf.get("/")
     request.user = user
     names = {"request": request}
     exec(block("python", "get_access_token(mailbox.pk)"), names)
-    assert names["headers"]["Authorization"].startswith("Bearer ey")
+    kind, token = names["headers"]["Authorization"].split()
+    assert kind == "Bearer"
+    assert provider.is_valid_access_token(token)
 
 
 def test_the_exceptions_exist():

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from django.utils import timezone
+
+from mail_oauth.models import MailCredentials
+from mail_oauth.testing.provider import FakeProvider
+from mail_oauth.tokens import AccessToken
+from tests.services import Redis
+
+
+@pytest.fixture
+def pk() -> UUID:
+    """The primary key of some mailbox."""
+    return uuid4()
+
+
+@pytest.fixture
+def token() -> Callable[..., AccessToken]:
+    """Make an access token: `token(generation=1, seconds=3600, value="…")`."""
+
+    def make(generation: int = 1, seconds: float = 3600, value: str = "a-token-in-clear") -> AccessToken:
+        now = timezone.now().replace(microsecond=0)
+        return AccessToken(
+            value, issued_at=now, expires_at=now + timedelta(seconds=seconds), generation=generation
+        )
+
+    return make
+
+
+@pytest.fixture
+def calm_redis(redis_cache: Redis) -> Iterator[Redis]:
+    """A Redis whose settings a test may change; it is a new one for the next."""
+    yield redis_cache
+    redis_cache.stop()
+
+
+@pytest.fixture
+def posts(provider: FakeProvider) -> Callable[[MailCredentials], int]:
+    """How many refreshes of a mailbox the provider was asked for."""
+    return lambda mailbox: len(provider.token_calls("refresh_token", email=mailbox.email))
