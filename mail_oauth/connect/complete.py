@@ -65,7 +65,7 @@ def _complete(attempt: ConnectAttempt, answer: Answer) -> MailCredentials:
             "outcome": "connected",
             "generation": row.generation,
             "expires_at": row.token_expiry.isoformat() if row.token_expiry else None,
-            "refresh_token_came": True,
+            "refresh_token": "new",
         },
     )
     return row

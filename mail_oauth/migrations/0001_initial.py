@@ -11,7 +11,6 @@ import mail_oauth.fields
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -20,109 +19,231 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='MailCredentials',
+            name="MailCredentials",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('provider', models.CharField(help_text="Alias in MAIL_OAUTH['PROVIDERS'].", max_length=64, verbose_name='provider')),
-                ('issuer', models.CharField(blank=True, max_length=255, verbose_name='issuer')),
-                ('subject', models.CharField(blank=True, max_length=255, verbose_name='subject')),
-                ('tenant', models.CharField(blank=True, max_length=128, verbose_name='tenant')),
-                ('email', models.EmailField(max_length=254, verbose_name='mailbox address')),
-                ('email_verified', models.BooleanField(default=False, verbose_name='address verified')),
-                ('sign_in_address', models.CharField(blank=True, max_length=254, verbose_name='sign-in address')),
-                ('use_oauth', models.BooleanField(default=True, help_text='When off, tokens are kept but neither used nor refreshed.', verbose_name='use OAuth')),
-                ('status', models.CharField(choices=[('connected', 'connected'), ('needs_reauth', 'needs reconnecting by its user'), ('needs_admin', "needs the user's administrator"), ('unreadable', 'unreadable: a key is missing'), ('disconnected', 'disconnected')], default='connected', max_length=16, verbose_name='status')),
-                ('status_reason', models.CharField(blank=True, max_length=64, verbose_name='reason')),
-                ('status_changed_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='status since')),
-                ('access_token', mail_oauth.fields.SealedField(blank=True, editable=False, null=True, verbose_name='access token')),
-                ('refresh_token', mail_oauth.fields.SealedField(blank=True, editable=False, null=True, verbose_name='refresh token')),
-                ('token_issued_at', models.DateTimeField(blank=True, null=True, verbose_name='token issued')),
-                ('token_expiry', models.DateTimeField(blank=True, null=True, verbose_name='token expires')),
-                ('refresh_token_expires_at', models.DateTimeField(blank=True, null=True, verbose_name='grant ends')),
-                ('requested_scopes', models.TextField(blank=True, verbose_name='requested scopes')),
-                ('granted_scopes', models.TextField(blank=True, verbose_name='granted scopes')),
-                ('generation', models.PositiveBigIntegerField(default=1, verbose_name='generation')),
-                ('lease_owner', models.CharField(blank=True, max_length=64, verbose_name='leased by')),
-                ('refresh_at', models.DateTimeField(blank=True, help_text='When the sweep takes this mailbox next; while it is leased, when the lease ends.', null=True, verbose_name='next refresh')),
-                ('refresh_failures', models.PositiveIntegerField(default=0, verbose_name='failures in a row')),
-                ('last_refresh_error', models.CharField(blank=True, max_length=64, verbose_name='last error')),
-                ('outcome_unknown', models.BooleanField(default=False, verbose_name='outcome of the last attempt unknown')),
-                ('last_refreshed_at', models.DateTimeField(blank=True, null=True, verbose_name='last refreshed')),
-                ('last_used_at', models.DateTimeField(blank=True, null=True, verbose_name='last used')),
-                ('connected_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='connected')),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='mail_credentials', to=settings.AUTH_USER_MODEL, verbose_name='user')),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                (
+                    "provider",
+                    models.CharField(
+                        help_text="Alias in MAIL_OAUTH['PROVIDERS'].", max_length=64, verbose_name="provider"
+                    ),
+                ),
+                ("issuer", models.CharField(blank=True, max_length=255, verbose_name="issuer")),
+                ("subject", models.CharField(blank=True, max_length=255, verbose_name="subject")),
+                ("tenant", models.CharField(blank=True, max_length=128, verbose_name="tenant")),
+                ("email", models.EmailField(max_length=254, verbose_name="mailbox address")),
+                ("email_verified", models.BooleanField(default=False, verbose_name="address verified")),
+                ("sign_in_address", models.CharField(blank=True, max_length=254, verbose_name="sign-in address")),
+                (
+                    "use_oauth",
+                    models.BooleanField(
+                        default=True,
+                        help_text="When off, tokens are kept but neither used nor refreshed.",
+                        verbose_name="use OAuth",
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("connected", "connected"),
+                            ("needs_reauth", "needs reconnecting by its user"),
+                            ("needs_admin", "needs the user's administrator"),
+                            ("unreadable", "unreadable: a key is missing"),
+                            ("disconnected", "disconnected"),
+                        ],
+                        default="connected",
+                        max_length=16,
+                        verbose_name="status",
+                    ),
+                ),
+                ("status_reason", models.CharField(blank=True, max_length=64, verbose_name="reason")),
+                (
+                    "status_changed_at",
+                    models.DateTimeField(default=django.utils.timezone.now, verbose_name="status since"),
+                ),
+                (
+                    "access_token",
+                    mail_oauth.fields.SealedField(
+                        blank=True, editable=False, null=True, verbose_name="access token"
+                    ),
+                ),
+                (
+                    "refresh_token",
+                    mail_oauth.fields.SealedField(
+                        blank=True, editable=False, null=True, verbose_name="refresh token"
+                    ),
+                ),
+                ("token_issued_at", models.DateTimeField(blank=True, null=True, verbose_name="token issued")),
+                ("token_expiry", models.DateTimeField(blank=True, null=True, verbose_name="token expires")),
+                (
+                    "refresh_token_expires_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="grant ends"),
+                ),
+                ("requested_scopes", models.TextField(blank=True, verbose_name="requested scopes")),
+                ("granted_scopes", models.TextField(blank=True, verbose_name="granted scopes")),
+                ("generation", models.PositiveBigIntegerField(default=1, verbose_name="generation")),
+                ("lease_owner", models.CharField(blank=True, max_length=64, verbose_name="leased by")),
+                (
+                    "refresh_at",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="When the sweep takes this mailbox next; while it is leased, when the lease ends.",
+                        null=True,
+                        verbose_name="next refresh",
+                    ),
+                ),
+                ("refresh_failures", models.PositiveIntegerField(default=0, verbose_name="failures in a row")),
+                ("last_refresh_error", models.CharField(blank=True, max_length=64, verbose_name="last error")),
+                (
+                    "outcome_unknown",
+                    models.BooleanField(default=False, verbose_name="outcome of the last attempt unknown"),
+                ),
+                ("last_refreshed_at", models.DateTimeField(blank=True, null=True, verbose_name="last refreshed")),
+                ("last_used_at", models.DateTimeField(blank=True, null=True, verbose_name="last used")),
+                (
+                    "connected_at",
+                    models.DateTimeField(default=django.utils.timezone.now, verbose_name="connected"),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="mail_credentials",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="user",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'mailbox',
-                'verbose_name_plural': 'mailboxes',
+                "verbose_name": "mailbox",
+                "verbose_name_plural": "mailboxes",
             },
         ),
         migrations.CreateModel(
-            name='CredentialEvent',
+            name="CredentialEvent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='when')),
-                ('kind', models.CharField(choices=[('connected', 'connected'), ('reconnected', 'reconnected'), ('replaced', 'replaced by another account'), ('refreshed', 'token refreshed'), ('recovered', 'works again'), ('refresh_failed', 'refresh failed'), ('needs_reauth', 'needs reconnecting'), ('needs_admin', 'needs the administrator'), ('unreadable', 'became unreadable'), ('paused', 'OAuth switched off'), ('resumed', 'OAuth switched on'), ('disconnected', 'disconnected'), ('revoked', 'grant revoked at the provider'), ('revocation_failed', 'revocation failed'), ('tokens_dropped', 'tokens deleted here')], max_length=32, verbose_name='what')),
-                ('reason', models.CharField(blank=True, max_length=64, verbose_name='reason')),
-                ('generation', models.PositiveBigIntegerField(default=0, verbose_name='generation')),
-                ('actor', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='by')),
-                ('credentials', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='events', to='mail_oauth.mailcredentials')),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="when")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("connected", "connected"),
+                            ("reconnected", "reconnected"),
+                            ("replaced", "replaced by another account"),
+                            ("refreshed", "token refreshed"),
+                            ("recovered", "works again"),
+                            ("refresh_failed", "refresh failed"),
+                            ("needs_reauth", "needs reconnecting"),
+                            ("needs_admin", "needs the administrator"),
+                            ("unreadable", "became unreadable"),
+                            ("paused", "OAuth switched off"),
+                            ("resumed", "OAuth switched on"),
+                            ("disconnected", "disconnected"),
+                            ("revoked", "grant revoked at the provider"),
+                            ("revocation_failed", "revocation failed"),
+                            ("tokens_dropped", "tokens deleted here"),
+                        ],
+                        max_length=32,
+                        verbose_name="what",
+                    ),
+                ),
+                ("reason", models.CharField(blank=True, max_length=64, verbose_name="reason")),
+                ("generation", models.PositiveBigIntegerField(default=0, verbose_name="generation")),
+                (
+                    "actor",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="by",
+                    ),
+                ),
+                (
+                    "credentials",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="events",
+                        to="mail_oauth.mailcredentials",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'mailbox event',
-                'verbose_name_plural': 'mailbox events',
+                "verbose_name": "mailbox event",
+                "verbose_name_plural": "mailbox events",
             },
         ),
         migrations.CreateModel(
-            name='ConnectAttempt',
+            name="ConnectAttempt",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('state_digest', models.CharField(max_length=64, unique=True)),
-                ('binding_digest', models.CharField(max_length=64)),
-                ('provider', models.CharField(max_length=64)),
-                ('redirect_uri', models.URLField(max_length=500)),
-                ('code_verifier', mail_oauth.fields.SealedField(null=True)),
-                ('nonce', mail_oauth.fields.SealedField(null=True)),
-                ('requested_scopes', models.TextField(blank=True)),
-                ('next_url', models.CharField(blank=True, max_length=2000)),
-                ('typed_email', models.EmailField(blank=True, max_length=254)),
-                ('allow_replacement', models.BooleanField(default=False)),
-                ('expires_at', models.DateTimeField(db_index=True)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('replaces', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='mail_oauth.mailcredentials')),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("state_digest", models.CharField(max_length=64, unique=True)),
+                ("binding_digest", models.CharField(max_length=64)),
+                ("provider", models.CharField(max_length=64)),
+                ("redirect_uri", models.URLField(max_length=500)),
+                ("code_verifier", mail_oauth.fields.SealedField(null=True)),
+                ("nonce", mail_oauth.fields.SealedField(null=True)),
+                ("requested_scopes", models.TextField(blank=True)),
+                ("next_url", models.CharField(blank=True, max_length=2000)),
+                ("typed_email", models.EmailField(blank=True, max_length=254)),
+                ("allow_replacement", models.BooleanField(default=False)),
+                ("expires_at", models.DateTimeField(db_index=True)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "replaces",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="mail_oauth.mailcredentials",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'consent under way',
-                'verbose_name_plural': 'consents under way',
+                "verbose_name": "consent under way",
+                "verbose_name_plural": "consents under way",
             },
         ),
         migrations.AddIndex(
-            model_name='mailcredentials',
-            index=models.Index(fields=['refresh_at'], name='mail_oauth_due'),
+            model_name="mailcredentials",
+            index=models.Index(fields=["refresh_at"], name="mail_oauth_due"),
         ),
         migrations.AddIndex(
-            model_name='mailcredentials',
-            index=models.Index(fields=['status', 'provider'], name='mail_oauth_status'),
+            model_name="mailcredentials",
+            index=models.Index(fields=["status", "provider"], name="mail_oauth_status"),
         ),
         migrations.AddIndex(
-            model_name='mailcredentials',
-            index=models.Index(fields=['email'], name='mail_oauth_email'),
+            model_name="mailcredentials",
+            index=models.Index(fields=["email"], name="mail_oauth_email"),
         ),
         migrations.AddIndex(
-            model_name='mailcredentials',
-            index=models.Index(fields=['provider', 'subject'], name='mail_oauth_subject'),
+            model_name="mailcredentials",
+            index=models.Index(fields=["provider", "subject"], name="mail_oauth_subject"),
         ),
         migrations.AddConstraint(
-            model_name='mailcredentials',
-            constraint=models.UniqueConstraint(fields=('user', 'provider', 'subject', 'email'), name='mail_oauth_one_row_per_mailbox'),
+            model_name="mailcredentials",
+            constraint=models.UniqueConstraint(
+                fields=("user", "provider", "subject", "email"), name="mail_oauth_one_row_per_mailbox"
+            ),
         ),
         migrations.AddIndex(
-            model_name='credentialevent',
-            index=models.Index(fields=['credentials', '-created_at'], name='mail_oauth_event_history'),
+            model_name="credentialevent",
+            index=models.Index(fields=["credentials", "-created_at"], name="mail_oauth_event_history"),
         ),
         migrations.AddIndex(
-            model_name='credentialevent',
-            index=models.Index(fields=['created_at'], name='mail_oauth_event_age'),
+            model_name="credentialevent",
+            index=models.Index(fields=["created_at"], name="mail_oauth_event_age"),
         ),
     ]

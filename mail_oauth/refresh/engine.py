@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Protocol, TypeVar
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, close_old_connections
 
 from mail_oauth.cache import token_cache
 from mail_oauth.exceptions import ConfigurationError, SealError, TransportError
@@ -66,7 +66,7 @@ def refresh(grant: Grant, ledger: Ledger) -> Outcome:
     Raises a database error if the outcome could not be saved after several attempts; the token endpoint is
     never asked a second time for that.
     """
-    verdict = _ask(grant)
+    verdict, rotation = _ask(grant)
     if verdict.action is Action.REAUTH and grant.outcome_unknown:
         # The reply to the previous attempt was lost: the provider may be refusing what it just replaced.
         verdict = replace(verdict, action=Action.RETRY, reason=f"{verdict.reason}_after_unknown")
@@ -76,25 +76,27 @@ def refresh(grant: Grant, ledger: Ledger) -> Outcome:
         retry_in = _retry_in(grant, verdict)
         persist(lambda: ledger.save_failure(grant, verdict, retry_in))
         outcome = Outcome(verdict=verdict, retry_in=retry_in)
-    _report(grant, outcome)
+    _report(grant, outcome, rotation)
     return outcome
 
 
-def _ask(grant: Grant) -> Verdict:
-    """Call the token endpoint and judge what comes back."""
+def _ask(grant: Grant) -> tuple[Verdict, str]:
+    """Call the token endpoint and judge what comes back; say of the refresh token absent, same or new."""
     try:
         provider: Provider = provider_for(grant.provider)
         refresh_token = grant.open_refresh_token()
         if not refresh_token:
-            return Verdict(action=Action.REAUTH, reason="no_refresh_token")
+            return Verdict(action=Action.REAUTH, reason="no_refresh_token"), "absent"
         reply = provider.token_endpoint().refresh(
             refresh_token, scope=provider.refresh_scope(grant.requested_scopes)
         )
     except SealError:
-        return Verdict(action=Action.OPERATOR, reason="unreadable")
+        return Verdict(action=Action.OPERATOR, reason="unreadable"), "absent"
     except (TransportError, ConfigurationError) as error:
-        return judge_fault(error)
-    return judge(reply, family=provider.error_family)
+        return judge_fault(error), "absent"
+    verdict = judge(reply, family=provider.error_family)
+    came = verdict.tokens.refresh_token if verdict.tokens else verdict.rotated
+    return verdict, "absent" if came is None else "same" if came == refresh_token else "new"
 
 
 def _granted(grant: Grant, ledger: Ledger, verdict: Verdict, tokens: TokenSet) -> Outcome:
@@ -122,10 +124,11 @@ def persist(save: Callable[[], T]) -> T:
             return save()
         except (OperationalError, InterfaceError):
             time.sleep(pause)
+            close_old_connections()  # one that broke stays broken
     return save()
 
 
-def _report(grant: Grant, outcome: Outcome) -> None:
+def _report(grant: Grant, outcome: Outcome, rotation: str) -> None:
     """Log one structured record; it holds codes and numbers, never a token."""
     verdict, token = outcome.verdict, outcome.token
     granted = verdict.tokens
@@ -143,7 +146,7 @@ def _report(grant: Grant, outcome: Outcome) -> None:
             "reason": verdict.reason,
             "generation": token.generation if token else grant.generation,
             "expires_at": token.expires_at.isoformat() if token else None,
-            "refresh_token_came": bool(granted and granted.refresh_token) or verdict.rotated is not None,
+            "refresh_token": rotation,
             "table_version": VERSION,
         },
     )

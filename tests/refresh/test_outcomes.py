@@ -360,7 +360,7 @@ class TestTheLog:
         assert (record.provider, record.outcome, record.reason) == ("microsoft", "granted", "")
         assert record.generation == token.generation
         assert record.expires_at == token.expires_at.isoformat()
-        assert record.refresh_token_came is True
+        assert record.refresh_token == "new"
         everything = "\n".join(str(vars(record)) for record in caplog.records)
         assert not [secret for secret in provider.issued if secret in everything]
 
