@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
@@ -103,13 +104,15 @@ def _problem(name: str, value: Any) -> str:
         return f"MAIL_OAUTH has no setting {name!r}.{hint}"
     default = getattr(Settings(), name.lower())
     if isinstance(default, (int, float)):
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
             return f"MAIL_OAUTH[{name!r}] must be a number, zero or more: it is {value!r}."
     elif isinstance(default, str) and not isinstance(value, str):
         return f"MAIL_OAUTH[{name!r}] must be a string."
     elif isinstance(default, Mapping) and not isinstance(value, Mapping):
         return f"MAIL_OAUTH[{name!r}] must be a dict."
-    elif isinstance(default, tuple) and (isinstance(value, str) or not isinstance(value, (list, tuple))):
+    elif isinstance(default, tuple) and not (
+        isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
+    ):
         return f"MAIL_OAUTH[{name!r}] must be a list of strings."
     return ""
 

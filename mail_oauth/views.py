@@ -11,9 +11,8 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -32,6 +31,7 @@ from mail_oauth.connect.urls import after_connecting, redirect_uri, safe_next
 from mail_oauth.exceptions import ConnectRefused
 from mail_oauth.models import MailCredentials
 from mail_oauth.providers import Provider, all_providers, provider_for
+from mail_oauth.providers.claims import is_address
 
 View = Callable[..., HttpResponse]
 
@@ -80,7 +80,11 @@ def start(request: HttpRequest, alias: str) -> HttpResponse:
         }
         return render(request, "mail_oauth/address.html", context, status=400 if given else 200)
     user = cast("AbstractBaseUser", request.user)
-    return redirect(begin(provider, user, request.session, redirect_uri(request, alias), wish))
+    redirected_to = redirect_uri(request, alias)
+    try:
+        return HttpResponseRedirect(begin(provider, user, request.session, redirected_to, wish))
+    except ConnectRefused as refusal:
+        return _refuse(alias, refusal, wish.mailbox.pk if wish.mailbox else None)
 
 
 @flow_page
@@ -92,8 +96,7 @@ def callback(request: HttpRequest, alias: str) -> HttpResponse:
 
 
 def _answered(request: HttpRequest, alias: str) -> HttpResponse:
-    purpose = request.headers.get("Sec-Purpose", request.headers.get("Purpose", ""))
-    if request.method != "GET" or "prefetch" in purpose:  # the state is for the real visit
+    if request.method != "GET" or _is_ahead_of_the_user(request):  # the state is for the real visit
         return HttpResponseNotAllowed(["GET"])
     try:
         if not request.user.is_authenticated:
@@ -105,10 +108,22 @@ def _answered(request: HttpRequest, alias: str) -> HttpResponse:
     try:
         row = complete(attempt, answer)
     except ConnectRefused as refusal:
-        mailbox = f"?mailbox={attempt.replaces_id}" if attempt.replaces_id else ""
-        return redirect(reverse("mail_oauth:refused", args=[alias, refusal.code]) + mailbox)
+        return _refuse(alias, refusal, attempt.replaces_id)
     messages.success(request, _("%(email)s is connected.") % {"email": row.email}, fail_silently=True)
-    return redirect(after_connecting(request, attempt.next_url))
+    return HttpResponseRedirect(after_connecting(request, attempt.next_url))
+
+
+def _is_ahead_of_the_user(request: HttpRequest) -> bool:
+    """Tell whether a browser fetches what it guesses that its user will want, by any header in use for it."""
+    purposes = (request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"))
+    return any(word in purpose.lower() for purpose in purposes for word in ("prefetch", "preview", "prerender"))
+
+
+def _refuse(alias: str, refusal: ConnectRefused, mailbox: UUID | None) -> HttpResponse:
+    """Lead to the page of a refusal; a provider of the site's own may have codes that are unknown here."""
+    code = refusal.code if refusal.code in REFUSALS else "provider_error"
+    query = f"?mailbox={mailbox}" if mailbox else ""
+    return HttpResponseRedirect(reverse("mail_oauth:refused", args=[alias, code]) + query)
 
 
 @flow_page
@@ -130,7 +145,10 @@ def disconnect(request: HttpRequest, pk: UUID) -> HttpResponse:
     row = get_object_or_404(rows, pk=pk)
     if request.method != "POST":
         return render(request, "mail_oauth/disconnect.html", {"mailbox": row})
-    result = disconnect_mailbox(row, actor=request.user)
+    try:
+        result = disconnect_mailbox(row, actor=request.user)
+    except MailCredentials.DoesNotExist:
+        raise Http404 from None
     text = DISCONNECTED[result] % {"email": row.email, "provider": row.provider_name}
     messages.success(request, text, fail_silently=True)
     return redirect("mail_oauth:mailboxes")
@@ -155,10 +173,7 @@ def _wish(request: HttpRequest, provider: Provider) -> Wish | None:
     if not email and mailbox is not None and not provider.names_account:
         email = mailbox.email
     needed = bool(email) or not provider.names_account or "ask_address" in request.POST
-    try:
-        if needed:
-            validate_email(email)
-    except ValidationError:
+    if needed and not is_address(email):
         return None
     return Wish(
         next_url=safe_next(request, request.POST.get("next", "")),
@@ -173,7 +188,7 @@ def _refusal_page(
 ) -> HttpResponse:
     context: dict[str, Any] = {"refusal": REFUSALS[code], "code": code, "provider": provider}
     if provider is not None and request.GET.get("mailbox"):
-        mine = MailCredentials.objects.for_user(request.user).without_tokens()
+        mine = MailCredentials.objects.for_user(request.user).filter(provider=provider.alias).without_tokens()
         try:
             context["mailbox"] = mine.filter(pk=request.GET["mailbox"]).first()
         except ValidationError:

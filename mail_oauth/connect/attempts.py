@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django.db import router
 from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
 
 from mail_oauth.conf import app_settings
+from mail_oauth.connect.refusals import faults_refused
 from mail_oauth.encryption import seal, unseal
 from mail_oauth.exceptions import ConnectRefused
 from mail_oauth.models import ConnectAttempt, MailCredentials
@@ -19,6 +22,9 @@ from mail_oauth.providers import Provider
 from mail_oauth.tokens import Secret
 
 _SESSION_KEY = "mail_oauth_binding"
+
+MOST_AT_ONCE = 20
+"""How many consents a user may have under way; the oldest give way, so that nobody fills the table."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,8 +48,9 @@ def browser_binding(session: Any) -> str:
     return str(session[_SESSION_KEY])
 
 
+@sensitive_variables("state", "nonce", "verifier", "url")
 def begin(provider: Provider, user: Any, session: Any, redirect_uri: str, wish: Wish) -> str:
-    """Note a consent under way and return the URL to send the browser to."""
+    """Note a consent under way and return the URL to send the browser to. Raises `ConnectRefused`."""
     state, nonce, verifier = (secrets.token_urlsafe(48) for _ in range(3))
     attempt = ConnectAttempt(
         state_digest=_digest(state),
@@ -60,13 +67,15 @@ def begin(provider: Provider, user: Any, session: Any, redirect_uri: str, wish: 
     )
     attempt.code_verifier = seal(Secret(verifier), attempt.place("code_verifier"))
     attempt.nonce = seal(Secret(nonce), attempt.place("nonce"))
-    url = provider.authorization_url(
-        redirect_uri=redirect_uri,
-        state=state,
-        nonce=nonce,
-        code_verifier=verifier,
-        login_hint=_login_hint(wish),
-    )
+    with faults_refused(provider.alias):
+        url = provider.authorization_url(
+            redirect_uri=redirect_uri,
+            state=state,
+            nonce=nonce,
+            code_verifier=verifier,
+            login_hint=_login_hint(wish),
+        )
+    _make_room(user)
     attempt.save()
     return url
 
@@ -77,7 +86,8 @@ def take(state: str, *, alias: str, user: Any, session: Any) -> ConnectAttempt:
     Unknown, expired, taken and foreign ones are refused with one and the same answer, and a foreign one is
     left for its owner. Raises `ConnectRefused`.
     """
-    attempt = ConnectAttempt.objects.filter(state_digest=_digest(state)).first()
+    attempts = ConnectAttempt.objects.using(router.db_for_write(ConnectAttempt))  # a replica may lag behind
+    attempt = attempts.filter(state_digest=_digest(state)).first()
     binding = _digest(str(session.get(_SESSION_KEY, "")))
     ours = (
         attempt is not None
@@ -88,7 +98,7 @@ def take(state: str, *, alias: str, user: Any, session: Any) -> ConnectAttempt:
     )
     if attempt is None or not ours:
         raise ConnectRefused("bad_state")
-    taken, _ = ConnectAttempt.objects.filter(pk=attempt.pk).delete()
+    taken, _ = attempts.filter(pk=attempt.pk).delete()
     if not taken:
         raise ConnectRefused("bad_state")
     return attempt
@@ -97,6 +107,13 @@ def take(state: str, *, alias: str, user: Any, session: Any) -> ConnectAttempt:
 def open_secret(attempt: ConnectAttempt, column: str) -> Secret:
     """Decrypt the code verifier or the nonce of a consent. Raises `SealError`."""
     return unseal(getattr(attempt, column), attempt.place(column))
+
+
+def _make_room(user: Any) -> None:
+    attempts = ConnectAttempt.objects.using(router.db_for_write(ConnectAttempt)).filter(user=user)
+    surplus = attempts.order_by("-expires_at").values_list("pk", flat=True)[MOST_AT_ONCE - 1 :]
+    if pks := list(surplus):
+        attempts.filter(pk__in=pks).delete()
 
 
 def _login_hint(wish: Wish) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 
+from django.db import DatabaseError
+
 from mail_oauth.connect.answers import REFUSALS_BY_ERROR, Answer
 from mail_oauth.connect.attempts import open_secret
 from mail_oauth.connect.linking import link
-from mail_oauth.exceptions import ConfigurationError, ConnectRefused, SealError, TransportError
+from mail_oauth.connect.refusals import faults_refused
+from mail_oauth.exceptions import ConnectRefused, TransportError
 from mail_oauth.models import ConnectAttempt, MailCredentials
 from mail_oauth.providers import Provider, provider_for
 from mail_oauth.refresh.classification import Action
@@ -42,19 +45,16 @@ def complete(attempt: ConnectAttempt, answer: Answer) -> MailCredentials:
 
 
 def _complete(attempt: ConnectAttempt, answer: Answer) -> MailCredentials:
-    try:
+    with faults_refused(attempt.provider):
         provider = provider_for(attempt.provider)
         if answer.code is not None or answer.iss is not None:
             # Some leave `iss` out of refusals (django-oauth-toolkit); those hold nothing that could be mixed up.
             provider.check_callback_issuer(answer.iss)
+        nonce = open_secret(attempt, "nonce")  # before the code is spent: a missing key must not cost a grant
         tokens = _redeem(provider, attempt, answer)
         _check_grant(provider, attempt, tokens)
-        identity = provider.identity(tokens, nonce=open_secret(attempt, "nonce").reveal())
-    except (TransportError, ConfigurationError, SealError) as error:
-        logger.exception("connect failed", extra={"action": "connect", "provider": attempt.provider})
-        passing = isinstance(error, TransportError)
-        raise ConnectRefused("provider_unavailable" if passing else "misconfigured") from None
-    row = link(attempt, tokens, _with_address(identity, attempt))
+        identity = provider.identity(tokens, nonce=nonce.reveal())
+    row = _save(attempt, tokens, _with_address(identity, attempt))
     logger.info(
         "mailbox %s connected",
         row.pk,
@@ -69,6 +69,15 @@ def _complete(attempt: ConnectAttempt, answer: Answer) -> MailCredentials:
         },
     )
     return row
+
+
+def _save(attempt: ConnectAttempt, tokens: TokenSet, identity: Identity) -> MailCredentials:
+    try:
+        return link(attempt, tokens, identity)
+    except DatabaseError:
+        about = {"action": "connect", "provider": attempt.provider}
+        logger.exception("connect: a grant could not be saved and is lost", extra=about)
+        raise ConnectRefused("not_saved") from None
 
 
 def _redeem(provider: Provider, attempt: ConnectAttempt, answer: Answer) -> TokenSet:
@@ -99,7 +108,7 @@ def _check_grant(provider: Provider, attempt: ConnectAttempt, tokens: TokenSet) 
 def _with_address(identity: Identity, attempt: ConnectAttempt) -> Identity:
     """Let the address that the user typed stand over the provider's; nobody has verified it."""
     email = attempt.typed_email or identity.email
-    if "@" not in email:
+    if not email:
         raise ConnectRefused("no_address")
     return Identity(
         issuer=identity.issuer,

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import ConfigurationError, SealError, TransportError
 from mail_oauth.managers.background import outside_transaction
 from mail_oauth.managers.transitions import Transitions
@@ -40,13 +41,15 @@ def retry_revocation(row: MailCredentials) -> Revocation:
 
 
 def _disconnect(transitions: Transitions, row: MailCredentials, actor: Any) -> Revocation:
+    # Should this process die before the provider has answered, the sweep finishes what was begun.
+    later = timezone.now() + timedelta(seconds=app_settings().lease_seconds)
     changes = {
         "status": Status.DISCONNECTED,
         "status_reason": "",
         "access_token": None,
         "token_expiry": None,
         "token_issued_at": None,
-        "refresh_at": None,
+        "refresh_at": later,
         "refresh_failures": 0,
         "lease_owner": "",
     }
@@ -102,6 +105,10 @@ def _outcome(reply: HttpReply) -> tuple[Revocation, str, bool]:
 
 
 def _shared(row: MailCredentials) -> bool:
-    """Tell whether another mailbox lives on the same account's grant."""
-    others = MailCredentials.objects.present().filter(provider=row.provider, subject=row.subject)
-    return bool(row.subject) and others.exclude(pk=row.pk).exists()
+    """Tell whether a mailbox lives on the same account's grant.
+
+    Of any alias: Google revokes for all clients of a project (its OAuth pages, token revocation). The row itself counts when it
+    was connected again since it was read.
+    """
+    rows = MailCredentials.objects.using(MailCredentials.objects.write_alias()).present()
+    return bool(row.subject) and rows.filter(issuer=row.issuer, subject=row.subject).exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import IntegrityError
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from mail_oauth.cache import token_cache
@@ -19,8 +20,8 @@ from mail_oauth.tokens import AccessToken, Identity, TokenSet
 def link(attempt: ConnectAttempt, tokens: TokenSet, identity: Identity) -> MailCredentials:
     """Save a grant: to the row that it reconnects, to the one of the same account, or to a new one.
 
-    Raises `ConnectRefused("wrong_account")` when another account answered than the row's, unless the user
-    had asked for a replacement.
+    Raises `ConnectRefused`: `wrong_account` when another account answered than the row's, unless the user had
+    asked for a replacement; `already_connected` when the account has a row of its own; `mailbox_gone`.
     """
     transitions = Transitions(MailCredentials.objects)
     row = persist(lambda: _save(transitions, attempt, tokens, identity))
@@ -37,36 +38,40 @@ def link(attempt: ConnectAttempt, tokens: TokenSet, identity: Identity) -> MailC
 def _save(
     transitions: Transitions, attempt: ConnectAttempt, tokens: TokenSet, identity: Identity
 ) -> MailCredentials:
-    existing = _existing(attempt, identity)
-    if existing is None:
-        try:
+    rows = MailCredentials.objects.using(transitions.using).filter(user=attempt.user_id, provider=attempt.provider)
+    existing = _existing(rows, attempt, identity)
+    try:
+        if existing is None:
             return transitions.create(_new_row(attempt, tokens, identity))
-        except IntegrityError:  # the same account was connected in another window at this moment
-            existing = _existing(attempt, identity)
-            if existing is None:
-                raise
-    same = _is_account(existing, identity)
-    kind = EventKind.RECONNECTED if same else EventKind.REPLACED
+    except IntegrityError:  # the same account was connected in another window at this moment
+        existing = _existing(rows, attempt, identity)
+        if existing is None:
+            raise ConnectRefused("already_connected") from None
+    kind = EventKind.RECONNECTED if _is_account(existing, identity) else EventKind.REPLACED
     try:
         return transitions.insist(
             existing.pk, kind, lambda row: _changes(row, attempt, tokens, identity), actor=attempt.user
         )
     except IntegrityError:
         raise ConnectRefused("already_connected") from None
+    except MailCredentials.DoesNotExist:
+        raise ConnectRefused("mailbox_gone") from None
 
 
-def _existing(attempt: ConnectAttempt, identity: Identity) -> MailCredentials | None:
-    """Find the row to write to; None for a mailbox that is new."""
-    if attempt.replaces is not None:
-        if not _is_account(attempt.replaces, identity) and not attempt.allow_replacement:
-            raise ConnectRefused("wrong_account")
-        return attempt.replaces
-    of_account = MailCredentials.objects.for_user(attempt.user).filter(
-        provider=attempt.provider, issuer=identity.issuer, subject=identity.subject
-    )
-    by_address = {row.email: row for row in of_account}
-    if identity.email in by_address or not identity.subject or attempt.typed_email:
-        return by_address.get(identity.email)
+def _existing(
+    rows: QuerySet[MailCredentials], attempt: ConnectAttempt, identity: Identity
+) -> MailCredentials | None:
+    """Find the row to write to; None for a mailbox that is new. `rows` are its user's at its provider."""
+    if attempt.replaces_id is not None:
+        row = rows.filter(pk=attempt.replaces_id).first()
+        if row is None:
+            raise ConnectRefused("mailbox_gone")
+        return row
+    # Compared here once more: to some databases' collations "abc" and "ABC" are one subject.
+    of_account = rows.filter(issuer=identity.issuer, subject=identity.subject)
+    by_address = {row.email.lower(): row for row in of_account if _names(row) == _names(identity)}
+    if identity.email.lower() in by_address or not identity.subject or attempt.typed_email:
+        return by_address.get(identity.email.lower())
     # The same account under a new address: its own mailbox is the row that bears its sign-in address.
     return next((row for row in by_address.values() if row.email == row.sign_in_address), None)
 
@@ -74,8 +79,12 @@ def _existing(attempt: ConnectAttempt, identity: Identity) -> MailCredentials | 
 def _is_account(row: MailCredentials, identity: Identity) -> bool:
     """Tell whether a grant is of the row's account; where nobody is named, the address must be the same."""
     if not identity.subject and not row.subject:
-        return row.email == identity.email
-    return (row.issuer, row.subject) == (identity.issuer, identity.subject)
+        return row.email.lower() == identity.email.lower()
+    return _names(row) == _names(identity)
+
+
+def _names(of: MailCredentials | Identity) -> tuple[str, str]:
+    return of.issuer, of.subject
 
 
 def _new_row(attempt: ConnectAttempt, tokens: TokenSet, identity: Identity) -> MailCredentials:
@@ -88,6 +97,10 @@ def _new_row(attempt: ConnectAttempt, tokens: TokenSet, identity: Identity) -> M
 def _changes(
     row: MailCredentials, attempt: ConnectAttempt, tokens: TokenSet, identity: Identity
 ) -> dict[str, Any]:
+    """Return what a grant sets. The account is compared here, with the row as it is when it is written."""
+    replacing = attempt.allow_replacement and row.pk == attempt.replaces_id
+    if not (row._state.adding or replacing or _is_account(row, identity)):
+        raise ConnectRefused("wrong_account")
     changes = token_changes(row, tokens)
     changes.setdefault("refresh_token_expires_at", None)
     keeps_address = _is_account(row, identity) and row.email != row.sign_in_address and not attempt.typed_email

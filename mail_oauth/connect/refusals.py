@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+
+from mail_oauth.exceptions import ConfigurationError, ConnectRefused, SealError, TransportError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +69,14 @@ REFUSALS = {
         title=_("This account is connected already"),
         text=_("It is in the list of your mailboxes; nothing was changed."),
     ),
+    "mailbox_gone": Refusal(
+        title=_("This mailbox is no longer here"),
+        text=_("It was deleted while you were at the mail provider. You can connect it anew."),
+    ),
+    "not_saved": Refusal(
+        title=_("The mailbox could not be saved"),
+        text=_("The mail provider agreed, but something failed here. Please try again in a few minutes."),
+    ),
     "no_address": Refusal(
         title=_("Which address is it?"),
         text=_("The provider did not say which address your mailbox has. Please type it."),
@@ -102,3 +117,14 @@ REFUSALS = {
     ),
 }
 """By the `code` of `ConnectRefused`."""
+
+
+@contextmanager
+def faults_refused(alias: str) -> Iterator[None]:
+    """Turn faults of calls, settings and keys into refusals; what lies behind them goes to the log."""
+    try:
+        yield
+    except (TransportError, ConfigurationError, SealError) as error:
+        logger.exception("connect failed", extra={"action": "connect", "provider": alias})
+        passing = isinstance(error, TransportError)
+        raise ConnectRefused("provider_unavailable" if passing else "misconfigured") from None

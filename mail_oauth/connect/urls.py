@@ -28,12 +28,17 @@ def redirect_uri(request: HttpRequest, alias: str) -> str:
     return request.build_absolute_uri(path)
 
 
+LONGEST_NEXT = 2000
+
+
 def safe_next(request: HttpRequest, url: str) -> str:
-    """Return `url` if it leads to this very site, else an empty string."""
+    """Return `url`, an absolute path or URL, if it leads to this very site, else an empty string."""
+    if len(url) > LONGEST_NEXT or not url.isprintable() or not url.startswith(("/", "http://", "https://")):
+        return ""
     ours = url_has_allowed_host_and_scheme(
         url, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
-    return url if url and ours else ""
+    return url if ours else ""
 
 
 def after_connecting(request: HttpRequest, next_url: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, get_args
 from oauthlib.oauth2 import WebApplicationClient
 
 from mail_oauth.exceptions import ConfigurationError, ConnectRefused
+from mail_oauth.providers.claims import LONGEST_SUBJECT, address_claim, text_claim
 from mail_oauth.providers.id_tokens import verified_claims
 from mail_oauth.tokens import Identity, MailServer, Secret, TokenSet, scope_set
 from mail_oauth.transport import ClientAuth, TokenEndpoint, address_problem, fetch_json
@@ -142,7 +143,14 @@ class Provider:
     def authorization_url(
         self, *, redirect_uri: str, state: str, nonce: str, code_verifier: str, login_hint: str = ""
     ) -> str:
-        """Return where to send the user's browser (RFC 6749 §4.1.1, RFC 7636 §4.3)."""
+        """Return where to send the user's browser (RFC 6749 §4.1.1, RFC 7636 §4.3).
+
+        Raises `ConfigurationError` where discovery leads to an address that may not be used.
+        """
+        url = self.setting("AUTHORIZE_URL")
+        problem = address_problem(url)
+        if problem:
+            raise ConfigurationError(problem)
         client = WebApplicationClient(self.options["CLIENT_ID"])
         parameters = dict(self.setting("AUTHORIZE_PARAMETERS"))
         if login_hint:
@@ -152,7 +160,6 @@ class Provider:
         if self.setting("USES_PKCE"):
             parameters["code_challenge"] = client.create_code_challenge(code_verifier, "S256")
             parameters["code_challenge_method"] = "S256"
-        url = self.setting("AUTHORIZE_URL")
         scopes: list[object] = list(self.requested_scopes)
         return str(client.prepare_request_uri(url, redirect_uri, scope=scopes, state=state, **parameters))
 
@@ -178,8 +185,15 @@ class Provider:
         """
         if not self.names_account:
             return Identity()
-        if "openid" not in self.requested_scopes:
-            return self.identity_from({"iss": "", **self._userinfo(tokens)})
+        if "openid" in self.requested_scopes:
+            identity = self._signed_identity(tokens, nonce)
+        else:
+            identity = self.identity_from({**self._userinfo(tokens), "iss": self.setting("ISSUER") or ""})
+        if not 0 < len(identity.subject) <= LONGEST_SUBJECT:  # an empty one would be everybody's
+            raise ConnectRefused("no_identity", "No usable subject was named.")
+        return identity
+
+    def _signed_identity(self, tokens: TokenSet, nonce: str) -> Identity:
         if tokens.id_token is None:
             raise ConnectRefused("no_id_token")
         claims = verified_claims(
@@ -193,34 +207,34 @@ class Provider:
         if not identity.email and self.setting("USERINFO_URL"):
             answer = self._userinfo(tokens)
             if answer.get("sub") == claims["sub"]:  # OIDC Core §5.3.2: else it must not be used
-                return self.identity_from({**answer, **claims})
+                named = {name: answer.get(name) for name in ("email", "email_verified")}
+                return self.identity_from({**claims, **named})
         return identity
 
     def _userinfo(self, tokens: TokenSet) -> dict[str, Any]:
-        """Return the claims of the userinfo endpoint (OIDC Core §5.3)."""
+        """Return the claims of the userinfo endpoint (OIDC Core §5.3); none where it gives no object."""
         reply = fetch_json(self.setting("USERINFO_URL"), bearer=tokens.access_token)
         try:
             claims = json.loads(reply.body) if reply.status == 200 else None
         except (ValueError, RecursionError):
             claims = None
-        if not isinstance(claims, dict) or not claims.get("sub"):
-            raise ConnectRefused("no_identity", f"Userinfo answered {reply.status}.")
-        return claims
+        return claims if isinstance(claims, dict) else {}
 
     def accepts_issuer(self, claims: Mapping[str, Any]) -> bool:
         """Tell whether an id_token's `iss` is this provider's (OIDC Core §3.1.3.7)."""
         return bool(claims.get("iss") == self.setting("ISSUER"))
 
     def identity_from(self, claims: Mapping[str, Any]) -> Identity:
-        """Read an identity from verified claims (OIDC Core §5.1)."""
-        email = claims.get("email")
+        """Read an identity from verified claims (OIDC Core §5.1); what does not fit stays empty."""
+        email = address_claim(claims, "email")
+        verified = claims.get("email_verified")
         return Identity(
-            issuer=str(claims["iss"]),
-            subject=str(claims["sub"]),
-            tenant=str(claims.get("hd", "")),
-            email=email if isinstance(email, str) else "",
-            email_verified=claims.get("email_verified") in (True, "true"),
-            sign_in_address=email if isinstance(email, str) else "",
+            issuer=text_claim(claims, "iss"),
+            subject=text_claim(claims, "sub"),
+            tenant=text_claim(claims, "hd", longest=128),
+            email=email,
+            email_verified=bool(email) and (verified is True or verified == "true"),
+            sign_in_address=email,
         )
 
     def revocation_url(self) -> str:

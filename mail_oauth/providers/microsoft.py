@@ -7,12 +7,18 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from mail_oauth.exceptions import ConnectRefused
+from mail_oauth.providers.claims import LONGEST_ADDRESS, address_claim, text_claim
 from mail_oauth.providers.contract import Provider
+from mail_oauth.providers.documents import document
 from mail_oauth.tokens import Identity, MailServer
 
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TENANT = re.compile(
-    r"common|organizations|consumers|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|([A-Za-z0-9-]+\.)+[A-Za-z]{2,}"
+    rf"common|organizations|consumers|{_GUID.pattern}|([a-z0-9-]+\.)+[a-z]{{2,}}", re.IGNORECASE | re.ASCII
 )
+_CONSUMERS = "9188040d-6c67-4c5b-b112-36a304b66dad"
+"""The tenant of all personal accounts (`id-token-claims-reference.md`)."""
+
 _CLOUDS: dict[str, dict[str, Any]] = {
     "global": {
         "host": "https://login.microsoftonline.com",
@@ -100,28 +106,38 @@ class Microsoft(Provider):
         return url.replace("&prompt=select_account", "") if login_hint else url
 
     def accepts_issuer(self, claims: Mapping[str, Any]) -> bool:
-        """Its issuer names the tenant of the user, which must be the one in `tid` and the one configured."""
-        host, tenant = self.placeholders()["host"], self.placeholders()["tenant"]
-        tid = str(claims.get("tid", ""))
-        pinned = tenant.count("-") == 4 and "." not in tenant
-        return claims.get("iss") == f"{host}/{tid}/v2.0" and (not pinned or tid == tenant.lower())
+        """Its issuer names the tenant of the user, which must be the one in `tid` and one that is admitted."""
+        tid = text_claim(claims, "tid")
+        return claims.get("iss") == self._issuer_of(tid) and self._admits(tid)
+
+    def _issuer_of(self, tid: str) -> str | None:
+        return f"{self.placeholders()['host']}/{tid}/v2.0" if _GUID.fullmatch(tid) else None
+
+    def _admits(self, tid: str) -> bool:
+        """Tell whether `TENANT` lets a tenant's people in: they can write another one into the address bar."""
+        tenant = self.placeholders()["tenant"].lower()
+        if tenant in {"common", "organizations"}:
+            return tenant == "common" or tid != _CONSUMERS
+        if tenant == "consumers" or _GUID.fullmatch(tenant):
+            return tid == (_CONSUMERS if tenant == "consumers" else tenant)
+        host = self.placeholders()["host"]  # which tenant a domain stands for, only discovery tells
+        found = document(f"{host}/{tenant}/v2.0/.well-known/openid-configuration")
+        return found.get("issuer") == self._issuer_of(tid)
 
     def check_callback_issuer(self, iss: str | None) -> None:
         """Microsoft sends no `iss`; one that is there must be a tenant's, known only from the id_token."""
-        own = f"{self.placeholders()['host']}/"
-        if iss is not None and not (iss.startswith(own) and iss.endswith("/v2.0")):
+        if iss is not None and iss != self._issuer_of(iss.removesuffix("/v2.0").rpartition("/")[2]):
             raise ConnectRefused("wrong_issuer")
 
     def identity_from(self, claims: Mapping[str, Any]) -> Identity:
         """`tid`+`oid` never change; addresses and names do, and prove nothing."""
-        sign_in = str(claims.get("preferred_username", ""))
-        email = str(claims.get("email", "")) or (sign_in if "@" in sign_in else "")
-        tid = str(claims["tid"])
+        email = address_claim(claims, "email") or address_claim(claims, "preferred_username")
+        tid, oid = text_claim(claims, "tid", longest=36), text_claim(claims, "oid", longest=128)
         return Identity(
-            issuer=str(claims["iss"]),
-            subject=f"{tid}/{claims['oid']}" if claims.get("oid") else str(claims["sub"]),
+            issuer=text_claim(claims, "iss"),
+            subject=f"{tid}/{oid}" if tid and oid else text_claim(claims, "sub") if tid else "",
             tenant=tid,
             email=email,
             email_verified=False,
-            sign_in_address=sign_in or email,
+            sign_in_address=text_claim(claims, "preferred_username", longest=LONGEST_ADDRESS) or email,
         )

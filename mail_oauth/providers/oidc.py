@@ -18,6 +18,8 @@ _ENDPOINTS = {
     "JWKS_URL": "jwks_uri",
 }
 _METADATA = "/.well-known/oauth-authorization-server"
+_NOT_THERE = frozenset(f"http_{status}" for status in (200, 301, 302, 307, 308, 400, 401, 403, 404, 405, 406, 410))
+"""How servers say that they have no such document; anything else passes, and is asked again."""
 
 
 class OpenIDConnect(Provider):
@@ -32,7 +34,8 @@ class OpenIDConnect(Provider):
     def setting(self, name: str) -> Any:
         """Return an option, else what discovery says."""
         if name in _ENDPOINTS and name not in self.options:
-            return self.discovered().get(_ENDPOINTS[name], "")
+            found = self.discovered().get(_ENDPOINTS[name])
+            return found if isinstance(found, str) else ""
         return super().setting(name)
 
     def discovered(self) -> dict[str, Any]:
@@ -41,7 +44,7 @@ class OpenIDConnect(Provider):
         found = document(issuer.rstrip("/") + "/.well-known/openid-configuration")
         if found.get("issuer") != issuer:
             raise ConfigurationError(
-                f'The discovery document of {issuer} names another issuer: write "ISSUER": {found.get("issuer")!r}.'
+                f'The discovery document of {issuer} names another issuer: write "ISSUER": {str(found.get("issuer"))[:255]!r}.'
             )
         return found
 
@@ -54,7 +57,10 @@ class OpenIDConnect(Provider):
 
         django-oauth-toolkit names it there alone. Raises `TransportError` for want of an answer.
         """
-        return super().revocation_url() or str(self._server_metadata().get("revocation_endpoint", ""))
+        if named := super().revocation_url():
+            return named
+        found = self._server_metadata().get("revocation_endpoint")
+        return found if isinstance(found, str) else ""
 
     def _server_metadata(self) -> dict[str, Any]:
         """Return the metadata of the authorization server (RFC 8414 §3), empty where it publishes none.
@@ -68,7 +74,7 @@ class OpenIDConnect(Provider):
             try:
                 found = document(place)
             except TransportError as error:
-                if not error.cause.startswith(("http_2", "http_3", "http_4")):
+                if error.cause not in _NOT_THERE:
                     raise
             else:
                 if found.get("issuer") == issuer:  # RFC 8414 §3.3: else it must not be used

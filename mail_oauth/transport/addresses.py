@@ -9,6 +9,9 @@ from oauthlib.oauth2 import is_secure_transport
 
 from mail_oauth.conf import app_settings
 
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052 §2.1
+_NAT64_LOCAL = ipaddress.ip_network("64:ff9b:1::/48")  # RFC 8215, which Python 3.11 does not know yet
+
 
 def is_private_host_allowed(host: str) -> bool:
     """Tell whether the operator listed `host` in `PRIVATE_HOSTS`."""
@@ -16,10 +19,20 @@ def is_private_host_allowed(host: str) -> bool:
 
 
 def is_public_address(address: str) -> bool:
-    """Tell whether an IP address is reachable by everyone: not private, loopback, link-local or mapped."""
+    """Tell whether an IP address is reachable by everyone: not private, loopback, link-local or multicast."""
     parsed = ipaddress.ip_address(address.split("%", 1)[0])
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    return (mapped or parsed).is_global and not parsed.is_multicast
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed in _NAT64_LOCAL:
+            return False
+        parsed = _carried(parsed) or parsed
+    return parsed.is_global and not parsed.is_multicast
+
+
+def _carried(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """Return the IPv4 address that an IPv6 one stands for: it is what would be reached in the end."""
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour
 
 
 def address_problem(url: str) -> str:

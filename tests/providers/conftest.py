@@ -6,7 +6,7 @@ import pytest
 
 from mail_oauth.testing.policy import Policy
 from mail_oauth.testing.provider import FakeProvider
-from tests.providers.wire import Recorded, Wire
+from tests.wire import Recorded, Wire
 
 
 @pytest.fixture(autouse=True)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from typing import Any, ClassVar
-from urllib.parse import parse_qs, parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
 from mail_oauth.exceptions import ConfigurationError, ConnectRefused
 from mail_oauth.providers import Provider, all_providers, provider_for
 from mail_oauth.tokens import MailServer, Secret
-from tests.providers.wire import Recorded
+from tests.wire import Recorded
 
 CALLBACK = "https://mail.example/mail/callback/work/"
 STATE, NONCE, VERIFIER = "the-state", "the-nonce", "v" * 64
@@ -167,9 +167,7 @@ class ProviderContract:
         if self.client_auth == "post":
             expected["client_secret"] = "the-secret"
         [request] = wire.requests
-        assert {name: values for name, values in parse_qs(request.body).items()} == {
-            name: [value] for name, value in expected.items()
-        }
+        assert dict(parse_qsl(request.body)) == expected
         basic = request.headers.get("authorization", "").startswith("Basic ")
         assert basic is (self.client_auth == "basic")
         assert request.query == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -93,7 +94,7 @@ class TestWhatIsDueIsRefreshed:
         due(6)
         with CaptureQueriesContext(connection) as queries:
             assert sweep(threads=4).refreshed == 6
-        claims = [query for query in queries if "LIMIT 8" in query["sql"]]
+        claims = [query for query in queries if " ASC LIMIT " in query["sql"]]
         assert len(claims) == 2, "one that takes all six, and one that finds nothing more"
 
     def test_and_a_mailbox_without_anything_to_do_leaves_the_schedule(self, due, provider):
@@ -267,7 +268,20 @@ class TestBatchesWanted:
 
 
 class TestACrew:
-    def test_closes_its_connections(self, threads):
+    @pytest.fixture
+    def crew_of(self) -> Iterator[Callable[..., Crew[Any, Any]]]:
+        """Makes crews, and ends their threads also where the test fails."""
+        made: list[Crew[Any, Any]] = []
+
+        def make(work: Callable[[Any], Any], size: int) -> Crew[Any, Any]:
+            made.append(Crew(work, size))
+            return made[-1]
+
+        yield make
+        for crew in made:
+            crew.dismiss()
+
+    def test_closes_its_connections(self, threads, crew_of):
         seen: set[Any] = set()
 
         def work(number: int) -> int:
@@ -277,24 +291,23 @@ class TestACrew:
             seen.add(connections["default"])
             return number
 
-        crew = Crew(work, 3)
+        crew = crew_of(work, 3)
         crew.give(range(6))
         assert sorted(crew.wait() for _ in range(6)) == list(range(6))
         assert crew.dismiss() == ([], [])
         assert len(seen) == 3
         assert all(each.connection is None for each in seen)
 
-    def test_starts_no_more_threads_than_there_is_work(self):
+    def test_starts_no_more_threads_than_there_is_work(self, crew_of):
         before = threading.active_count()
-        crew = Crew(time.sleep, 8)
+        crew = crew_of(time.sleep, 8)
         for _ in range(3):
             crew.give([0.01])
             crew.wait()
         assert threading.active_count() == before + 1
-        crew.dismiss()
 
-    def test_takes_back_what_it_had_not_begun(self):
-        crew = Crew(lambda seconds: time.sleep(seconds) or seconds, 1)
+    def test_takes_back_what_it_had_not_begun(self, crew_of):
+        crew = crew_of(lambda seconds: time.sleep(seconds) or seconds, 1)
         crew.give([0.2, 0.3, 0.4])
         time.sleep(0.1)
         assert crew.dismiss() == ([0.3, 0.4], [0.2])
