@@ -68,7 +68,7 @@ class Settings:
     backoff_cap: int = 3600
     """The longest pause after passing faults."""
     backoff_long: int = 6 * 3600
-    """The pause after faults that pass slowly or need an operator."""
+    """The pause after faults that pass slowly or need the administrator of the user's organisation."""
     state_seconds: int = 600
     """How long a user may take at the provider to consent."""
     event_days: int = 90

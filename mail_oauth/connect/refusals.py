@@ -121,10 +121,16 @@ REFUSALS = {
 
 @contextmanager
 def faults_refused(alias: str) -> Iterator[None]:
-    """Turn faults of calls, settings and keys into refusals; what lies behind them goes to the log."""
+    """Turn faults of calls, settings and keys into refusals; what lies behind them goes to the log.
+
+    Without the traceback: error trackers print the locals of its frames, where requests lie open.
+    """
     try:
         yield
     except (TransportError, ConfigurationError, SealError) as error:
-        logger.exception("connect failed", extra={"action": "connect", "provider": alias})
-        passing = isinstance(error, TransportError)
-        raise ConnectRefused("provider_unavailable" if passing else "misconfigured") from None
+        code = "provider_unavailable" if isinstance(error, TransportError) else "misconfigured"
+        about = {"action": "connect", "provider": alias, "outcome": code}
+        logger.error("connect failed: %s", error, extra=about)
+    else:
+        return
+    raise ConnectRefused(code)

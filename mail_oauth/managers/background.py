@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, TypeVar, cast
 
 from django.db import connections
@@ -37,7 +38,13 @@ def outside_transaction(using: str, work: Callable[[], T]) -> T:
     future: Future[T] = Future()
     context = contextvars.copy_context()
     _start(lambda: context.run(_fulfil, future, work))
-    return future.result(timeout=app_settings().wait_timeout + app_settings().total_timeout)
+    try:
+        return future.result(timeout=app_settings().wait_timeout + app_settings().total_timeout)
+    except FutureTimeout:
+        raise TransactionHeld(
+            "A token could not be refreshed while this transaction was open; if it locked the mailbox's row, "
+            "call get_access_token() before that."
+        ) from None
 
 
 def own_connection_possible(using: str) -> bool:

@@ -22,19 +22,26 @@ REFETCH_SECONDS = 60
 class _Kept:
     document: dict[str, Any]
     fetched_at: float
+    renewed_at: float = float("-inf")
 
 
 _kept: dict[str, _Kept] = {}
 _lock = threading.Lock()
 
 
-def document(url: str, *, at_most: float = KEEP_SECONDS) -> dict[str, Any]:
-    """Return the JSON object at `url`, fetched `at_most` seconds ago. Raises `TransportError`."""
-    kept = _kept.get(url)
-    if kept is None or time.monotonic() - kept.fetched_at > at_most:
-        kept = _Kept(_fetch(url), time.monotonic())
-        with _lock:
-            _kept[url] = kept
+def document(url: str, *, renew: bool = False) -> dict[str, Any]:
+    """Return the JSON object at `url`. Raises `TransportError`.
+
+    With `renew` it is fetched anew, for something was missing from the kept one; that is done once in
+    `REFETCH_SECONDS` at the most.
+    """
+    kept, now = _kept.get(url), time.monotonic()
+    if kept is None or now - kept.fetched_at > KEEP_SECONDS:
+        kept = _Kept(_fetch(url), now)
+    elif renew and now - kept.renewed_at > REFETCH_SECONDS:
+        kept = _Kept(_fetch(url), now, renewed_at=now)
+    with _lock:
+        _kept[url] = kept
     return kept.document
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import jwt
 
 from mail_oauth.exceptions import ConnectRefused, TransportError
-from mail_oauth.providers.documents import KEEP_SECONDS, REFETCH_SECONDS, document
+from mail_oauth.providers.documents import document
 from mail_oauth.tokens import Secret
 
 _KEY_TYPES = {"RS256": "RSA", "PS256": "RSA", "ES256": "EC"}
@@ -70,8 +70,8 @@ def _signed_claims(text: str, jwks_url: str, audience: str) -> dict[str, Any]:
 
 def _signing_keys(jwks_url: str, header: Mapping[str, Any]) -> Iterator[jwt.PyJWK]:
     """Yield the keys that may have signed; when none did, those of a set fetched anew, once a minute at most."""
-    for age in (KEEP_SECONDS, REFETCH_SECONDS):
-        for key in _usable(document(jwks_url, at_most=age)):
+    for renew in (False, True):
+        for key in _usable(document(jwks_url, renew=renew)):
             named = header.get("kid") in (None, key.key_id)  # without a name (RFC 7515 §4.1.4) each is tried
             if named and key.key_type == _KEY_TYPES[header["alg"]]:
                 yield key

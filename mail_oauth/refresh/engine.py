@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Protocol, TypeVar
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import InterfaceError, OperationalError, connections
 
 from mail_oauth.cache import token_cache
 from mail_oauth.exceptions import ConfigurationError, SealError, TransportError
@@ -110,7 +110,7 @@ def _retry_in(grant: Grant, verdict: Verdict) -> timedelta | None:
     """When to try again by itself; None where only the user can mend it."""
     if verdict.action is Action.REAUTH:
         return None
-    slow = verdict.slow or verdict.action is not Action.RETRY
+    slow = verdict.slow or verdict.action is Action.ADMIN  # what an operator mends works within BACKOFF_CAP
     return timedelta(seconds=retry_delay(grant.refresh_failures + 1, slow=slow, retry_after=verdict.retry_after))
 
 
@@ -124,8 +124,18 @@ def persist(save: Callable[[], T]) -> T:
             return save()
         except (OperationalError, InterfaceError):
             time.sleep(pause)
-            close_old_connections()  # one that broke stays broken
+            _drop_broken_connections()
     return save()
+
+
+def _drop_broken_connections() -> None:
+    """Let the next attempt connect anew: a connection that broke stays broken.
+
+    One inside a transaction is left alone: Django would close it whether it is broken or not.
+    """
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
 
 
 def _report(grant: Grant, outcome: Outcome, rotation: str) -> None:

@@ -17,6 +17,7 @@ MAX_TOKEN = 128 * 1024
 LONGEST_LIFETIME = 24 * 3600
 SHORTEST_LIFETIME = 10
 _TOKEN = re.compile(r"[\x20-\x7e]+")
+_SCOPE = re.compile(r"[\x21-\x7e]+")
 
 
 class MalformedReply(Exception):
@@ -47,15 +48,25 @@ def parse_tokens(fields: Mapping[str, Any]) -> TokenSet:
     kind = fields.get("token_type", "bearer")
     if not isinstance(kind, str) or kind.lower() != "bearer":
         raise MalformedReply("token_type")
-    scope = fields.get("scope")
     return TokenSet(
         access_token=access_token,
         expires_in=lifetime_in(fields.get("expires_in")),
         refresh_token=token_in(fields, "refresh_token"),
         refresh_token_expires_in=_grant_lifetime(fields.get("refresh_token_expires_in")),
-        scopes=scope_set(scope) if isinstance(scope, str) else None,
+        scopes=_scopes_in(fields.get("scope")),
         id_token=token_in(fields, "id_token"),
     )
+
+
+def _scopes_in(value: Any) -> tuple[str, ...] | None:
+    """Return granted scopes, or None where none are named; a word that is no scope (RFC 6749 §3.3) is left out.
+
+    No database stores every character, and a rotated token must not be lost for that.
+    """
+    words = value if isinstance(value, list) else [value]
+    if not all(isinstance(word, str) for word in words):
+        return None
+    return tuple(scope for scope in scope_set(" ".join(words)) if _SCOPE.fullmatch(scope))
 
 
 def token_in(fields: Mapping[str, Any], name: str) -> Secret | None:

@@ -154,7 +154,8 @@ def _perform(url: str, call: Any) -> HttpReply:
     except _Captured as captured:
         return captured.reply
     except requests.RequestException as error:
-        raise _fault(error) from None
+        fault = _fault(error)
+    raise fault from None  # and not from within: its context would be the error, with the request and its secrets
 
 
 _FAULTS: tuple[tuple[type[Exception], str, str, bool], ...] = (

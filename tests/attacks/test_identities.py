@@ -100,8 +100,15 @@ class TestForgedTokens:
 
     @pytest.mark.parametrize(
         "keys",
-        [[], {}, {"keys": "x"}, {"keys": [1]}, {"keys": [{"kty": "RSA"}]}, {"keys": [{"kty": ["RSA"], "n": 5}]},
-         {"keys": [{"kty": "oct", "k": "AAAA", "alg": ["HS256"]}]}],
+        [
+            [],
+            {},
+            {"keys": "x"},
+            {"keys": [1]},
+            {"keys": [{"kty": "RSA"}]},
+            {"keys": [{"kty": ["RSA"], "n": 5}]},
+            {"keys": [{"kty": "oct", "k": "AAAA", "alg": ["HS256"]}]},
+        ],
     )
     def test_an_odd_key_set_never_crashes(self, arrive, provider, keys):
         with provider.fault(Fault.json_value(keys), endpoint="jwks"):
@@ -231,7 +238,10 @@ class TestMicrosoftsTenants:
     )
     def test_the_issuer_names_the_tenant_of_the_token(self, arrive, provider, claims):
         host = f"{provider.url}/microsoft"
-        filled = {name: value.replace("{host}", host) if isinstance(value, str) else value for name, value in claims.items()}
+        filled = {
+            name: value.replace("{host}", host) if isinstance(value, str) else value
+            for name, value in claims.items()
+        }
         assert arrive("microsoft", filled) == "bad_id_token"
 
     @pytest.mark.parametrize("oid", [["x"], {"a": 1}, 7, "", "x" * 300, "a\x00b"], ids=repr)
@@ -284,7 +294,9 @@ class TestUserinfo:
             where = surfer.follow(callback)["Location"]
         return where.split("/")[-2] if "/refused/" in where else None
 
-    @pytest.mark.parametrize("sub", [None, "", 0, 7, True, ["a"], {"a": 1}, "x" * 256, "a\x00b", "\ud800"], ids=repr)
+    @pytest.mark.parametrize(
+        "sub", [None, "", 0, 7, True, ["a"], {"a": 1}, "x" * 256, "a\x00b", "\ud800"], ids=repr
+    )
     def test_an_odd_subject(self, surfer, provider, sub):
         assert self.answered(surfer, provider, {"sub": sub, "email": "ada@example.com"}) == "no_identity"
 

@@ -153,6 +153,7 @@ def deleting(row):
     return act
 
 
+@pytest.mark.django_db(transaction=True)  # a lost connection is given up, and a test's transaction with it
 class TestTheDatabaseAfterTheCodeIsSpent:
     @pytest.fixture
     def failing(self, monkeypatch):

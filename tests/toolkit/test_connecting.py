@@ -9,7 +9,6 @@ from django.urls import reverse
 
 from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.models import ConnectAttempt, MailCredentials
-from mail_oauth.providers import id_tokens
 from tests.toolkit.provider.people import ADA, GRACE
 from tests.toolkit.server import Toolkit
 from tests.toolkit.visitor import Visitor
@@ -78,8 +77,7 @@ class TestAnotherSigningKey:
         toolkit.stop()
         toolkit.start()
 
-    def test_is_fetched(self, rotated: None, visitor: Visitor, toolkit: Toolkit, monkeypatch):
-        monkeypatch.setattr(id_tokens, "REFETCH_SECONDS", 0)  # as if the old one had been fetched a minute ago
+    def test_is_fetched(self, rotated: None, visitor: Visitor, toolkit: Toolkit):
         visitor.connect()
         row = MailCredentials.objects.get()
         assert [event.kind for event in row.events.order_by("pk")] == [EventKind.CONNECTED, EventKind.RECONNECTED]

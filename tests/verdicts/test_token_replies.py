@@ -103,7 +103,7 @@ def test_long_tokens_are_taken_whole(size):
         ("  ", ()),
         (..., None),
         (None, None),
-        (["mail"], None),
+        (["mail"], ("mail",)),
     ],
     ids=repr,
 )

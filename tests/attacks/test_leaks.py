@@ -1,0 +1,115 @@
+"""What a crash in the middle of the flow would show: on the debug page, in the mail to admins, in the log."""
+
+from __future__ import annotations
+
+import logging
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from django.views.debug import ExceptionReporter
+
+from mail_oauth.exceptions import TransportError
+from mail_oauth.models import MailCredentials
+from mail_oauth.providers import provider_for
+from mail_oauth.refresh import engine
+from mail_oauth.testing.faults import Fault
+from mail_oauth.tokens import Secret
+
+pytestmark = pytest.mark.django_db
+
+
+class Crash(Exception):
+    """What nobody expects."""
+
+
+@pytest.fixture
+def crash(surfer, provider, settings, monkeypatch):
+    """Break a function of the flow, walk it, and return the debug page together with the log."""
+    settings.DEBUG = True
+    monkeypatch.setattr(engine, "SAVE_PAUSES", ())
+
+    def crash(where, alias="keycloak"):
+        def broken(*args, **kwargs):
+            raise Crash
+
+        callback = surfer.consent(surfer.start(alias), "ada@example.com")
+        surfer.client.raise_request_exception = False
+        with monkeypatch.context() as patch:
+            patch.setattr(where, broken)
+            reply = surfer.follow(callback)
+        assert reply.status_code == 500
+        # Code and state stand in the URL of the request, which any such page shows; both are spent.
+        query = parse_qs(urlsplit(callback).query)
+        spent = {*query["code"], *query["state"]}
+        return reply.content.decode(), spent
+
+    return crash
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "mail_oauth.connect.complete._check_grant",
+        "mail_oauth.connect.complete._with_address",
+        "mail_oauth.connect.linking._existing",
+        "mail_oauth.connect.linking._changes",
+        "mail_oauth.managers.transitions.Transitions.record",
+        "mail_oauth.cache.TokenCache.put",
+    ],
+)
+@pytest.mark.parametrize("alias", ["keycloak", "google", "microsoft"])
+def test_the_debug_page_shows_no_secret(crash, provider, where, alias):
+    before = provider.issued
+    page, spent = crash(where, alias)
+    assert "Crash" in page
+    shown = {secret for secret in provider.issued if secret in page} - spent
+    fresh = {secret for secret in shown if secret not in before or secret == provider.client_secret}
+    assert not {secret[:12] for secret in fresh}
+
+
+def test_a_refused_connect_logs_no_secret(surfer, provider, caplog):
+    caplog.set_level(logging.DEBUG)
+    for fault in (Fault.close(), Fault.html(502), Fault.reply_with(scope="openid"), Fault.bom()):
+        callback = surfer.consent(surfer.start("keycloak"), "ada@example.com")
+        with provider.fault(fault):
+            assert "refused" in surfer.follow(callback)["Location"]
+    text = caplog.text + "".join(str(record.__dict__) for record in caplog.records if "mail_oauth" in record.name)
+    # The request line of a development server or of an access log is not this app's.
+    assert not {secret[:12] for secret in provider.issued if secret in text}
+
+
+def test_the_fault_of_a_call_does_not_carry_its_request(provider):
+    """Error trackers walk the chain of causes, whether it is suppressed or not."""
+    endpoint = provider_for("keycloak").token_endpoint()
+    with provider.fault(Fault.close()), pytest.raises(TransportError) as caught:
+        endpoint.redeem(Secret("canary"), redirect_uri="http://testserver/", code_verifier=Secret("canary"))
+    error: BaseException | None = caught.value
+    while error is not None:
+        assert not hasattr(error, "request"), type(error)
+        error = error.__cause__ or error.__context__
+
+
+def test_a_userinfo_that_fails_puts_no_frame_into_the_log(surfer, provider, caplog):
+    """Its frames hold the access token, and a tracker or a mail to admins prints the locals of frames."""
+    callback = surfer.consent(surfer.start("keycloak"), "ada@example.com")
+    with (
+        provider.fault(provider.id_token_fault({"email": None})),
+        provider.fault(Fault.close(), endpoint="userinfo"),
+    ):
+        assert "provider_unavailable" in surfer.follow(callback)["Location"]
+    records = [record for record in caplog.records if record.name.startswith("mail_oauth.connect")]
+    assert records
+    assert not [record for record in records if record.exc_info]
+
+
+def test_a_start_that_crashes_shows_neither_state_nor_verifier(surfer, monkeypatch):
+    """To admins, that is: in the report of production."""
+    word = "canary"
+    monkeypatch.setattr("secrets.token_urlsafe", lambda _size: word * 10)
+    monkeypatch.setattr("mail_oauth.connect.attempts._make_room", lambda _user: 1 / 0)
+    with pytest.raises(ZeroDivisionError) as caught:
+        surfer.start("keycloak")
+    page = ExceptionReporter(None, caught.type, caught.value, caught.tb).get_traceback_html()
+    assert "attempts.py" in page
+    assert word * 2 not in page
+    assert not MailCredentials.objects.exists()
