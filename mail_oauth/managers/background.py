@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextvars
 import logging
 import os
@@ -91,6 +92,17 @@ class Behind:
         _start(lambda: self._run(key, work))
         return True
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything runs."""
+        return bool(self._running)
+
+    def drain(self, seconds: float) -> None:
+        """Wait until nothing runs, `seconds` at the most: a reply that came must be saved before we end."""
+        give_up_at = time.monotonic() + seconds
+        while self.busy and time.monotonic() < give_up_at:
+            time.sleep(0.02)
+
     def _run(self, key: Hashable, work: Callable[[], object]) -> None:
         try:
             work()
@@ -110,6 +122,13 @@ def _forget_threads() -> None:
 
 
 os.register_at_fork(after_in_child=_forget_threads)
+
+
+@atexit.register
+def _finish_refreshes() -> None:
+    """Daemon threads end with the interpreter, wherever they are."""
+    if behind.busy:
+        behind.drain(app_settings().total_timeout)
 
 
 def _start(work: Callable[[], object]) -> None:

@@ -1,7 +1,12 @@
 """Gmail and Google Workspace."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
 from mail_oauth.providers.contract import Provider
-from mail_oauth.tokens import MailServer
+from mail_oauth.tokens import Identity, MailServer
 
 
 class Google(Provider):
@@ -23,3 +28,12 @@ class Google(Provider):
     imap = MailServer(host="imap.gmail.com", port=993)
     pop = MailServer(host="pop.gmail.com", port=995)
     smtp = MailServer(host="smtp.gmail.com", port=465)
+
+    def accepts_issuer(self, claims: Mapping[str, Any]) -> bool:
+        """Its id_tokens may name it without the scheme (Google's OpenID Connect page, "iss")."""
+        issuer = self.setting("ISSUER")
+        return claims.get("iss") in (issuer, issuer.removeprefix("https://"))
+
+    def identity_from(self, claims: Mapping[str, Any]) -> Identity:
+        """One account has one issuer, however it was written."""
+        return super().identity_from({**claims, "iss": self.setting("ISSUER")})

@@ -115,6 +115,20 @@ class TestGoogle(ProviderContract):
         granted = ("https://mail.google.com/", "https://www.googleapis.com/auth/userinfo.email", "openid")
         assert work.missing_scopes(granted, work.requested_scopes) == ()
 
+    @pytest.mark.parametrize(
+        ("iss", "accepted"),
+        [
+            ("https://accounts.google.com", True),
+            ("accounts.google.com", True),
+            ("http://accounts.google.com", False),
+            ("google.com", False),
+            (None, False),
+        ],
+    )
+    def test_its_issuer_is_one_however_it_is_written(self, work, iss, accepted):
+        assert work.accepts_issuer({"iss": iss}) is accepted
+        assert work.identity_from({"iss": iss, "sub": "1"}).issuer == "https://accounts.google.com"
+
     def test_revoking_is_known_to_end_the_whole_account(self, work):
         assert work.revokes_whole_account
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -328,3 +330,14 @@ def test_a_forked_child_waits_for_none_of_its_parents_threads():
     if pid == 0:
         os._exit(1 if behind._running else 0)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_the_interpreter_ends_after_the_refreshes_that_run_behind(tmp_path):
+    program = (
+        "import django, pathlib, sys, time; django.setup()\n"
+        "from mail_oauth.managers.background import behind\n"
+        "behind.submit('a mailbox', lambda: (time.sleep(0.3), pathlib.Path(sys.argv[1]).write_text('saved')))\n"
+    )
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "token")], env=environment, check=True)
+    assert (tmp_path / "token").read_text() == "saved"
