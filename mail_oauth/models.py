@@ -42,6 +42,9 @@ class MailCredentials(models.Model):
     tenant = models.CharField(_("tenant"), max_length=128, blank=True)
     email = models.EmailField(_("mailbox address"), max_length=254)
     email_verified = models.BooleanField(_("address verified"), default=False)
+    address_typed = models.BooleanField(
+        _("address typed"), default=False, help_text=_("The user's word, not the provider's: a shared mailbox.")
+    )
     sign_in_address = models.CharField(_("sign-in address"), max_length=254, blank=True)
     use_oauth = models.BooleanField(
         _("use OAuth"), default=True, help_text=_("When off, tokens are kept but neither used nor refreshed.")
@@ -149,11 +152,6 @@ class MailCredentials(models.Model):
     def is_connected(self) -> bool:
         """Whether the mailbox can be used: connected, and its OAuth not switched off."""
         return self.status == Status.CONNECTED and self.use_oauth
-
-    @property
-    def address_is_typed(self) -> bool:
-        """Whether the mailbox address is the user's word alone, not the provider's."""
-        return not self.email_verified and (not self.subject or self.email != self.sign_in_address)
 
     @property
     def provider_configured(self) -> bool:

@@ -92,7 +92,7 @@ class Identity:
     """Whose mailbox a grant opens.
 
     `issuer` and `subject` never change for an account (`tid`+`oid` at Microsoft, else `iss`+`sub`);
-    both are empty where a provider names nobody. `email` is the mailbox address, `sign_in_address` the name
+    both are empty where a provider names nobody. `email` is the mailbox address (`address_typed` if it is the user's word), `sign_in_address` the name
     the account signs in with, `tenant` the organisation at the provider.
     """
 
@@ -101,6 +101,7 @@ class Identity:
     tenant: str = ""
     email: str = ""
     email_verified: bool = False
+    address_typed: bool = False
     sign_in_address: str = ""
 
 

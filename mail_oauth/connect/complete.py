@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from django.db import DatabaseError
 
@@ -110,11 +111,10 @@ def _with_address(identity: Identity, attempt: ConnectAttempt) -> Identity:
     email = attempt.typed_email or identity.email
     if not email:
         raise ConnectRefused("no_address")
-    return Identity(
-        issuer=identity.issuer,
-        subject=identity.subject,
-        tenant=identity.tenant,
+    return replace(
+        identity,
         email=email,
         email_verified=identity.email_verified and email == identity.email,
+        address_typed=email.lower() != identity.email.lower(),
         sign_in_address=identity.sign_in_address or email,
     )

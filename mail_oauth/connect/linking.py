@@ -72,8 +72,8 @@ def _existing(
     by_address = {row.email.lower(): row for row in of_account if _names(row) == _names(identity)}
     if identity.email.lower() in by_address or not identity.subject or attempt.typed_email:
         return by_address.get(identity.email.lower())
-    # The same account under a new address: its own mailbox is the row that bears its sign-in address.
-    return next((row for row in by_address.values() if row.email == row.sign_in_address), None)
+    # The same account under a new address: its own mailbox is the row whose address the provider gave.
+    return next((row for row in by_address.values() if not row.address_typed), None)
 
 
 def _is_account(row: MailCredentials, identity: Identity) -> bool:
@@ -103,9 +103,9 @@ def _changes(
         raise ConnectRefused("wrong_account")
     changes = token_changes(row, tokens)
     changes.setdefault("refresh_token_expires_at", None)
-    keeps_address = _is_account(row, identity) and row.email != row.sign_in_address and not attempt.typed_email
+    keeps_address = _is_account(row, identity) and row.address_typed and not attempt.typed_email
     if not keeps_address:  # a shared mailbox stays what its user made it
-        changes |= {"email": identity.email, "email_verified": identity.email_verified}
+        changes |= {name: getattr(identity, name) for name in ("email", "email_verified", "address_typed")}
     return changes | {
         "issuer": identity.issuer,
         "subject": identity.subject,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any, ClassVar, get_args
@@ -14,6 +15,8 @@ from mail_oauth.providers.claims import LONGEST_SUBJECT, address_claim, text_cla
 from mail_oauth.providers.id_tokens import verified_claims
 from mail_oauth.tokens import Identity, MailServer, Secret, TokenSet, scope_set
 from mail_oauth.transport import ClientAuth, TokenEndpoint, address_problem, fetch_json
+
+_ALIAS = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 NOT_MAIL_SCOPES = frozenset({"openid", "profile", "email", "offline_access"})
 """Scopes whose absence from a reply says nothing (Microsoft leaves `offline_access` out, Google renames)."""
@@ -98,6 +101,8 @@ class Provider:
         found += [f"{where} has no option {name!r}." for name in self.options if name not in self.OPTIONS]
         if self.setting("CLIENT_AUTH") not in get_args(ClientAuth):
             found.append(f'{where}["CLIENT_AUTH"] is one of {", ".join(get_args(ClientAuth))}.')
+        if not _ALIAS.fullmatch(self.alias):  # it stands in URLs, and in a column
+            found.append(f"{where}: an alias has up to 64 letters, digits, hyphens and underscores.")
         return found
 
     def endpoint_problems(self) -> list[str]:

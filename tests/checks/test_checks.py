@@ -33,6 +33,7 @@ def test_good_settings_say_nothing(found):
         ({"PROVIDERS": {"microsoft": {**GOOD, "TENNANT": "x"}}}, "E002", "TENNANT"),
         ({"PROVIDERS": {"mycorp": GOOD}}, "E002", "CLASS"),
         ({"PROVIDERS": {"microsoft": {**GOOD, "TENANT": "../evil"}}}, "E002", "TENANT"),
+        ({"PROVIDERS": {"my mail": {**GOOD, "CLASS": "google"}}}, "E002", "alias"),
         ({"LEASE_SECONDS": 20}, "E004", "LEASE_SECONDS"),
         ({"WAIT_TIMEOUT": 5}, "E004", "WAIT_TIMEOUT"),
         ({"CACHE": "nowhere"}, "E005", "nowhere"),

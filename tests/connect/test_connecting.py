@@ -118,6 +118,22 @@ class TestReconnecting:
         surfer.connect()
         assert MailCredentials.objects.get().email == "ada@example.com"
 
+    def test_67_so_is_one_that_never_was_the_sign_in_name(self, surfer):
+        surfer.connect()
+        MailCredentials.objects.update(email="primary@example.com", sign_in_address="upn@example.com")
+        surfer.connect()
+        assert MailCredentials.objects.get().email == "ada@example.com"
+
+    def test_a_shared_mailbox_is_a_row_beside_ones_own_and_stays_what_its_user_made_it(self, surfer):
+        surfer.connect()
+        surfer.connect(email="sales@example.com")
+        own, shared = MailCredentials.objects.order_by("email")
+        assert (own.email, own.address_typed) == ("ada@example.com", False)
+        assert (shared.email, shared.address_typed, shared.email_verified) == ("sales@example.com", True, False)
+        assert shared.sign_in_address == "ada@example.com"
+        surfer.connect(mailbox=str(shared.pk))
+        assert [row.email for row in MailCredentials.objects.order_by("email")] == [own.email, shared.email]
+
     def test_67_a_recycled_address_is_another_mailbox(self, surfer):
         surfer.connect()
         MailCredentials.objects.update(subject="somebody/else")
