@@ -67,13 +67,13 @@ class Demo:
 
 
 @contextmanager
-def running_demo(token_seconds: int = 120) -> Iterator[Demo]:
-    """Run `manage.py demo` until the block ends."""
+def running_demo(token_seconds: int = 120, *, services: bool = False) -> Iterator[Demo]:
+    """Run `manage.py demo` until the block ends; with `services`, on the servers that the environment names."""
     port, provider_port = free_port(), free_port()
     with tempfile.TemporaryDirectory(prefix="mail_oauth-demo-") as directory:
         arguments = [f"--port={port}", f"--provider-port={provider_port}", f"--token-seconds={token_seconds}"]
         environment = {**os.environ, "DEMO_DIR": directory, "DJANGO_SETTINGS_MODULE": "example_project.settings"}
-        for inherited in ("DATABASE_URL", "REDIS_URL", "PYTHONWARNINGS"):
+        for inherited in () if services else ("DATABASE_URL", "REDIS_URL"):
             environment.pop(inherited, None)
         with (Path(directory) / "log").open("wb") as log:
             command = [sys.executable, str(ROOT / "manage.py"), "demo", *arguments]

@@ -70,3 +70,16 @@ def test_it_works_without_javascript(demo: Demo, browser):
     demo.connect(page, "Connect Company (OIDC) mailbox")
     expect(page.get_by_text("is connected.")).to_be_visible()
     context.close()
+
+
+def test_the_same_demo_on_postgresql_and_redis(postgres_server, redis_server, monkeypatch, page: Page):
+    monkeypatch.setenv("DATABASE_URL", postgres_server.url)
+    monkeypatch.setenv("REDIS_URL", redis_server.url)
+    with running_demo(token_seconds=20, services=True) as demo:
+        demo.sign_in(page, "ada")
+        demo.connect(page)
+        page.goto(demo.url)
+        expect(page.locator("tbody td").last).to_have_text("2", timeout=60_000)
+        redis_server.flush()
+        expect(page.locator("tbody td").last).to_have_text("3", timeout=60_000)
+        assert "transport:   redis://" in demo.log

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connections
@@ -150,6 +149,8 @@ def on_servers(folder: Path, provider: FakeProvider, postgres: Postgres, redis: 
     """PostgreSQL, with Redis for messages and cache."""
     postgres.start()
     redis.start()
+    import psycopg
+
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE IF EXISTS {folder.name}")  # type: ignore[arg-type]
         connection.execute(f"CREATE DATABASE {folder.name}")  # type: ignore[arg-type]
