@@ -68,4 +68,9 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(ends - dt.timedelta(days=abs(days) + 2))
             .not_valid_after(ends)
+            # Since Python 3.13 certificates are held to RFC 5280, which wants both.
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False
+            )
         )
