@@ -100,7 +100,7 @@ class MailCredentials(models.Model):
             models.Index(fields=["refresh_at"], name="mail_oauth_due"),
             models.Index(fields=["status", "provider"], name="mail_oauth_status"),
             models.Index(fields=["email"], name="mail_oauth_email"),
-            models.Index(fields=["provider", "subject"], name="mail_oauth_subject"),
+            models.Index(fields=["subject"], name="mail_oauth_subject"),
         ]
 
     def __str__(self) -> str:

@@ -238,7 +238,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="mailcredentials",
-            index=models.Index(fields=["provider", "subject"], name="mail_oauth_subject"),
+            index=models.Index(fields=["subject"], name="mail_oauth_subject"),
         ),
         migrations.AddConstraint(
             model_name="mailcredentials",
