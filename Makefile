@@ -2,6 +2,7 @@
 #
 #   make demo                        the example project, with a provider, a worker and beat of its own
 #   make test ARGS="-k cache"        the whole suite; the database tests on PostgreSQL and MariaDB too
+#   make chaos                       workers and servers killed at random moments, in full: some minutes
 #   make bench ARGS="--rounds 5"     what a read and a refresh cost, on PostgreSQL and Redis
 #   make lint PYTHON=python3.13      style, types, floors, migrations
 
@@ -14,7 +15,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := PYTHONDEVMODE=1 $(BIN)/python -m pytest
 BESIDE := $(BIN)/python -m tests.services
 
-.PHONY: demo test coverage lint bench clean
+.PHONY: demo test chaos coverage lint bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python manage.py demo $(ARGS)
@@ -27,6 +28,10 @@ test: $(VENV)/.dev
 	done
 	@echo "== The whole suite, on SQLite"
 	@$(PYTEST) $(ARGS)
+
+# The plain suite runs a tenth of it. MAIL_OAUTH_CHAOS_SEED repeats a run's choices.
+chaos: $(VENV)/.dev
+	MAIL_OAUTH_CHAOS=full $(PYTEST) -m chaos $(ARGS)
 
 coverage: $(VENV)/.dev
 	$(BIN)/coverage run -m pytest $(ARGS)

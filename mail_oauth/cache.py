@@ -77,13 +77,13 @@ class TokenCache:
 
     def get(self, pk: UUID | str, resource: str = MAIL) -> AccessToken | None:
         """Return the copy, or None when there is none that can be trusted."""
-        raw = _tolerantly(lambda: _read(_key(pk, resource)), None)
+        raw = tolerantly(lambda: read_raw(cache_key(pk, resource)), None)
         header = Header.parse(raw)
         if header is None or not header.expiry:
             return None
         try:
             text = raw[len(header.bytes()) :].decode("ascii", "replace")
-            secret = unseal(Sealed(text), _place(pk, resource, header))
+            secret = unseal(Sealed(text), place_of(pk, resource, header))
         except SealError as error:
             logger.warning("cached token refused", extra={"mailbox": str(pk), "cause": str(error)})
             self.forget(pk, resource)
@@ -101,44 +101,39 @@ class TokenCache:
         seconds = header.expiry - timezone.now().timestamp()
         if seconds < 1:
             return False
-        sealed = seal(Secret(token.reveal()), _place(pk, resource, header))
-        return _tolerantly(lambda: _write(_key(pk, resource), header, sealed.text, seconds), False)
+        sealed = seal(Secret(token.reveal()), place_of(pk, resource, header))
+        return tolerantly(lambda: write_unless_newer(cache_key(pk, resource), header, sealed.text, seconds), False)
 
     def bury(self, pk: UUID | str, generation: int, resource: str = MAIL) -> bool:
         """Leave a tombstone, so that no late result of an older generation comes back."""
         tombstone = Header(generation, 0, 0)
-        return _tolerantly(lambda: _write(_key(pk, resource), tombstone, "", TOMBSTONE_SECONDS), False)
+        return tolerantly(
+            lambda: write_unless_newer(cache_key(pk, resource), tombstone, "", TOMBSTONE_SECONDS), False
+        )
 
     def forget(self, pk: UUID | str, resource: str = MAIL) -> None:
         """Remove whatever stands there."""
-        _tolerantly(lambda: _cache().delete(_key(pk, resource)), False)
+        tolerantly(lambda: remove(cache_key(pk, resource)), None)
 
     def headers(self, pks: Sequence[UUID], resource: str = MAIL) -> dict[UUID, Header | None]:
         """Return the headers of many copies, without transferring their tokens where the cache can do that.
 
         Raises whatever the cache raises: a sweep must tell "nothing there" from "cannot look".
         """
-        cache = _cache()
-        keys = [_key(pk, resource) for pk in pks]
-        if isinstance(cache, RedisCache):
-            pipeline = _redis(write=False).pipeline(transaction=False)
-            for key in keys:
-                pipeline.getrange(str(cache.make_key(key)), 0, _HEADER_BYTES - 1)
-            found = pipeline.execute()
-        else:
-            values = cache.get_many(keys)
-            found = [values.get(key) for key in keys]
+        found = read_starts([cache_key(pk, resource) for pk in pks])
         return {pk: Header.parse(raw) for pk, raw in zip(pks, found, strict=True)}
 
 
-def _read(key: str) -> Any:
+def read_raw(key: str) -> Any:
+    """Return what stands there, as raw as the cache gives it; None for nothing."""
     cache = _cache()
     if isinstance(cache, RedisCache):
         return _redis(write=False).get(str(cache.make_key(key)))
     return cache.get(key)
 
 
-def _write(key: str, header: Header, text: str, seconds: float) -> bool:
+def write_unless_newer(key: str, header: Header, text: str, seconds: float) -> bool:
+    """Store a value for so many seconds; False when a newer generation or a tombstone stands there."""
     cache = _cache()
     value = header.bytes() + text.encode("ascii")
     if isinstance(cache, RedisCache):
@@ -150,6 +145,23 @@ def _write(key: str, header: Header, text: str, seconds: float) -> bool:
         return False
     cache.set(key, value, timeout=int(seconds))
     return True
+
+
+def read_starts(keys: Sequence[str]) -> list[Any]:
+    """Return the starts of many values, enough for a `Header`, in one round trip; None for nothing."""
+    cache = _cache()
+    if isinstance(cache, RedisCache):
+        pipeline = _redis(write=False).pipeline(transaction=False)
+        for key in keys:
+            pipeline.getrange(str(cache.make_key(key)), 0, _HEADER_BYTES - 1)
+        return [start or None for start in pipeline.execute()]
+    values = cache.get_many(keys)
+    return [values.get(key) for key in keys]
+
+
+def remove(key: str) -> None:
+    """Remove whatever stands there."""
+    _cache().delete(key)
 
 
 token_cache = TokenCache()
@@ -164,15 +176,17 @@ def _redis(*, write: bool) -> Any:
     return get_redis_connection(app_settings().cache, write=write)
 
 
-def _key(pk: UUID | str, resource: str) -> str:
+def cache_key(pk: UUID | str, resource: str) -> str:
+    """Return the key of a mailbox's value."""
     return f"{app_settings().cache_prefix}:{resource}:{pk}"
 
 
-def _place(pk: UUID | str, resource: str, header: Header) -> str:
+def place_of(pk: UUID | str, resource: str, header: Header) -> str:
+    """Return the place that a value is sealed for, which repeats its header."""
     return f"cache:{resource}:{pk}:{header.generation}:{header.issued}:{header.expiry}"
 
 
-def _tolerantly(action: Callable[[], T], missing: T) -> T:
+def tolerantly(action: Callable[[], T], missing: T) -> T:
     """Report a cache that fails and go on without it; the database is the truth."""
     try:
         return action()

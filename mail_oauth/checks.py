@@ -115,7 +115,8 @@ def _shared_cache() -> Found:
     backend = settings.CACHES.get(alias, {}).get("BACKEND", "")
     if backend.endswith(_PRIVATE_CACHES):
         yield checks.Warning(
-            f"The cache {alias!r} is private to one process: others neither see its tokens nor its tombstones.",
+            f"The cache {alias!r} is private to one process: others neither see its tokens nor its tombstones, and a "
+            "rotated refresh token that the database cannot take at once cannot be parked there for them.",
             hint='Set CACHES to django_redis.cache.RedisCache, or name a shared cache in MAIL_OAUTH["CACHE"].',
             id="mail_oauth.W003",
         )

@@ -12,6 +12,7 @@ from django.dispatch import receiver
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from mail_oauth import parking
 from mail_oauth.cache import LAST_GENERATION, token_cache
 from mail_oauth.conf import app_settings
 from mail_oauth.encryption import Sealed, seal, unseal
@@ -198,6 +199,7 @@ def _bury(instance: MailCredentials, using: str, **_: Any) -> None:
     """A deleted row, or a deleted user's, answers from no cache."""
     pk = instance.pk
     after_commit(using, lambda: token_cache.bury(pk, LAST_GENERATION))
+    after_commit(using, lambda: parking.discard(pk))
 
 
 class CredentialEvent(models.Model):

@@ -114,7 +114,8 @@ class TokenAccess:
         for attempt in itertools.count():
             claimed = self.rows.claim(row.pk, generation=row.generation, force=force)
             if claimed is not None:
-                return self._settle(claimed, refresh(claimed, Transitions(self.manager)))
+                ledger = Transitions(self.manager)
+                return self._settle(claimed, refresh(claimed, ledger, min_validity=min_validity))
             row = self.rows.get(pk=row.pk)
             token = self._stored(row)
             replaced = row.token_issued_at != seen.token_issued_at

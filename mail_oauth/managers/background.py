@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import contextvars
 import logging
 import os
@@ -13,7 +14,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, TypeVar, cast
 
-from django.db import connections
+from django.db import OperationalError, connections
 
 from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import TransactionHeld
@@ -22,12 +23,20 @@ from mail_oauth.managers.transitions import only_test_transactions
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
+_LOCK_WAITS = {
+    "postgresql": ("SET lock_timeout = '1s'", "RESET lock_timeout"),
+    "mysql": ("SET SESSION innodb_lock_wait_timeout = 1", "SET SESSION innodb_lock_wait_timeout = DEFAULT"),
+}
+_LOCKED = {"55P03", 1205}
+"""PostgreSQL's lock_not_available, and ER_LOCK_WAIT_TIMEOUT."""
+
 
 def outside_transaction(using: str, work: Callable[[], T]) -> T:
     """Run `work` where its writes are committed at once, whatever transaction the caller has open.
 
     Inside a caller's `atomic()` that is another thread, which has a connection of its own. Raises
-    `TransactionHeld` on SQLite, where a second writer would wait for the caller for ever.
+    `TransactionHeld` on SQLite, where a second writer would wait for the caller for ever; elsewhere after
+    a second, if a row is locked, for it may be the waiting caller that locked it.
     """
     if only_test_transactions(using):
         return work()
@@ -38,7 +47,7 @@ def outside_transaction(using: str, work: Callable[[], T]) -> T:
         )
     future: Future[T] = Future()
     context = contextvars.copy_context()
-    _start(lambda: context.run(_fulfil, future, work))
+    _start(lambda: context.run(_fulfil, future, lambda: _limiting_lock_waits(using, work)))
     try:
         return future.result(timeout=app_settings().wait_timeout + app_settings().total_timeout)
     except FutureTimeout:
@@ -46,6 +55,35 @@ def outside_transaction(using: str, work: Callable[[], T]) -> T:
             "A token could not be refreshed while this transaction was open; if it locked the mailbox's row, "
             "call get_access_token() before that."
         ) from None
+
+
+def _limiting_lock_waits(using: str, work: Callable[[], T]) -> T:
+    """Run `work` on this thread's own connection, on which a statement waits a second for a lock, no longer."""
+    limit, reset = _LOCK_WAITS.get(connections[using].vendor, ("", ""))
+    if not limit:
+        return work()
+    _execute(using, limit)
+    try:
+        return work()
+    except OperationalError as error:
+        if not _is_lock_wait(error):
+            raise
+        raise TransactionHeld(
+            "The mailbox's row is locked, by this transaction or another: call get_access_token() (refresh_now(), "
+            "disconnect() …) before select_for_update() or a change of the row, or outside transaction.atomic()."
+        ) from error
+    finally:
+        with contextlib.suppress(Exception):  # a connection that broke takes its settings with it
+            _execute(using, reset)  # a pool hands the same one to others
+
+
+def _is_lock_wait(error: OperationalError) -> bool:
+    return bool(_LOCKED & {getattr(error.__cause__, "sqlstate", None), *error.args[:1]})
+
+
+def _execute(using: str, statement: str) -> None:
+    with connections[using].cursor() as cursor:
+        cursor.execute(statement)
 
 
 def own_connection_possible(using: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from django.db import OperationalError, connections, transaction
 from django.dispatch import Signal
 from django.utils import timezone
 
-from mail_oauth import signals
+from mail_oauth import parking, signals
 from mail_oauth.cache import token_cache
 from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.refresh.classification import Action
@@ -30,6 +30,7 @@ INSISTENCE = 20
 """How often a person's decision is tried against changes by others."""
 
 _DEMOTIONS = {Action.REAUTH: Status.NEEDS_REAUTH, Action.ADMIN: Status.NEEDS_ADMIN}
+_ENDS_OF_A_GRANT = {EventKind.RECONNECTED, EventKind.REPLACED, EventKind.DISCONNECTED}
 _SIGNALS: dict[EventKind, Signal] = {
     EventKind.CONNECTED: signals.mailbox_connected,
     EventKind.RECONNECTED: signals.mailbox_connected,
@@ -121,11 +122,16 @@ class Transitions:
         events = row.events.model._default_manager.using(self.using)
         events.create(credentials_id=row.pk, kind=kind, reason=reason[:64], generation=generation, actor=actor)
 
-    def save_tokens(self, grant: Any, tokens: TokenSet) -> AccessToken | None:
+    def save_tokens(
+        self, grant: Any, tokens: TokenSet, received_at: datetime | None = None, *, reason: str = ""
+    ) -> AccessToken | None:
         """Save a refreshed pair and release the lease; see `Ledger`."""
-        if not self._save_pair(grant, tokens):
+        received_at = received_at or timezone.now()
+        if not self._save_pair(grant, tokens, received_at, reason):
             current = self.manager.using(self.using).filter(pk=grant.pk).first()
-            if current is None or not _is_same_grant(current, grant) or not self._save_pair(current, tokens):
+            if current is None or not _is_same_grant(current, grant):
+                return None
+            if not self._save_pair(current, tokens, received_at, reason):
                 return None
             grant = current
         if not grant.use_oauth:
@@ -137,13 +143,18 @@ class Transitions:
             generation=grant.generation,
         )
 
-    def _save_pair(self, grant: MailCredentials, tokens: TokenSet) -> bool:
+    def keep_refresh_token(self, grant: Any, tokens: TokenSet, received_at: datetime, *, reason: str) -> bool:
+        """Save a refresh token alone, and go on holding the lease; see `Ledger`."""
+        changes = _refresh_token_changes(grant, tokens, received_at) | {"outcome_unknown": False}
+        return self.apply(grant, EventKind.REFRESHED, changes, reason=reason, leased=True)
+
+    def _save_pair(self, grant: MailCredentials, tokens: TokenSet, received_at: datetime, reason: str) -> bool:
         recovered = grant.status != Status.CONNECTED or grant.refresh_failures > 0
         kind = EventKind.RECOVERED if recovered else EventKind.REFRESHED
-        changes = token_changes(grant, tokens) | {"status": Status.CONNECTED, "status_reason": ""}
+        changes = token_changes(grant, tokens, received_at) | {"status": Status.CONNECTED, "status_reason": ""}
         if not grant.use_oauth:
             changes["refresh_at"] = None
-        return self.apply(grant, kind, changes, leased=True)
+        return self.apply(grant, kind, changes, reason=reason, leased=True)
 
     def save_failure(self, grant: Any, verdict: Verdict, retry_in: timedelta | None) -> bool:
         """Save a failure and release the lease; see `Ledger`. Tokens are never deleted."""
@@ -166,6 +177,8 @@ class Transitions:
         """Bury the cached copy of a mailbox that cannot be used, and send the signals."""
         if not row.is_connected:
             token_cache.bury(row.pk, row.generation)
+        if kind in _ENDS_OF_A_GRANT:
+            parking.discard(row.pk)
         sent: list[tuple[Signal, dict[str, Any]]] = []
         if kind in _SIGNALS:
             sent.append((_SIGNALS[kind], {}))
@@ -188,9 +201,12 @@ def _is_same_grant(current: MailCredentials, grant: MailCredentials) -> bool:
     return same_pair and current.lease_owner in {"", grant.lease_owner}
 
 
-def token_changes(row: MailCredentials, tokens: TokenSet) -> dict[str, Any]:
-    """Return the columns that a new token pair sets, sealed for `row`; failures and lease are cleared."""
-    now = timezone.now()
+def token_changes(row: MailCredentials, tokens: TokenSet, received_at: datetime | None = None) -> dict[str, Any]:
+    """Return the columns that a new token pair sets, sealed for `row`; failures and lease are cleared.
+
+    Its lifetimes begin at `received_at`, now unless told.
+    """
+    now = received_at or timezone.now()
     expiry = now + timedelta(seconds=tokens.expires_in)
     changes: dict[str, Any] = {
         "access_token": row.sealed("access_token", tokens.access_token),
@@ -203,10 +219,15 @@ def token_changes(row: MailCredentials, tokens: TokenSet) -> dict[str, Any]:
         "outcome_unknown": False,
         "last_refreshed_at": now,
     }
+    if tokens.scopes is not None:
+        changes["granted_scopes"] = " ".join(tokens.scopes)
+    return changes | _refresh_token_changes(row, tokens, now)
+
+
+def _refresh_token_changes(row: MailCredentials, tokens: TokenSet, received_at: datetime) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
     if tokens.refresh_token is not None:
         changes["refresh_token"] = row.sealed("refresh_token", tokens.refresh_token)
     if tokens.refresh_token_expires_in is not None:
-        changes["refresh_token_expires_at"] = now + timedelta(seconds=tokens.refresh_token_expires_in)
-    if tokens.scopes is not None:
-        changes["granted_scopes"] = " ".join(tokens.scopes)
+        changes["refresh_token_expires_at"] = received_at + timedelta(seconds=tokens.refresh_token_expires_in)
     return changes

@@ -6,17 +6,20 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connections
+from django.utils import timezone
 
+from mail_oauth import parking
 from mail_oauth.cache import token_cache
 from mail_oauth.exceptions import ConfigurationError, SealError, TransportError
 from mail_oauth.providers import Provider, provider_for
+from mail_oauth.refresh.adoption import park, parked_for
 from mail_oauth.refresh.classification import VERSION, Action
-from mail_oauth.refresh.policy import retry_delay
+from mail_oauth.refresh.policy import least_validity, margin, retry_delay
 from mail_oauth.refresh.verdicts import Verdict, judge, judge_fault
 from mail_oauth.tokens import AccessToken, Secret, TokenSet
 
@@ -44,8 +47,13 @@ class Grant(Protocol):
 class Ledger(Protocol):
     """Where the outcome of a refresh is written; every write is refused if the claim was lost."""
 
-    def save_tokens(self, grant: Grant, tokens: TokenSet) -> AccessToken | None:
-        """Save a new pair and release the claim; None if the claim was lost."""
+    def save_tokens(
+        self, grant: Grant, tokens: TokenSet, received_at: datetime | None = None, *, reason: str = ""
+    ) -> AccessToken | None:
+        """Save a pair, received now unless told, and release the claim; None if the claim was lost."""
+
+    def keep_refresh_token(self, grant: Grant, tokens: TokenSet, received_at: datetime, *, reason: str) -> bool:
+        """Save the refresh token of a pair alone and go on holding the claim; False if it was lost."""
 
     def save_failure(self, grant: Grant, verdict: Verdict, retry_in: timedelta | None) -> bool:
         """Save what went wrong, and a rotated refresh token if there is one; release the claim."""
@@ -60,12 +68,16 @@ class Outcome:
     retry_in: timedelta | None = None
 
 
-def refresh(grant: Grant, ledger: Ledger) -> Outcome:
+def refresh(grant: Grant, ledger: Ledger, *, min_validity: float | None = None) -> Outcome:
     """Refresh a claimed mailbox. The new pair is saved before anyone sees it.
 
-    Raises a database error if the outcome could not be saved after several attempts; the token endpoint is
-    never asked a second time for that.
+    A parked pair is adopted instead where its access token still lives `min_validity` seconds; where it does
+    not, its refresh token is saved and used. Raises a database error if the outcome could not be saved after
+    several attempts: then the pair is parked, and the token endpoint is never asked a second time for that.
     """
+    adopted = adopt(grant, ledger, min_validity=min_validity)
+    if adopted is not None:
+        return adopted
     verdict, rotation = _ask(grant)
     if verdict.action is Action.REAUTH and grant.outcome_unknown:
         # The reply to the previous attempt was lost: the provider may be refusing what it just replaced.
@@ -73,10 +85,36 @@ def refresh(grant: Grant, ledger: Ledger) -> Outcome:
     if verdict.tokens is not None:
         outcome = _granted(grant, ledger, verdict, verdict.tokens)
     else:
-        retry_in = _retry_in(grant, verdict)
-        persist(lambda: ledger.save_failure(grant, verdict, retry_in))
-        outcome = Outcome(verdict=verdict, retry_in=retry_in)
+        outcome = _refused(grant, ledger, verdict)
     _report(grant, outcome, rotation)
+    return outcome
+
+
+def adopt(grant: Grant, ledger: Ledger, *, min_validity: float | None = None) -> Outcome | None:
+    """Save what is parked for a claimed mailbox; None when its provider must be asked, with the token it has then.
+
+    An access token that has aged meanwhile is not handed out: of such a pair the refresh token counts, and the
+    claim is kept to use it. The parked copy goes when the database has the pair.
+    """
+    pair = parked_for(grant)
+    if pair is None:
+        return None
+    tokens, received_at, lifetime = pair.tokens, pair.received_at, pair.tokens.expires_in
+    verdict = Verdict(action=Action.GRANTED, reason="adopted", tokens=tokens)
+    outcome: Outcome | None = Outcome(verdict=verdict)
+    if pair.seconds_left(timezone.now()) > max(margin(lifetime), least_validity(lifetime, min_validity)):
+        token = persist(lambda: ledger.save_tokens(grant, tokens, received_at, reason="adopted"))
+        if token is not None:
+            token_cache.put(grant.pk, token)
+        outcome = Outcome(verdict=verdict, token=token)
+    elif not pair.brings_other_than(grant.open_refresh_token()) or persist(
+        lambda: ledger.keep_refresh_token(grant, tokens, received_at, reason="adopted")
+    ):
+        outcome = None
+    if outcome is None or outcome.token is not None:
+        parking.discard(grant.pk, pair)
+    if outcome is not None:
+        _report(grant, outcome, "absent" if tokens.refresh_token is None else "new")
     return outcome
 
 
@@ -100,10 +138,31 @@ def _ask(grant: Grant) -> tuple[Verdict, str]:
 
 
 def _granted(grant: Grant, ledger: Ledger, verdict: Verdict, tokens: TokenSet) -> Outcome:
-    token = persist(lambda: ledger.save_tokens(grant, tokens))
+    received_at = timezone.now()
+    token = _save_or_park(
+        grant, tokens, received_at, lambda: ledger.save_tokens(grant, tokens, received_at=received_at)
+    )
     if token is not None:
         token_cache.put(grant.pk, token)
     return Outcome(verdict=verdict, token=token)
+
+
+def _refused(grant: Grant, ledger: Ledger, verdict: Verdict) -> Outcome:
+    retry_in = _retry_in(grant, verdict)
+    rotated = verdict.rotated
+    kept = None if rotated is None else TokenSet(access_token=Secret(""), expires_in=0, refresh_token=rotated)
+    _save_or_park(grant, kept, timezone.now(), lambda: ledger.save_failure(grant, verdict, retry_in))
+    return Outcome(verdict=verdict, retry_in=retry_in)
+
+
+def _save_or_park(grant: Grant, tokens: TokenSet | None, received_at: datetime, save: Callable[[], T]) -> T:
+    """Save; if that ends with whatever error, park the tokens that came and let the error go on."""
+    try:
+        return persist(save)
+    except BaseException:  # a signal's handler may raise while the save is tried again
+        if tokens is not None:
+            park(grant, tokens, received_at)
+        raise
 
 
 def _retry_in(grant: Grant, verdict: Verdict) -> timedelta | None:

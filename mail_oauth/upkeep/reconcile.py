@@ -11,10 +11,15 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from mail_oauth import parking
 from mail_oauth.cache import Header, token_cache
 from mail_oauth.exceptions import SealError
 from mail_oauth.managers.queryset import REFRESHABLE, MailCredentialsQuerySet
+from mail_oauth.managers.transitions import Transitions
+from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
+from mail_oauth.refresh.adoption import parked_for
+from mail_oauth.refresh.engine import adopt
 from mail_oauth.refresh.policy import next_refresh
 from mail_oauth.upkeep.drift import RowState, drift
 
@@ -31,13 +36,15 @@ class ReconcileReport:
     """What a walk found, and what it mended (nothing, on a dry run).
 
     `drift` counts copies by cause (see `Drift`), `repaired` those that agree now. `rescheduled` mailboxes had
-    fallen out of the schedule. `cache_error` names what the cache raised; empty where it answered.
+    fallen out of the schedule. `adopted` ones had a token pair parked in the cache, which they hold now.
+    `cache_error` names what the cache raised; empty where it answered.
     """
 
     walked: int = 0
     drift: Mapping[str, int] = field(default_factory=dict)
     repaired: int = 0
     rescheduled: int = 0
+    adopted: int = 0
     dead_leases: int = 0
     cache_error: str = ""
     dry_run: bool = False
@@ -66,7 +73,7 @@ class Walk:
         self.rows: MailCredentialsQuerySet = MailCredentials.objects.using(MailCredentials.objects.write_alias())
         self.dry_run = dry_run
         self.found: Counter[str] = Counter()
-        self.repaired = self.rescheduled = 0
+        self.repaired = self.rescheduled = self.adopted = 0
         self.cache_error = ""
 
     def run(self, limit: int | None, progress: Callable[[int], None] | None) -> ReconcileReport:
@@ -75,6 +82,7 @@ class Walk:
         dead = self.rows.dead_leases().count() if self.dry_run else self.rows.release_dead_leases()
         for page in self._pages(limit):
             self.rescheduled += sum(self._reschedule(state) for state in page if state.refresh_at is None)
+            self._adopt(page)
             self._compare(page)
             walked += len(page)
             if progress is not None:
@@ -84,6 +92,7 @@ class Walk:
             drift=dict(self.found),
             repaired=self.repaired,
             rescheduled=self.rescheduled,
+            adopted=self.adopted,
             dead_leases=dead,
             cache_error=self.cache_error,
             dry_run=self.dry_run,
@@ -117,6 +126,37 @@ class Walk:
         if state.token_issued_at and state.token_expiry:
             when = next_refresh(state.token_issued_at, state.token_expiry)
         return bool(unscheduled.update(refresh_at=when))
+
+    def _adopt(self, page: Sequence[RowState]) -> None:
+        """Give rows the pairs that are parked for them."""
+        if self.cache_error:
+            return
+        try:
+            pks = parking.waiting([state.pk for state in page])
+        except Exception as error:  # noqa: BLE001  # whatever a cache backend raises, the walk reports it
+            self.cache_error = type(error).__name__
+            return
+        for row in self.rows.filter(pk__in=pks) if pks else ():
+            self.adopted += self._adopt_one(row)
+
+    def _adopt_one(self, row: MailCredentials) -> bool:
+        """Claim a row first, so that no refresh runs meanwhile; what is leased adopts its pair by itself."""
+        if row.status == Status.DISCONNECTED and not self.dry_run:
+            parking.discard(row.pk)
+        if row.status not in REFRESHABLE or not row.use_oauth:
+            return False
+        if parked_for(row, look_only=self.dry_run) is None:
+            return False
+        if self.dry_run:
+            return True
+        claimed = self.rows.claim(row.pk, generation=row.generation, force=True)
+        if claimed is None:
+            return False
+        outcome = adopt(claimed, Transitions(MailCredentials.objects))
+        if outcome is None:  # an aged pair: the sweep goes on with its refresh token
+            self.rows.give_back([claimed])
+            return claimed.generation != row.generation
+        return outcome.token is not None
 
     def _compare(self, page: Sequence[RowState]) -> None:
         """Find the copies that disagree, then look at their rows once more and mend what still does.

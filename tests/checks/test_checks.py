@@ -63,6 +63,10 @@ class TestDeployment:
         del settings.FERNET_KEYS
         assert {"mail_oauth.E008", "mail_oauth.W001", "mail_oauth.W002"} <= set(found(deploy=True))
 
+    def test_a_private_cache_cannot_park(self, found, settings):
+        settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+        assert "cannot be parked" in found(deploy=True)["mail_oauth.W003"].msg
+
     @pytest.mark.parametrize(
         ("backend", "identity"),
         [

@@ -13,7 +13,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from mail_oauth.cache import Header, _key, _write, token_cache
+from mail_oauth.cache import Header, cache_key, token_cache, write_unless_newer
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.tokens import AccessToken
@@ -136,7 +136,9 @@ class TestEachCauseIsMended:
 
     def test_expired(self, mailbox):
         now = int(timezone.now().timestamp())
-        _write(_key(mailbox.pk, "mail"), Header(mailbox.generation, now - 3700, now - 100), "stale", 600)
+        write_unless_newer(
+            cache_key(mailbox.pk, "mail"), Header(mailbox.generation, now - 3700, now - 100), "stale", 600
+        )
         assert self.mended("expired")
         assert self.right(mailbox)
 
