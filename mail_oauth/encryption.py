@@ -23,7 +23,7 @@ from django.conf import settings
 from django.core.signals import setting_changed
 from fernet_fields.hkdf import derive_fernet_key
 
-from mail_oauth.exceptions import ConfigurationError, SealError, UnsealedValue
+from mail_oauth.exceptions import ConfigurationError, KeyMissing, SealError, UnsealedValue
 from mail_oauth.tokens import Secret
 
 PREFIX = "mo1"
@@ -96,7 +96,7 @@ class Keyring:
         fingerprint = sealed.fingerprint
         key = next((key for key in self.keys if key.fingerprint == fingerprint), None)
         if key is None:
-            raise SealError(f"No key {fingerprint or '(unnamed)'} in FERNET_KEYS: put it back; nothing is lost.")
+            raise KeyMissing(f"No key {fingerprint or '(unnamed)'} in FERNET_KEYS: put it back; nothing is lost.")
         token = sealed.text[len(PREFIX) + len(fingerprint) + 2 :]
         try:
             plain = key.fernet.decrypt(token.encode()).decode()

@@ -21,6 +21,10 @@ class SealError(MailOAuthError, ValueError):
     """A stored secret cannot be opened: its key is missing, or it was altered or moved."""
 
 
+class KeyMissing(SealError):
+    """A stored secret was sealed under a key that is not in `FERNET_KEYS`: put it back, nothing is lost."""
+
+
 class UnsealedValue(MailOAuthError, TypeError):
     """A plain value was about to be stored where only sealed ones may stand."""
 

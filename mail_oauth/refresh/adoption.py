@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mail_oauth import parking
-from mail_oauth.exceptions import SealError
+from mail_oauth.exceptions import KeyMissing, SealError
 from mail_oauth.parking import ParkedPair
 from mail_oauth.tokens import TokenSet
 
@@ -36,6 +36,9 @@ def parked_for(grant: Grant, *, look_only: bool = False) -> ParkedPair | None:
     """
     try:
         pair = parking.parked(grant.pk)
+    except KeyMissing as error:  # it stays: a host that has the key can still adopt it
+        logger.error("what is parked for mailbox %s: %s", grant.pk, error, extra=_about(grant, "unreadable"))
+        return None
     except SealError as error:
         _refuse(grant, None, f"refused: {error}", look_only)
         return None

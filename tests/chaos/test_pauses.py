@@ -7,11 +7,15 @@ import signal
 import time
 from datetime import timedelta
 
+import pytest
+
 from mail_oauth.testing.faults import Fault
-from tests.chaos.rig import SHORT_LEASE, Rig, report
+from tests.chaos.conftest import BACKENDS
+from tests.chaos.rig import FULL, SHORT_LEASE, Rig, report
 from tests.worker.stack import wait_until
 
 
+@pytest.mark.parametrize("rig", BACKENDS if FULL else BACKENDS[1:], indirect=True)
 def test_the_late_result_of_a_stopped_process_is_refused(rig: Rig):
     row = rig.mailbox("lenient", expired=True)
     provider = rig.providers["lenient"]

@@ -25,7 +25,7 @@ def test_one_expired_mailbox_asked_by_8_processes_of_16_threads_is_refreshed_onc
 
 
 def test_many_expired_mailboxes_asked_by_4_processes_are_refreshed_once_each(rig: Rig):
-    rows = [rig.mailbox(expired=True) for _ in range(size(200, 40))]
+    rows = [rig.mailbox(expired=True) for _ in range(size(200, 20))]
     emails = {str(row.pk): row.email for row in rows}
     with rig.provider.fault(Fault.slow(0.02)), rig.nursery(redis=rig.redis) as nursery:
         at = time.time() + 0.5

@@ -19,12 +19,13 @@ from mail_oauth import parking
 from mail_oauth.cache import cache_key, token_cache
 from mail_oauth.connect.disconnect import disconnect
 from mail_oauth.connect.switch import pause, resume
-from mail_oauth.exceptions import SealError
+from mail_oauth.exceptions import KeyMissing, SealError
 from mail_oauth.managers.transitions import Transitions, token_changes
 from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.parking import ParkedPair
 from mail_oauth.refresh import engine
+from mail_oauth.refresh.adoption import parked_for
 from mail_oauth.refresh.replies import parse_tokens
 from mail_oauth.testing.faults import Fault
 from mail_oauth.upkeep.reconcile import reconcile_cache
@@ -393,6 +394,17 @@ class TestPoison:
         assert posts(mailbox) == 1
         assert "refused" in caplog.text
         assert parking.parked(mailbox.pk) is None
+
+    def test_under_a_key_that_this_host_lacks_stays_for_one_that_has_it(self, locmem_cache, mailbox, settings):
+        keys = settings.FERNET_KEYS
+        settings.FERNET_KEYS = ["a key of another host", *keys]
+        park_one(mailbox)
+        settings.FERNET_KEYS = keys
+        with pytest.raises(KeyMissing):
+            parking.parked(mailbox.pk)
+        assert parked_for(stored(mailbox)) is None
+        settings.FERNET_KEYS = ["a key of another host", *keys]
+        assert parked_for(stored(mailbox)) is not None
 
     def test_of_another_mailboxs_pair(self, any_cache, mailbox, connect, posts):
         other = connect("keycloak", seconds_left=-10)
