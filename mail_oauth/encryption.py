@@ -91,12 +91,15 @@ class Keyring:
     def unseal(self, sealed: Sealed, place: str) -> Secret:
         """Decrypt `sealed`.
 
-        Raises `SealError` when its key is missing, or it was altered, or it was sealed for another place.
+        Raises `KeyMissing` when its key is missing, and `SealError` when it was altered, was sealed for another
+        place, or not at all.
         """
         fingerprint = sealed.fingerprint
+        if not fingerprint:
+            raise SealError(f"What stands at {place} was not sealed by this app.")
         key = next((key for key in self.keys if key.fingerprint == fingerprint), None)
         if key is None:
-            raise KeyMissing(f"No key {fingerprint or '(unnamed)'} in FERNET_KEYS: put it back; nothing is lost.")
+            raise KeyMissing(f"No key {fingerprint} in FERNET_KEYS: put it back; nothing is lost.")
         token = sealed.text[len(PREFIX) + len(fingerprint) + 2 :]
         try:
             plain = key.fernet.decrypt(token.encode()).decode()

@@ -381,7 +381,6 @@ class TestPoison:
         [
             b"",
             b"garbage",
-            b"1|1|1|9999999999|mo1:0000000000000000:gAAAA",
             b"1|1|1|1|\xff",
             b"\x80\x04\x95",
             "text",
