@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from django.db import connections, models, transaction
-from django.db.models import Q
+from django.db.models import Case, F, Q, When
 from django.db.models.functions import Now
 
 from mail_oauth.conf import app_settings
@@ -109,11 +109,14 @@ class MailCredentialsQuerySet(models.QuerySet["MailCredentials"]):
 
     def release_dead_leases(self) -> int:
         """Clear the owner of leases that ended long ago; the rows are due in any case."""
-        return self.dead_leases().update(lease_owner="")
+        return self.dead_leases().update(lease_owner="", outcome_unknown=True)
 
     def _lease(self, rows: MailCredentialsQuerySet) -> str:
         """Take a lease on `rows` in one UPDATE, which also proves that the database can be written."""
         owner = uuid4().hex
         until = DatabaseNow() + timedelta(seconds=app_settings().lease_seconds)
-        rows.update(lease_owner=owner, refresh_at=until)
+        # Who held a lease to its end may have spent the refresh token without saving what came for it. Stated first:
+        # MariaDB assigns from left to right, and this reads the old owner.
+        unknown = Case(When(lease_owner="", then=F("outcome_unknown")), default=True)
+        rows.update(outcome_unknown=unknown, lease_owner=owner, refresh_at=until)
         return owner

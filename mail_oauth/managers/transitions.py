@@ -128,10 +128,8 @@ class Transitions:
         """Save a refreshed pair and release the lease; see `Ledger`."""
         received_at = received_at or timezone.now()
         if not self._save_pair(grant, tokens, received_at, reason):
-            current = self.manager.using(self.using).filter(pk=grant.pk).first()
-            if current is None or not _is_same_grant(current, grant):
-                return None
-            if not self._save_pair(current, tokens, received_at, reason):
+            current = self._same_grant_now(grant)
+            if current is None or not self._save_pair(current, tokens, received_at, reason):
                 return None
             grant = current
         if not grant.use_oauth:
@@ -156,8 +154,22 @@ class Transitions:
             changes["refresh_at"] = None
         return self.apply(grant, kind, changes, reason=reason, leased=True)
 
+    def _same_grant_now(self, grant: MailCredentials) -> MailCredentials | None:
+        """Return the row as it is by now, if what came back for `grant` still belongs to it."""
+        current = self.manager.using(self.using).filter(pk=grant.pk).first()
+        return current if current is not None and _is_same_grant(current, grant) else None
+
     def save_failure(self, grant: Any, verdict: Verdict, retry_in: timedelta | None) -> bool:
         """Save a failure and release the lease; see `Ledger`. Tokens are never deleted."""
+        if self._save_verdict(grant, verdict, retry_in):
+            return True
+        current = None if verdict.rotated is None else self._same_grant_now(grant)
+        if current is None or verdict.rotated is None:
+            return False
+        changes = {"refresh_token": current.sealed("refresh_token", verdict.rotated)}
+        return self.apply(current, EventKind.REFRESH_FAILED, changes, reason=verdict.reason, leased=True)
+
+    def _save_verdict(self, grant: MailCredentials, verdict: Verdict, retry_in: timedelta | None) -> bool:
         changes: dict[str, Any] = {
             "lease_owner": "",
             "refresh_at": None if retry_in is None else timezone.now() + retry_in,
@@ -194,11 +206,13 @@ def _is_same_grant(current: MailCredentials, grant: MailCredentials) -> bool:
     """Tell whether a row that moved under a refresh is still the grant that was refreshed.
 
     Switching OAuth off moves the generation but not the tokens: the pair that came back must not be dropped,
-    because the provider may already have ended the stored one. Whoever changed the tokens or the status, or
-    holds a lease on the row since, has the right of way.
+    because the provider may already have ended the stored one. Nor when another worker took the lease over and
+    was refused with the very token that this pair replaced: the pair shows that the grant lives. Whoever changed
+    the tokens, ended the connection, or holds a lease on the row since, has the right of way.
     """
-    same_pair = current.refresh_token == grant.refresh_token and current.status == grant.status
-    return same_pair and current.lease_owner in {"", grant.lease_owner}
+    same_pair = current.refresh_token == grant.refresh_token
+    same_life = current.status in {grant.status, Status.NEEDS_REAUTH}
+    return same_pair and same_life and current.lease_owner in {"", grant.lease_owner}
 
 
 def token_changes(row: MailCredentials, tokens: TokenSet, received_at: datetime | None = None) -> dict[str, Any]:
