@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.concurrency import meanwhile
@@ -22,6 +21,8 @@ def process(fake_provider, postgres_server: Postgres, redis_server: Redis) -> It
     """Run a step in a process of its own, on a database of its own; what it printed."""
     postgres_server.start()
     redis_server.start()
+    import psycopg
+
     with psycopg.connect(postgres_server.url, autocommit=True) as connection:
         connection.execute("DROP DATABASE IF EXISTS outage")
         connection.execute("CREATE DATABASE outage")
