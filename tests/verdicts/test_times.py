@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -112,7 +113,11 @@ def test_a_refresh_is_due_within_the_life_of_the_token_and_before_callers_wait(l
     assert margin(lifetime) >= least_validity(lifetime)
 
 
-@given(st.datetimes(timezones=st.timezones()).filter(lambda moment: 1990 < moment.year < 2100), lifetimes)
+zones = st.sampled_from(["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata"]).map(ZoneInfo)
+years = {"min_value": datetime(1990, 1, 1), "max_value": datetime(2100, 1, 1)}  # noqa: DTZ001  # the zones come after
+
+
+@given(st.datetimes(**years, timezones=zones), lifetimes)
 def test_days_on_which_clocks_change_make_no_difference(moment, lifetime):
     issued = moment.astimezone(UTC)
     local = next_refresh(issued, issued + timedelta(seconds=lifetime), random.Random(1))
