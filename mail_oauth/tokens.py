@@ -92,8 +92,9 @@ class Identity:
     """Whose mailbox a grant opens.
 
     `issuer` and `subject` never change for an account (`tid`+`oid` at Microsoft, else `iss`+`sub`);
-    both are empty where a provider names nobody. `email` is the mailbox address (`address_typed` if it is the user's word), `sign_in_address` the name
-    the account signs in with, `tenant` the organisation at the provider.
+    both are empty where a provider names nobody. `email` is the mailbox address (`address_typed` if it is the
+    user's word), `sign_in_address` the name that the account signs in with, `tenant` the organisation at the
+    provider.
     """
 
     issuer: str = ""

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import pytest
 from django.utils import timezone
 
+from mail_oauth.testing.policy import Policy
 from mail_oauth.testing.provider import FakeProvider
 
 if TYPE_CHECKING:
@@ -70,11 +71,18 @@ def provider_settings(provider: FakeProvider) -> dict[str, Any]:
 
 
 @pytest.fixture
-def provider(fake_provider: FakeProvider, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> FakeProvider:
-    """The fake provider, configured as `microsoft`, `google`, `keycloak` (OIDC) and `plain` (OAuth 2.0)."""
+def provider(
+    fake_provider: FakeProvider, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FakeProvider]:
+    """The fake provider, configured as `microsoft`, `google`, `keycloak` (OIDC) and `plain` (OAuth 2.0).
+
+    No test meets a fault or a policy of another.
+    """
     monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
     settings.MAIL_OAUTH = provider_settings(fake_provider)
-    return fake_provider
+    yield fake_provider
+    fake_provider.clear_faults()
+    fake_provider.policy = Policy()
 
 
 @pytest.fixture

@@ -107,8 +107,8 @@ def _outcome(reply: HttpReply) -> tuple[Revocation, str, bool]:
 def _shared(row: MailCredentials) -> bool:
     """Tell whether a mailbox lives on the same account's grant.
 
-    Of any alias: Google revokes for all clients of a project (its OAuth pages, token revocation). The row itself counts when it
-    was connected again since it was read.
+    Of any alias: Google revokes for all clients of a project (its OAuth pages, token revocation). The row itself
+    counts when it was connected again since it was read.
     """
     rows = MailCredentials.objects.using(MailCredentials.objects.write_alias()).present()
     return bool(row.subject) and rows.filter(issuer=row.issuer, subject=row.subject).exists()

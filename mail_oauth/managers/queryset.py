@@ -115,8 +115,8 @@ class MailCredentialsQuerySet(models.QuerySet["MailCredentials"]):
         """Take a lease on `rows` in one UPDATE, which also proves that the database can be written."""
         owner = uuid4().hex
         until = DatabaseNow() + timedelta(seconds=app_settings().lease_seconds)
-        # Who held a lease to its end may have spent the refresh token without saving what came for it. Stated first:
-        # MariaDB assigns from left to right, and this reads the old owner.
+        # Who held a lease to its end may have spent the refresh token without saving what came for it. This
+        # stands first: MariaDB assigns from left to right, and it reads the old owner.
         unknown = Case(When(lease_owner="", then=F("outcome_unknown")), default=True)
         rows.update(outcome_unknown=unknown, lease_owner=owner, refresh_at=until)
         return owner

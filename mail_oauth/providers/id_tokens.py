@@ -13,7 +13,10 @@ from mail_oauth.providers.documents import document
 from mail_oauth.tokens import Secret
 
 _KEY_TYPES = {"RS256": "RSA", "PS256": "RSA", "ES256": "EC"}
-"""The algorithms that are allowed, and the kind of key of each. Never `none`, and never HS*: a public key would be its secret."""
+"""The algorithms that are allowed, and the kind of key of each.
+
+Never `none`, and never HS*: a public key would be its secret.
+"""
 
 MAX_LENGTH = 64 * 1024
 LEEWAY_SECONDS = 120

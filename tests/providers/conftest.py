@@ -4,17 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mail_oauth.testing.policy import Policy
-from mail_oauth.testing.provider import FakeProvider
 from tests.wire import Recorded, Wire
-
-
-@pytest.fixture(autouse=True)
-def calm(fake_provider: FakeProvider) -> Iterator[None]:
-    """No test meets a fault or a policy of another."""
-    yield
-    fake_provider.clear_faults()
-    fake_provider.policy = Policy()
 
 
 @pytest.fixture

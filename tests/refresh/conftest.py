@@ -7,19 +7,10 @@ import pytest
 
 from mail_oauth import signals
 from mail_oauth.models import MailCredentials
-from mail_oauth.testing.policy import Policy
 from mail_oauth.testing.provider import FakeProvider
 from tests.concurrency import separate_connections
 
 __all__ = ["separate_connections"]
-
-
-@pytest.fixture(autouse=True)
-def calm(fake_provider: FakeProvider) -> Iterator[None]:
-    """No test meets a fault or a policy of another."""
-    yield
-    fake_provider.clear_faults()
-    fake_provider.policy = Policy()
 
 
 @pytest.fixture
