@@ -58,10 +58,10 @@ def _keys() -> Found:
 
 def _durations() -> Found:
     ours = app_settings()
-    if ours.connect_timeout + ours.total_timeout >= ours.lease_seconds:
+    if ours.connect_timeout + ours.read_timeout + ours.total_timeout >= ours.lease_seconds:
         yield checks.Error(
             "A call of a provider may outlast the lease of its mailbox, so that two workers refresh it.",
-            hint='Keep MAIL_OAUTH["LEASE_SECONDS"] above CONNECT_TIMEOUT + TOTAL_TIMEOUT.',
+            hint='Keep MAIL_OAUTH["LEASE_SECONDS"] above CONNECT_TIMEOUT + READ_TIMEOUT + TOTAL_TIMEOUT.',
             id="mail_oauth.E004",
         )
     if ours.wait_timeout < ours.total_timeout:

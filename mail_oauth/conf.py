@@ -69,6 +69,26 @@ class Settings:
     """The longest pause after passing faults."""
     backoff_long: int = 6 * 3600
     """The pause after faults that pass slowly or need the administrator of the user's organisation."""
+    attention_after: int = 5
+    """After so many unknown refusals in a row a mailbox needs an operator's attention."""
+    circuit_mailboxes: int = 3
+    """So many mailboxes that fail with no success between hold their organisation's, or the app's, calls."""
+    circuit_window: int = 600
+    """Faults and refusals that lie further apart than this have nothing to do with each other."""
+    circuit_pause: int = 60
+    """How long calls are held before one of them tries again; it doubles with each vain one."""
+    circuit_cap: int = 900
+    """The longest that calls are held before one of them tries again."""
+    brake_count: int = 10
+    """So many grants refused within `CIRCUIT_WINDOW` pull the brake: users are not told for now."""
+    brake_share: float = 0.5
+    """The brake is pulled only if that many are this share of all outcomes, or more."""
+    brake_seconds: int = 3600
+    """How long the brake holds; who is refused again after that is told."""
+    rejection_interval: int = 300
+    """How long after `report_rejected` forced a refresh the next report of that mailbox forces none."""
+    grant_warning_days: int = 7
+    """How many days before a grant ends `grant_ending` is sent; at most a third of the grant's life."""
     state_seconds: int = 600
     """How long a user may take at the provider to consent."""
     event_days: int = 90

@@ -1,6 +1,7 @@
 """Signals, sent after the change they speak of was saved.
 
-Each is sent with `sender` the `MailCredentials` class, `credentials` the row and `reason` a code (or "").
+Those about a mailbox are sent with `sender` the `MailCredentials` class, `credentials` the row and `reason` a code
+(or ""); those about a lane with `sender` the `ProviderHealth` class and `health` the row.
 A receiver's exception is logged and does not undo the change.
 """
 
@@ -17,3 +18,13 @@ token_refreshed = Signal()
 
 mailbox_status_changed = Signal()
 """The status changed; additionally carries `old_status` and `new_status`."""
+
+grant_ending = Signal()
+"""The grant of a mailbox ends soon, at `credentials.refresh_token_expires_at`; sent once, `GRANT_WARNING_DAYS` ahead."""
+
+lane_held = Signal()
+"""The calls of a provider app, or of one organisation there, are held; or, if `health.trouble` is "reauth", so many
+grants were refused at once that no user is told for now. Sent once for each hold: alert whoever operates the site."""
+
+lane_released = Signal()
+"""Such a hold is over."""

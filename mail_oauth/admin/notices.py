@@ -48,6 +48,7 @@ _LEVELS = {
     Status.CONNECTED: Level.GOOD,
     Status.NEEDS_REAUTH: Level.BAD,
     Status.NEEDS_ADMIN: Level.BAD,
+    Status.NEEDS_ATTENTION: Level.BAD,
     Status.UNREADABLE: Level.BAD,
     Status.DISCONNECTED: Level.OFF,
 }
@@ -122,6 +123,17 @@ def _needs_admin(row: MailCredentials) -> Notice:
     return Notice(Level.BAD, headline, next_step)
 
 
+def _needs_attention(row: MailCredentials) -> Notice:
+    headline = _(
+        "The provider refuses this mailbox again and again, with a code that is not known (%(reason)s)."
+    ) % {"reason": row.status_reason or DASH}
+    next_step = _(
+        "The operator of this site must find out at the provider what it means. The grant is kept and tried again "
+        "from time to time; “Refresh now” does not wait."
+    )
+    return Notice(Level.BAD, headline, next_step)
+
+
 def _unreadable() -> Notice:
     next_step = _(
         "The operator of this site must look at the token below. A key that is put back into FERNET_KEYS mends "
@@ -133,6 +145,7 @@ def _unreadable() -> Notice:
 _BY_STATUS: dict[Status, Callable[[MailCredentials], Notice | None]] = {
     Status.NEEDS_REAUTH: _needs_reauth,
     Status.NEEDS_ADMIN: _needs_admin,
+    Status.NEEDS_ATTENTION: _needs_attention,
     Status.UNREADABLE: lambda _row: _unreadable(),
     Status.CONNECTED: lambda _row: None,
 }

@@ -101,8 +101,8 @@ def _changes(
     replacing = attempt.allow_replacement and row.pk == attempt.replaces_id
     if not (row._state.adding or replacing or _is_account(row, identity)):
         raise ConnectRefused("wrong_account")
+    row.connected_at = timezone.now()  # the grant's end may be counted from it
     changes = token_changes(row, tokens)
-    changes.setdefault("refresh_token_expires_at", None)
     keeps_address = _is_account(row, identity) and row.address_typed and not attempt.typed_email
     if not keeps_address:  # a shared mailbox stays what its user made it
         changes |= {name: getattr(identity, name) for name in ("email", "email_verified", "address_typed")}
@@ -116,5 +116,7 @@ def _changes(
         "status": Status.CONNECTED,
         "status_reason": "",
         "use_oauth": True,
-        "connected_at": timezone.now(),
+        "connected_at": row.connected_at,
+        "grant_warned_at": None,
+        "rejected_at": None,
     }

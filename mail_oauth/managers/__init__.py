@@ -9,7 +9,7 @@ from django.db import models, router
 
 from mail_oauth.managers.access import TokenAccess
 from mail_oauth.managers.queryset import MailCredentialsQuerySet
-from mail_oauth.tokens import AccessToken
+from mail_oauth.tokens import AccessToken, Secret
 
 if TYPE_CHECKING:
     from mail_oauth.models import MailCredentials
@@ -41,3 +41,15 @@ class MailCredentialsManager(_Base.from_queryset(MailCredentialsQuerySet)):  # t
     ) -> AccessToken:
         """`get_access_token`, awaited."""
         return await TokenAccess(self).aget(pk, min_validity=min_validity, resource=resource)
+
+    def report_rejected(self, pk: UUID, access_token: Secret) -> AccessToken:
+        """Return another token for the mailbox `pk` than one that a mail server refused before its end.
+
+        A refresh is forced once within `REJECTION_INTERVAL`; a report that comes too soon after it raises
+        `ProviderUnavailable` ("token_rejected"), since a new token is then no remedy.
+        """
+        return TokenAccess(self).report_rejected(pk, access_token)
+
+    async def areport_rejected(self, pk: UUID, access_token: Secret) -> AccessToken:
+        """`report_rejected`, awaited."""
+        return await TokenAccess(self).areport_rejected(pk, access_token)

@@ -14,11 +14,11 @@ from mail_oauth.cache import MAIL, token_cache
 from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import ConfigurationError, MailboxDisconnected, ProviderUnavailable, SealError
 from mail_oauth.managers.background import behind, outside_transaction, own_connection_possible
-from mail_oauth.managers.errors import pausing, unusable
+from mail_oauth.managers.errors import failed, held, pausing, refused_again, unusable
 from mail_oauth.managers.transitions import Transitions, only_test_transactions
 from mail_oauth.refresh.engine import Outcome, refresh
 from mail_oauth.refresh.policy import least_validity, margin
-from mail_oauth.tokens import AccessToken
+from mail_oauth.tokens import AccessToken, Secret
 
 if TYPE_CHECKING:
     from mail_oauth.managers import MailCredentialsManager
@@ -35,6 +35,7 @@ class TokenAccess:
         self.manager = manager
         self.using = manager.write_alias()
         self.rows = manager.using(self.using)
+        self.ledger = Transitions(manager)
 
     def get(self, pk: UUID, *, min_validity: float | None = None, resource: str = MAIL) -> AccessToken:
         """Return a valid token: from the cache, else from the row, else by a refresh."""
@@ -57,6 +58,18 @@ class TokenAccess:
         return outside_transaction(
             self.using, lambda: self._refresh_or_wait(self.rows.get(pk=pk), None, force=True)
         )
+
+    def report_rejected(self, pk: UUID, rejected: Secret) -> AccessToken:
+        """Return another token than one that a mail server refused before its end.
+
+        The token that replaced it, or is about to, where somebody refreshes already; else from a refresh, of which
+        there is one within `REJECTION_INTERVAL`. Raises a `MailboxError`.
+        """
+        return outside_transaction(self.using, lambda: self._replace(self.rows.get(pk=pk), rejected))
+
+    async def areport_rejected(self, pk: UUID, rejected: Secret) -> AccessToken:
+        """`report_rejected`, awaited."""
+        return await sync_to_async(self.report_rejected)(pk, rejected)
 
     async def aget(self, pk: UUID, *, min_validity: float | None = None, resource: str = MAIL) -> AccessToken:
         """`get`, awaited."""
@@ -103,7 +116,7 @@ class TokenAccess:
             return
         claimed = self.rows.claim(pk, generation=row.generation)
         if claimed is not None:
-            refresh(claimed, Transitions(self.manager))
+            refresh(claimed, self.ledger)
 
     def _refresh_or_wait(
         self, seen: MailCredentials, min_validity: float | None, *, force: bool = False
@@ -112,10 +125,10 @@ class TokenAccess:
         give_up_at = time.monotonic() + app_settings().wait_timeout
         row = seen
         for attempt in itertools.count():
+            self._spare_a_held_lane(row, force)
             claimed = self.rows.claim(row.pk, generation=row.generation, force=force)
             if claimed is not None:
-                ledger = Transitions(self.manager)
-                return self._settle(claimed, refresh(claimed, ledger, min_validity=min_validity))
+                return self._settle(claimed, refresh(claimed, self.ledger, min_validity=min_validity, force=force))
             row = self.rows.get(pk=row.pk)
             token = self._stored(row)
             replaced = row.token_issued_at != seen.token_issued_at
@@ -130,6 +143,31 @@ class TokenAccess:
             time.sleep(_POLL_SECONDS[min(attempt, len(_POLL_SECONDS) - 1)])
         raise ProviderUnavailable("Another worker is still refreshing this mailbox.", reason="wait_timeout")
 
+    def _spare_a_held_lane(self, row: MailCredentials, force: bool) -> None:
+        """Raise `ProviderUnavailable` for a mailbox that was postponed already, without a lease for nothing."""
+        if force or row.lease_owner or row.refresh_at is None or row.refresh_at <= timezone.now():
+            return
+        hold = self.ledger.lanes.holding(row)
+        if hold is not None:
+            raise held(row, hold)
+
+    def _replace(self, row: MailCredentials, rejected: Secret) -> AccessToken:
+        give_up_at = time.monotonic() + app_settings().wait_timeout
+        pk, claimed = row.pk, None
+        for attempt in itertools.count():
+            token = self._stored(row)
+            if token is not None and token != rejected and self._lives_long_enough(token, None):
+                token_cache.put(pk, token)
+                return token
+            claimed = self.rows.claim(pk, generation=row.generation, force=True, rejected=True)
+            if claimed is not None:
+                return self._settle(claimed, refresh(claimed, self.ledger))
+            row = self.rows.get(pk=pk)
+            if not row.lease_owner or time.monotonic() > give_up_at:
+                break
+            time.sleep(_POLL_SECONDS[min(attempt, len(_POLL_SECONDS) - 1)])
+        raise refused_again(row)
+
     def _settle(self, row: MailCredentials, outcome: Outcome) -> AccessToken:
         """Return the token of a refresh, or raise what its verdict means for the caller."""
         if outcome.token is not None:
@@ -140,6 +178,4 @@ class TokenAccess:
         token = self._stored(current)
         if token is not None and current.token_issued_at != row.token_issued_at:
             return token  # the claim was lost to somebody who has saved since; our own verdict is void
-        raise pausing(current) or ProviderUnavailable(
-            f"{row} could not be refreshed ({outcome.verdict.reason}).", reason=outcome.verdict.reason
-        )
+        raise pausing(current) or failed(row, outcome.verdict.reason, outcome.retry_in)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.utils import timezone
 
+from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import (
     AdminRequired,
     CredentialsUnreadable,
@@ -15,28 +17,35 @@ from mail_oauth.exceptions import (
     ReauthRequired,
 )
 from mail_oauth.managers.vocabulary import Status
+from mail_oauth.refresh.lanes import Hold
 
 if TYPE_CHECKING:
     from mail_oauth.models import MailCredentials
 
 
+_BY_STATUS: dict[Status, tuple[type[MailboxError], str]] = {
+    Status.DISCONNECTED: (MailboxDisconnected, "{row} was disconnected: its user must connect it again."),
+    Status.NEEDS_REAUTH: (ReauthRequired, "{row} must be reconnected by its user ({reason})."),
+    Status.NEEDS_ADMIN: (AdminRequired, "{row} waits for the organisation's administrator ({reason})."),
+    Status.NEEDS_ATTENTION: (
+        ProviderUnavailable,
+        "The provider refuses {row} with a code that is not known ({reason}): an operator must look at it.",
+    ),
+    Status.UNREADABLE: (
+        CredentialsUnreadable,
+        "The tokens of {row} cannot be decrypted: put the missing key back into FERNET_KEYS.",
+    ),
+}
+
+
 def unusable(row: MailCredentials) -> MailboxError | None:
     """Return why a mailbox cannot be used at all; None when it can."""
-    reason = row.status_reason
-    if row.status == Status.DISCONNECTED:
-        return MailboxDisconnected(f"{row} was disconnected: its user must connect it again.", reason=reason)
-    if not row.use_oauth:
+    if not row.use_oauth and row.status != Status.DISCONNECTED:
         return MailboxDisconnected(f"OAuth is switched off for {row}: call resume() to use it.", reason="paused")
-    if row.status == Status.NEEDS_REAUTH:
-        return ReauthRequired(f"{row} must be reconnected by its user ({reason}).", reason=reason)
-    if row.status == Status.NEEDS_ADMIN:
-        return AdminRequired(f"{row} waits for the organisation's administrator ({reason}).", reason=reason)
-    if row.status == Status.UNREADABLE:
-        return CredentialsUnreadable(
-            f"The tokens of {row} cannot be decrypted: put the missing key back into FERNET_KEYS.",
-            reason=reason,
-        )
-    return None
+    if row.status not in _BY_STATUS:
+        return None
+    error, text = _BY_STATUS[Status(row.status)]
+    return error(text.format(row=row, reason=row.status_reason), reason=row.status_reason)
 
 
 def pausing(row: MailCredentials) -> ProviderUnavailable | None:
@@ -49,5 +58,32 @@ def pausing(row: MailCredentials) -> ProviderUnavailable | None:
     return ProviderUnavailable(
         f"{row} could not be refreshed ({row.last_refresh_error}); it is tried again in {seconds:.0f} s.",
         reason=row.last_refresh_error,
+        retry_after=seconds,
+    )
+
+
+def failed(row: MailCredentials, reason: str, retry_in: timedelta | None) -> ProviderUnavailable:
+    """Return the error for a refresh that brought no token just now."""
+    seconds = None if retry_in is None else retry_in.total_seconds()
+    return ProviderUnavailable(f"{row} could not be refreshed ({reason}).", reason=reason, retry_after=seconds)
+
+
+def held(row: MailCredentials, hold: Hold) -> ProviderUnavailable:
+    """Return the error for a mailbox whose provider is not called for the time being."""
+    return ProviderUnavailable(
+        f"{row} is not refreshed now: calls of its provider are held ({hold.reason}) for {hold.seconds:.0f} s.",
+        reason=hold.reason,
+        retry_after=hold.seconds,
+    )
+
+
+def refused_again(row: MailCredentials) -> ProviderUnavailable:
+    """Return the error for a token that a mail server refused although it is new."""
+    since = (timezone.now() - row.rejected_at).total_seconds() if row.rejected_at else 0.0
+    seconds = max(app_settings().rejection_interval - since, 0.0)
+    return ProviderUnavailable(
+        f"A mail server refuses the token of {row}, which was refreshed for that {since:.0f} s ago: look whether the "
+        f"account may use the protocol. Another refresh is possible in {seconds:.0f} s.",
+        reason="token_rejected",
         retry_after=seconds,
     )

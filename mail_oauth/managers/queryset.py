@@ -9,24 +9,19 @@ from uuid import UUID, uuid4
 
 from django.db import connections, models, transaction
 from django.db.models import Case, F, Q, When
-from django.db.models.functions import Now
 
 from mail_oauth.conf import app_settings
+from mail_oauth.managers.clock import DatabaseNow
 from mail_oauth.managers.vocabulary import Status
 
 if TYPE_CHECKING:
     from mail_oauth.models import MailCredentials
 
-REFRESHABLE = (Status.CONNECTED, Status.NEEDS_ADMIN, Status.UNREADABLE)
+REFRESHABLE = (Status.CONNECTED, Status.NEEDS_ADMIN, Status.NEEDS_ATTENTION, Status.UNREADABLE)
 """The states in which a refresh may be tried: whatever a provider or an operator may have mended meanwhile."""
 
-
-class DatabaseNow(Now):
-    """The database's clock in UTC, by which leases begin and end whatever the hosts' clocks say."""
-
-    def as_mysql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
-        """MySQL's CURRENT_TIMESTAMP is in the session's time zone, Django's columns are in UTC."""
-        return self.as_sql(compiler, connection, template="UTC_TIMESTAMP(6)", **extra)
+ATTENTION = (Status.NEEDS_REAUTH, Status.NEEDS_ADMIN, Status.NEEDS_ATTENTION, Status.UNREADABLE)
+"""The states in which someone must act."""
 
 
 class MailCredentialsQuerySet(models.QuerySet["MailCredentials"]):
@@ -42,7 +37,7 @@ class MailCredentialsQuerySet(models.QuerySet["MailCredentials"]):
 
     def needing_attention(self) -> MailCredentialsQuerySet:
         """Mailboxes that someone must do something about."""
-        return self.filter(status__in=(Status.NEEDS_REAUTH, Status.NEEDS_ADMIN, Status.UNREADABLE))
+        return self.filter(status__in=ATTENTION)
 
     def present(self) -> MailCredentialsQuerySet:
         """Mailboxes that were not disconnected."""
@@ -56,16 +51,24 @@ class MailCredentialsQuerySet(models.QuerySet["MailCredentials"]):
         """What the sweep takes next. Only `refresh_at` schedules, so one index serves."""
         return self.filter(refresh_at__lte=DatabaseNow())
 
-    def claim(self, pk: UUID, *, generation: int, force: bool = False) -> MailCredentials | None:
+    def claim(
+        self, pk: UUID, *, generation: int, force: bool = False, rejected: bool = False
+    ) -> MailCredentials | None:
         """Lease one mailbox for a refresh, or return None when it is leased, paused or not refreshable.
 
         None also when it is not of `generation` any more: who has just saved a token did the work already.
         Without `force`, one that failed is left alone until its pause is over. The lease's end is
-        `refresh_at`: a worker that dies leaves a row that falls due by itself.
+        `refresh_at`: a worker that dies leaves a row that falls due by itself. With `rejected`, because a mail
+        server refused the token, at most once within `REJECTION_INTERVAL`.
         """
         idle = Q(lease_owner="") if force else Q(lease_owner="", refresh_failures=0)
         free = self.filter(idle | Q(refresh_at__lte=DatabaseNow()), generation=generation)
-        owner = self._lease(free.filter(pk=pk, use_oauth=True, status__in=REFRESHABLE))
+        also: dict[str, Any] = {}
+        if rejected:
+            lately = DatabaseNow() - timedelta(seconds=app_settings().rejection_interval)
+            free = free.filter(Q(rejected_at__isnull=True) | Q(rejected_at__lte=lately))
+            also["rejected_at"] = DatabaseNow()
+        owner = self._lease(free.filter(pk=pk, use_oauth=True, status__in=REFRESHABLE), **also)
         return self.filter(pk=pk, lease_owner=owner).first()
 
     def claim_due(self, limit: int) -> list[MailCredentials]:
@@ -88,9 +91,13 @@ class MailCredentialsQuerySet(models.QuerySet["MailCredentials"]):
 
     def give_back(self, rows: Iterable[MailCredentials]) -> int:
         """Make claimed rows, of which none was begun, due again at once; what the lease was lost of is skipped."""
+        return self.postpone(rows, 0)
+
+    def postpone(self, rows: Iterable[MailCredentials], seconds: float) -> int:
+        """Release claimed rows, of which none was begun, until calls of their lane are tried again."""
         held = {row.pk: row.lease_owner for row in rows}
         ours = self.filter(pk__in=held, lease_owner__in=set(held.values()))
-        return ours.update(lease_owner="", refresh_at=DatabaseNow()) if held else 0
+        return ours.update(lease_owner="", refresh_at=DatabaseNow() + timedelta(seconds=seconds)) if held else 0
 
     def unschedule(self, row: MailCredentials) -> bool:
         """Release a claimed row for which there is nothing to do until somebody acts."""
@@ -111,12 +118,12 @@ class MailCredentialsQuerySet(models.QuerySet["MailCredentials"]):
         """Clear the owner of leases that ended long ago; the rows are due in any case."""
         return self.dead_leases().update(lease_owner="", outcome_unknown=True)
 
-    def _lease(self, rows: MailCredentialsQuerySet) -> str:
+    def _lease(self, rows: MailCredentialsQuerySet, **also: Any) -> str:
         """Take a lease on `rows` in one UPDATE, which also proves that the database can be written."""
         owner = uuid4().hex
         until = DatabaseNow() + timedelta(seconds=app_settings().lease_seconds)
         # Who held a lease to its end may have spent the refresh token without saving what came for it. This
         # stands first: MariaDB assigns from left to right, and it reads the old owner.
         unknown = Case(When(lease_owner="", then=F("outcome_unknown")), default=True)
-        rows.update(outcome_unknown=unknown, lease_owner=owner, refresh_at=until)
+        rows.update(outcome_unknown=unknown, lease_owner=owner, refresh_at=until, **also)
         return owner

@@ -14,9 +14,14 @@ from django.utils import timezone
 
 from mail_oauth import parking, signals
 from mail_oauth.cache import token_cache
+from mail_oauth.conf import app_settings
+from mail_oauth.exceptions import ConfigurationError
+from mail_oauth.managers.clock import on_database_clock
+from mail_oauth.managers.lanes import Lanes
 from mail_oauth.managers.vocabulary import EventKind, Status
+from mail_oauth.providers import provider_for
 from mail_oauth.refresh.classification import Action
-from mail_oauth.refresh.policy import next_refresh
+from mail_oauth.refresh.policy import failures_in_a_row, next_refresh, postponement
 from mail_oauth.refresh.verdicts import Verdict
 from mail_oauth.tokens import AccessToken, TokenSet
 
@@ -29,7 +34,11 @@ logger = logging.getLogger(__name__)
 INSISTENCE = 20
 """How often a person's decision is tried against changes by others."""
 
-_DEMOTIONS = {Action.REAUTH: Status.NEEDS_REAUTH, Action.ADMIN: Status.NEEDS_ADMIN}
+_DEMOTIONS = {
+    Action.REAUTH: Status.NEEDS_REAUTH,
+    Action.ADMIN: Status.NEEDS_ADMIN,
+    Action.UNKNOWN: Status.NEEDS_ATTENTION,
+}
 _ENDS_OF_A_GRANT = {EventKind.RECONNECTED, EventKind.REPLACED, EventKind.DISCONNECTED}
 _SIGNALS: dict[EventKind, Signal] = {
     EventKind.CONNECTED: signals.mailbox_connected,
@@ -61,6 +70,7 @@ class Transitions:
         """Write through `manager`, to the database that its router names for writing."""
         self.manager = manager
         self.using = manager.write_alias()
+        self.lanes = Lanes(manager)
 
     def apply(
         self,
@@ -85,7 +95,7 @@ class Transitions:
         guard = {"lease_owner": row.lease_owner} if leased else {}
         with transaction.atomic(using=self.using):
             rows = self.manager.using(self.using).filter(pk=row.pk, generation=before, **guard)
-            if not rows.update(**changes):
+            if not rows.update(**_written(changes)):
                 return False
             self.record(row, kind, reason=reason, generation=before + 1, actor=actor)
         for name, value in changes.items():
@@ -97,6 +107,7 @@ class Transitions:
         """Store a new mailbox. Raises `IntegrityError` when the same one stands there already."""
         with transaction.atomic(using=self.using):
             row.save(using=self.using, force_insert=True)
+            self.manager.using(self.using).filter(pk=row.pk).update(**_written({"refresh_at": row.refresh_at}))
             self.record(row, EventKind.CONNECTED, generation=row.generation, actor=actor or row.user)
         after_commit(self.using, lambda: self._announce(row, EventKind.CONNECTED, "", row.status))
         return row
@@ -128,8 +139,11 @@ class Transitions:
         """Save a refreshed pair and release the lease; see `Ledger`."""
         received_at = received_at or timezone.now()
         if not self._save_pair(grant, tokens, received_at, reason):
-            current = self._same_grant_now(grant)
-            if current is None or not self._save_pair(current, tokens, received_at, reason):
+            current = self.manager.using(self.using).filter(pk=grant.pk).first()
+            if current is None or not _is_same_grant(current, grant):
+                self._leave_for_revocation(current, tokens)
+                return None
+            if not self._save_pair(current, tokens, received_at, reason):
                 return None
             grant = current
         if not grant.use_oauth:
@@ -141,6 +155,20 @@ class Transitions:
             generation=grant.generation,
         )
 
+    def postpone(self, grant: Any, seconds: float) -> None:
+        """Release a claim under which nothing was tried; see `Ledger`."""
+        self.manager.using(self.using).postpone([grant], seconds)
+
+    def reinstate(self, pk: UUID, reason: str, seconds: float) -> None:
+        """Take back that a user was told to reconnect; see `Ledger`."""
+        recently = timezone.now() - timedelta(seconds=app_settings().circuit_window)
+        rows = self.manager.using(self.using).filter(status=Status.NEEDS_REAUTH, status_changed_at__gte=recently)
+        row = rows.filter(pk=pk, use_oauth=True).first()
+        if row is not None:
+            pause = timedelta(seconds=postponement(seconds))
+            changes = {"status": Status.CONNECTED, "status_reason": "", "refresh_at": timezone.now() + pause}
+            self.apply(row, EventKind.REINSTATED, changes | {"last_refresh_error": reason[:64]}, reason=reason)
+
     def keep_refresh_token(self, grant: Any, tokens: TokenSet, received_at: datetime, *, reason: str) -> bool:
         """Save a refresh token alone, and go on holding the lease; see `Ledger`."""
         changes = _refresh_token_changes(grant, tokens, received_at) | {"outcome_unknown": False}
@@ -149,10 +177,25 @@ class Transitions:
     def _save_pair(self, grant: MailCredentials, tokens: TokenSet, received_at: datetime, reason: str) -> bool:
         recovered = grant.status != Status.CONNECTED or grant.refresh_failures > 0
         kind = EventKind.RECOVERED if recovered else EventKind.REFRESHED
-        changes = token_changes(grant, tokens, received_at) | {"status": Status.CONNECTED, "status_reason": ""}
+        narrower = reason if reason == "scope_missing" else ""
+        changes = token_changes(grant, tokens, received_at) | {
+            "status": Status.CONNECTED,
+            "status_reason": narrower,
+        }
         if not grant.use_oauth:
             changes["refresh_at"] = None
         return self.apply(grant, kind, changes, reason=reason, leased=True)
+
+    def _leave_for_revocation(self, row: MailCredentials | None, tokens: TokenSet) -> None:
+        """Have the sweep revoke a refresh token that came for a mailbox whose user disconnected it meanwhile.
+
+        What the disconnect revoked was the token before it, and a provider may have ended only that one.
+        """
+        if row is None or row.status != Status.DISCONNECTED or tokens.refresh_token is None:
+            return
+        changes = {"refresh_token": row.sealed("refresh_token", tokens.refresh_token), "refresh_failures": 0}
+        changes |= {"refresh_at": timezone.now(), "lease_owner": ""}
+        self.apply(row, EventKind.REVOCATION_FAILED, changes, reason="rotated_meanwhile")
 
     def _same_grant_now(self, grant: MailCredentials) -> MailCredentials | None:
         """Return the row as it is by now, if what came back for `grant` still belongs to it."""
@@ -173,7 +216,7 @@ class Transitions:
         changes: dict[str, Any] = {
             "lease_owner": "",
             "refresh_at": None if retry_in is None else timezone.now() + retry_in,
-            "refresh_failures": grant.refresh_failures + 1,
+            "refresh_failures": failures_in_a_row(grant, verdict),
             "last_refresh_error": verdict.reason[:64],
             "outcome_unknown": verdict.outcome_unknown,
         }
@@ -184,6 +227,12 @@ class Transitions:
             changes |= {"status": status, "status_reason": verdict.reason[:64]}
             return self.apply(grant, EventKind(status.value), changes, reason=verdict.reason, leased=True)
         return self.apply(grant, EventKind.REFRESH_FAILED, changes, reason=verdict.reason, leased=True)
+
+    def announce_ending(self, row: MailCredentials) -> None:
+        """Record that the grant of a mailbox ends soon, and send the signal."""
+        reason = "estimated" if row.grant_end_estimated else ""
+        self.record(row, EventKind.GRANT_ENDING, reason=reason, generation=row.generation)
+        after_commit(self.using, lambda: _send(signals.grant_ending, row, reason=reason))
 
     def _announce(self, row: MailCredentials, kind: EventKind, reason: str, old_status: str) -> None:
         """Bury the cached copy of a mailbox that cannot be used, and send the signals."""
@@ -197,9 +246,13 @@ class Transitions:
         if row.status != old_status:
             sent.append((signals.mailbox_status_changed, {"old_status": old_status, "new_status": row.status}))
         for signal, extra in sent:
-            for receiver, answer in signal.send_robust(type(row), credentials=row, reason=reason, **extra):
-                if isinstance(answer, Exception):
-                    logger.error("receiver %r failed", receiver, exc_info=answer)
+            _send(signal, row, reason=reason, **extra)
+
+
+def _send(signal: Signal, row: MailCredentials, **about: Any) -> None:
+    for receiver, answer in signal.send_robust(type(row), credentials=row, **about):
+        if isinstance(answer, Exception):
+            logger.error("receiver %r failed", receiver, exc_info=answer)
 
 
 def _is_same_grant(current: MailCredentials, grant: MailCredentials) -> bool:
@@ -226,7 +279,6 @@ def token_changes(row: MailCredentials, tokens: TokenSet, received_at: datetime 
         "access_token": row.sealed("access_token", tokens.access_token),
         "token_issued_at": now,
         "token_expiry": expiry,
-        "refresh_at": next_refresh(now, expiry),
         "lease_owner": "",
         "refresh_failures": 0,
         "last_refresh_error": "",
@@ -235,13 +287,38 @@ def token_changes(row: MailCredentials, tokens: TokenSet, received_at: datetime 
     }
     if tokens.scopes is not None:
         changes["granted_scopes"] = " ".join(tokens.scopes)
-    return changes | _refresh_token_changes(row, tokens, now)
+    changes |= _refresh_token_changes(row, tokens, now)
+    ends = changes.get("refresh_token_expires_at", row.refresh_token_expires_at)
+    return changes | {"refresh_at": next_refresh(now, expiry, grant_ends_at=ends)}
 
 
 def _refresh_token_changes(row: MailCredentials, tokens: TokenSet, received_at: datetime) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     if tokens.refresh_token is not None:
         changes["refresh_token"] = row.sealed("refresh_token", tokens.refresh_token)
+    known = row.refresh_token_expires_at if not row.grant_end_estimated else None
     if tokens.refresh_token_expires_in is not None:
-        changes["refresh_token_expires_at"] = received_at + timedelta(seconds=tokens.refresh_token_expires_in)
+        ends: datetime | None = received_at + timedelta(seconds=tokens.refresh_token_expires_in)
+        estimated = False
+    elif known is not None and tokens.refresh_token is None:
+        return changes  # the token is the one of which the provider said when it ends
+    else:
+        ends, estimated = _estimated_end(row, received_at), True
+    changes |= {"refresh_token_expires_at": ends, "grant_end_estimated": estimated and ends is not None}
+    before = row.refresh_token_expires_at
+    if ends is None or before is None or ends - before > timedelta(days=1):
+        changes["grant_warned_at"] = None
     return changes
+
+
+def _estimated_end(row: MailCredentials, used_at: datetime) -> datetime | None:
+    try:
+        return provider_for(row.provider).grant_ends_at(row.connected_at, used_at)
+    except ConfigurationError:  # a pair is saved whatever became of the settings
+        return None
+
+
+def _written(changes: dict[str, Any]) -> dict[str, Any]:
+    """Return what the database is told: the schedule is kept by its own clock."""
+    planned = changes.get("refresh_at")
+    return changes if planned is None else {**changes, "refresh_at": on_database_clock(planned)}

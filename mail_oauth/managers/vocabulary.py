@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
 
+from mail_oauth.refresh.classification import Trouble
+
 
 class Status(TextChoices):
     """Whether a mailbox works, and who must act if it does not."""
@@ -12,6 +14,7 @@ class Status(TextChoices):
     CONNECTED = "connected", _("connected")
     NEEDS_REAUTH = "needs_reauth", _("needs reconnecting by its user")
     NEEDS_ADMIN = "needs_admin", _("needs the user's administrator")
+    NEEDS_ATTENTION = "needs_attention", _("refused for an unknown reason")
     UNREADABLE = "unreadable", _("unreadable: a key is missing")
     DISCONNECTED = "disconnected", _("disconnected")
 
@@ -27,6 +30,9 @@ class EventKind(TextChoices):
     REFRESH_FAILED = "refresh_failed", _("refresh failed")
     NEEDS_REAUTH = "needs_reauth", _("needs reconnecting")
     NEEDS_ADMIN = "needs_admin", _("needs the administrator")
+    NEEDS_ATTENTION = "needs_attention", _("needs an operator's attention")
+    REINSTATED = "reinstated", _("not told to reconnect yet: too many at once")
+    GRANT_ENDING = "grant_ending", _("grant ends soon")
     UNREADABLE = "unreadable", _("became unreadable")
     PAUSED = "paused", _("OAuth switched off")
     RESUMED = "resumed", _("OAuth switched on")
@@ -34,3 +40,13 @@ class EventKind(TextChoices):
     REVOKED = "revoked", _("grant revoked at the provider")
     REVOCATION_FAILED = "revocation_failed", _("revocation failed")
     TOKENS_DROPPED = "tokens_dropped", _("tokens deleted here")
+
+
+class TroubleKind(TextChoices):
+    """What holds a lane (see `Trouble`)."""
+
+    CLIENT = Trouble.CLIENT.value, _("client authentication refused")
+    CONFIGURATION = Trouble.CONFIGURATION.value, _("configuration refused")
+    OUTAGE = Trouble.OUTAGE.value, _("provider unavailable")
+    THROTTLE = Trouble.THROTTLE.value, _("provider asks for a pause")
+    REAUTH = Trouble.REAUTH.value, _("too many grants refused at once")

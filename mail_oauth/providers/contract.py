@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, ClassVar, get_args
 
@@ -69,6 +70,8 @@ class Provider:
     """Whether `iss` must stand in the callback (RFC 9207)."""
     revokes_whole_account: ClassVar[bool] = False
     """Whether revoking one token ends every grant of that account to this client."""
+    grant_days: ClassVar[float | None] = None
+    """After so many days without a refresh a grant ends; None where nobody can tell."""
     required_options: ClassVar[tuple[str, ...]] = ("CLIENT_ID",)
 
     imap: ClassVar[MailServer | None] = None
@@ -79,7 +82,7 @@ class Provider:
     OPTIONS: ClassVar[frozenset[str]] = frozenset(
         (
             "CLASS CLIENT_ID CLIENT_SECRET NAME SCOPES AUTHORIZE_URL TOKEN_URL REVOKE_URL USERINFO_URL "
-            "JWKS_URL ISSUER ACCOUNT_URL AUTHORIZE_PARAMETERS CLIENT_AUTH USES_PKCE IMAP POP SMTP"
+            "JWKS_URL ISSUER ACCOUNT_URL AUTHORIZE_PARAMETERS CLIENT_AUTH USES_PKCE GRANT_DAYS IMAP POP SMTP"
         ).split()
     )
 
@@ -101,6 +104,9 @@ class Provider:
         found += [f"{where} has no option {name!r}." for name in self.options if name not in self.OPTIONS]
         if self.setting("CLIENT_AUTH") not in get_args(ClientAuth):
             found.append(f'{where}["CLIENT_AUTH"] is one of {", ".join(get_args(ClientAuth))}.')
+        days = self.options.get("GRANT_DAYS", 1)
+        if days is not None and (isinstance(days, bool) or not isinstance(days, (int, float)) or days <= 0):
+            found.append(f'{where}["GRANT_DAYS"] is a number of days, or None.')
         if not _ALIAS.fullmatch(self.alias):  # it stands in URLs, and in a column
             found.append(f"{where}: an alias has up to 64 letters, digits, hyphens and underscores.")
         return found
@@ -177,6 +183,15 @@ class Provider:
     def expects_issuer(self) -> bool:
         """Whether the provider advertises that its answers carry `iss`."""
         return self.sends_issuer
+
+    def grant_ends_at(self, connected_at: datetime, used_at: datetime) -> datetime | None:
+        """Estimate when a grant ends of which the provider does not say it; None where nobody can tell."""
+        days = self.setting("GRANT_DAYS")
+        return None if days is None else used_at + timedelta(days=days)
+
+    def organisation(self, tenant: str) -> str:
+        """Return the organisation that a mailbox of `tenant` shares its administrator with; empty where none."""
+        return tenant
 
     def refresh_scope(self, requested: str) -> str:
         """Return the scope to name at a refresh; empty: as granted."""

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
 
 from mail_oauth.providers.contract import Provider
 from mail_oauth.tokens import Identity, MailServer
 
+_TESTING_DAYS = 7
+
 
 class Google(Provider):
-    """One scope serves IMAP, POP and SMTP; it is restricted, so an app in production must be verified."""
+    """One scope serves IMAP, POP and SMTP; it is restricted, so an app in production must be verified.
+
+    `TESTING`: the app's publishing status is "Testing", under which each grant ends seven days after consent.
+    """
 
     display_name = "Google"
     error_family = "google"
@@ -25,9 +31,18 @@ class Google(Provider):
     # Without both, a refresh token comes at the very first consent only.
     authorize_parameters = {"access_type": "offline", "prompt": "consent"}
     revokes_whole_account = True
+    grant_days = 180  # six months without use (Google's OAuth 2.0 page, refresh token expiration)
     imap = MailServer(host="imap.gmail.com", port=993)
     pop = MailServer(host="pop.gmail.com", port=995)
     smtp = MailServer(host="smtp.gmail.com", port=465)
+
+    OPTIONS: ClassVar[frozenset[str]] = Provider.OPTIONS | {"TESTING"}
+
+    def grant_ends_at(self, connected_at: datetime, used_at: datetime) -> datetime | None:
+        """Use does not prolong the grants of an app in testing."""
+        if self.options.get("TESTING"):
+            return connected_at + timedelta(days=_TESTING_DAYS)
+        return super().grant_ends_at(connected_at, used_at)
 
     def accepts_issuer(self, claims: Mapping[str, Any]) -> bool:
         """Its id_tokens may name it without the scheme (Google's OpenID Connect page, "iss")."""

@@ -64,6 +64,7 @@ class Microsoft(Provider):
     )
     authorize_parameters = {"response_mode": "query", "prompt": "select_account"}
     sends_scope_on_refresh = True
+    grant_days = 90  # from the last refresh on (`refresh-tokens.md`)
     sasl_mechanisms = ("XOAUTH2",)
     OPTIONS: ClassVar[frozenset[str]] = Provider.OPTIONS | {"TENANT", "CLOUD", "AUTHORITY"}
 
@@ -123,6 +124,10 @@ class Microsoft(Provider):
         host = self.placeholders()["host"]  # which tenant a domain stands for, only discovery tells
         found = document(f"{host}/{tenant}/v2.0/.well-known/openid-configuration")
         return found.get("issuer") == self._issuer_of(tid)
+
+    def organisation(self, tenant: str) -> str:
+        """Personal accounts share a tenant, but no administrator."""
+        return "" if tenant == _CONSUMERS else tenant
 
     def check_callback_issuer(self, iss: str | None) -> None:
         """Microsoft sends no `iss`; one that is there must be a tenant's, known only from the id_token."""

@@ -1,15 +1,15 @@
 """The table of failures: which code means what, and so who must act.
 
 Sources: RFC 6749 §5.2; Microsoft's `reference-error-codes`; Google's OAuth 2.0 pages; Yahoo's OAuth guide.
-An unknown code falls back to the class of `error`, and an unknown `error` to a slow retry: a table that is
-not complete must never cost a grant.
+An unknown code falls back to the class of `error`, and an unknown `error` to a slow retry, then to somebody's
+attention: a table that is not complete must never cost a grant.
 """
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import Enum, StrEnum
 
-VERSION = 1
+VERSION = 2
 """Raised with each change of the table, and logged with verdicts."""
 
 
@@ -27,6 +27,23 @@ class Action(Enum):
     """The operator of this site: its registration or configuration at the provider is wrong."""
     BUG = "bug"
     """The developers; handled like OPERATOR."""
+    UNKNOWN = "unknown"
+    """Somebody must find out: a refusal that no table knows, and that did not pass."""
+
+
+class Trouble(StrEnum):
+    """What a failure says of more than its own mailbox."""
+
+    CLIENT = "client"
+    """The provider refuses this site's client authentication: it concerns every mailbox of the app at once."""
+    CONFIGURATION = "configuration"
+    """Another fault of OPERATOR or BUG: often one organisation's setting, or one bad row."""
+    OUTAGE = "outage"
+    """The provider cannot be reached or answers with a server's error."""
+    THROTTLE = "throttle"
+    """The provider asks for a pause."""
+    REAUTH = "reauth"
+    """A grant was refused: many of them at once are hardly their users' doing."""
 
 
 ERRORS: dict[str, Action] = {
@@ -54,6 +71,21 @@ LOOP_DETECTED = 50196
 
 SLOW_AADSTS = frozenset({50053, LOOP_DETECTED, 50000, 90036, 90092})
 """Microsoft's numbers that are retried after a long pause."""
+
+LASTING: dict[int, Action] = {
+    50053: Action.REAUTH,  # a locked account, or one that signs in from a bad address
+    **dict.fromkeys((50000, 90036, 90092), Action.UNKNOWN),
+}
+"""What a number means that should have passed and did not."""
+
+CLIENT_AADSTS = frozenset({7000215, 7000222, 70002, 7000218, 700025, 700027, 700030, 50012})
+"""Microsoft's numbers for a client whose secret or assertion is wrong or expired."""
+
+CLIENT_ERRORS = frozenset({"invalid_client", "deleted_client", "disabled_client", "invalid_client_secret"})
+"""The codes for the same; where a number stands beside them, the number decides."""
+
+THROTTLES = frozenset({"slow_down", "rate_limit_exceeded"})
+"""The codes by which a provider asks for a pause, besides Retry-After and HTTP 429."""
 
 AADSTS: dict[int, Action] = {
     **dict.fromkeys(
@@ -99,5 +131,8 @@ REFINEMENTS: dict[str, dict[str, Action]] = {
 }
 """Codes of single providers: `error_subtype` at Google, `error` elsewhere."""
 
-RETRY_STATUSES = frozenset({408, 425, 429, 999})
-"""HTTP statuses below 500 that pass by themselves; 999 is Yahoo's throttle."""
+THROTTLE_STATUSES = frozenset({429, 999})
+"""Too many requests; 999 is Yahoo's."""
+
+RETRY_STATUSES = frozenset({408, 425}) | THROTTLE_STATUSES
+"""HTTP statuses below 500 that pass by themselves."""

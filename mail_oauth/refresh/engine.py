@@ -15,16 +15,21 @@ from django.utils import timezone
 
 from mail_oauth import parking
 from mail_oauth.cache import token_cache
+from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import ConfigurationError, SealError, TransportError
 from mail_oauth.providers import Provider, provider_for
 from mail_oauth.refresh.adoption import park, parked_for
 from mail_oauth.refresh.classification import VERSION, Action
-from mail_oauth.refresh.policy import least_validity, margin, retry_delay
+from mail_oauth.refresh.lanes import Admission, Brake, Hold
+from mail_oauth.refresh.policy import failures_in_a_row, least_validity, margin, postponement, retry_delay
 from mail_oauth.refresh.verdicts import Verdict, judge, judge_fault
-from mail_oauth.tokens import AccessToken, Secret, TokenSet
+from mail_oauth.tokens import AccessToken, Secret, TokenSet, scope_set
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
+
+HELD_BACK = "_held"
+"""The end of a reason that stands in for REAUTH under the brake."""
 
 SAVE_PAUSES = (0.05, 0.2, 1.0)
 """How long to wait before each further attempt to save, in seconds."""
@@ -35,8 +40,10 @@ class Grant(Protocol):
 
     pk: UUID
     provider: str
+    tenant: str
     generation: int
     refresh_failures: int
+    last_refresh_error: str
     outcome_unknown: bool
     requested_scopes: str
 
@@ -44,8 +51,31 @@ class Grant(Protocol):
         """Decrypt the refresh token. Raises `SealError`."""
 
 
+class Lanes(Protocol):
+    """What is known of the provider by the failures of others."""
+
+    def admit(self, row: Grant, *, force: bool = False) -> Admission:
+        """Say whether a call may be made for a mailbox, and for which holds it is the trial."""
+
+    def learn(self, row: Grant, verdict: Verdict, admission: Admission) -> None:
+        """Draw the conclusions for others from a verdict that is saved. Raises nothing."""
+
+    def brake(self, row: Grant, verdict: Verdict) -> Brake | None:
+        """Return the brake under which a refused grant is not reported yet. Raises nothing."""
+
+
 class Ledger(Protocol):
     """Where the outcome of a refresh is written; every write is refused if the claim was lost."""
+
+    @property
+    def lanes(self) -> Lanes:
+        """The lanes of the providers."""
+
+    def postpone(self, grant: Grant, seconds: float) -> None:
+        """Release a claim under which nothing was tried, until some seconds from now."""
+
+    def reinstate(self, pk: UUID, reason: str, seconds: float) -> None:
+        """Take back that a user was told to reconnect, within the last minutes: it is tried again then."""
 
     def save_tokens(
         self, grant: Grant, tokens: TokenSet, received_at: datetime | None = None, *, reason: str = ""
@@ -61,33 +91,70 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What became of one refresh. `token` is there when it was granted *and* saved."""
+    """What became of one refresh. `token` is there when it was granted *and* saved.
+
+    `held`: nothing was tried, because calls of the provider are held.
+    """
 
     verdict: Verdict
     token: AccessToken | None = None
     retry_in: timedelta | None = None
+    held: bool = False
 
 
-def refresh(grant: Grant, ledger: Ledger, *, min_validity: float | None = None) -> Outcome:
+def refresh(grant: Grant, ledger: Ledger, *, min_validity: float | None = None, force: bool = False) -> Outcome:
     """Refresh a claimed mailbox. The new pair is saved before anyone sees it.
 
     A parked pair is adopted instead where its access token still lives `min_validity` seconds; where it does
-    not, its refresh token is saved and used. Raises a database error if the outcome could not be saved after
-    several attempts: then the pair is parked, and the token endpoint is never asked a second time for that.
+    not, its refresh token is saved and used. Under a hold of its provider no call is made, unless by `force`.
+    Raises a database error if the outcome could not be saved after several attempts: then the pair is parked, and
+    the token endpoint is never asked a second time for that.
     """
     adopted = adopt(grant, ledger, min_validity=min_validity)
     if adopted is not None:
         return adopted
+    admission = ledger.lanes.admit(grant, force=force)
+    if admission.hold is not None:
+        return _held(grant, ledger, admission.hold)
     verdict, rotation = _ask(grant)
-    if verdict.action is Action.REAUTH and grant.outcome_unknown:
-        # The reply to the previous attempt was lost: the provider may be refusing what it just replaced.
-        verdict = replace(verdict, action=Action.RETRY, reason=f"{verdict.reason}_after_unknown")
+    verdict = _second_thoughts(grant, ledger, verdict)
     if verdict.tokens is not None:
         outcome = _granted(grant, ledger, verdict, verdict.tokens)
     else:
         outcome = _refused(grant, ledger, verdict)
+    ledger.lanes.learn(grant, verdict, admission)
     _report(grant, outcome, rotation)
     return outcome
+
+
+def _held(grant: Grant, ledger: Ledger, hold: Hold) -> Outcome:
+    """Leave a mailbox until calls of its lane are tried again: nothing was done, and nothing failed."""
+    seconds = postponement(hold.seconds)
+    ledger.postpone(grant, seconds)
+    verdict = Verdict(action=Action.RETRY, reason=hold.reason)
+    return Outcome(verdict=verdict, retry_in=timedelta(seconds=seconds), held=True)
+
+
+def _second_thoughts(grant: Grant, ledger: Ledger, verdict: Verdict) -> Verdict:
+    """Weigh a refusal once more before anyone is blamed for it, by what is known besides the reply."""
+    if verdict.lasting is not None and failures_in_a_row(grant, verdict) >= app_settings().attention_after:
+        verdict = replace(verdict, action=verdict.lasting)
+    if verdict.action is not Action.REAUTH:
+        return verdict
+    if grant.outcome_unknown:
+        # The reply to the previous attempt was lost: the provider may be refusing what it just replaced.
+        return replace(verdict, action=Action.RETRY, reason=f"{verdict.reason}_after_unknown", trouble=None)
+    if grant.last_refresh_error.endswith(HELD_BACK):
+        return replace(verdict, trouble=None)  # a brake gave it time, and it is refused again
+    brake = ledger.lanes.brake(grant, verdict)
+    if brake is None:
+        return verdict
+    held_back = replace(
+        verdict, action=Action.RETRY, reason=verdict.reason + HELD_BACK, retry_after=brake.seconds, trouble=None
+    )
+    for pk in brake.told:
+        ledger.reinstate(pk, held_back.reason, brake.seconds)
+    return held_back
 
 
 def adopt(grant: Grant, ledger: Ledger, *, min_validity: float | None = None) -> Outcome | None:
@@ -139,12 +206,19 @@ def _ask(grant: Grant) -> tuple[Verdict, str]:
 
 def _granted(grant: Grant, ledger: Ledger, verdict: Verdict, tokens: TokenSet) -> Outcome:
     received_at = timezone.now()
+    reason = "scope_missing" if _narrower(grant, tokens) else ""
     token = _save_or_park(
-        grant, tokens, received_at, lambda: ledger.save_tokens(grant, tokens, received_at=received_at)
+        grant, tokens, received_at, lambda: ledger.save_tokens(grant, tokens, received_at, reason=reason)
     )
     if token is not None:
         token_cache.put(grant.pk, token)
     return Outcome(verdict=verdict, token=token)
+
+
+def _narrower(grant: Grant, tokens: TokenSet) -> bool:
+    """Tell whether mail scopes that were asked for are missing. What was granted is kept all the same."""
+    requested = scope_set(grant.requested_scopes)
+    return bool(provider_for(grant.provider).missing_scopes(tokens.scopes, requested))
 
 
 def _refused(grant: Grant, ledger: Ledger, verdict: Verdict) -> Outcome:
@@ -170,7 +244,8 @@ def _retry_in(grant: Grant, verdict: Verdict) -> timedelta | None:
     if verdict.action is Action.REAUTH:
         return None
     slow = verdict.slow or verdict.action is Action.ADMIN  # what an operator mends works within BACKOFF_CAP
-    return timedelta(seconds=retry_delay(grant.refresh_failures + 1, slow=slow, retry_after=verdict.retry_after))
+    failures = failures_in_a_row(grant, verdict)
+    return timedelta(seconds=retry_delay(failures, slow=slow, retry_after=verdict.retry_after))
 
 
 def persist(save: Callable[[], T]) -> T:
@@ -203,7 +278,7 @@ def _report(grant: Grant, outcome: Outcome, rotation: str) -> None:
     granted = verdict.tokens
     lost = granted is not None and token is None
     logger.log(
-        logging.INFO if verdict.action in {Action.GRANTED, Action.RETRY} else logging.WARNING,
+        logging.INFO if verdict.action in {Action.GRANTED, Action.RETRY} and not verdict.slow else logging.WARNING,
         "refresh of mailbox %s: %s",
         grant.pk,
         "lost the race" if lost else verdict.reason or verdict.action.value,

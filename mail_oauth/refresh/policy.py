@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import random
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from mail_oauth.conf import Settings, app_settings
+from mail_oauth.refresh.verdicts import Verdict
+
+
+class Failing(Protocol):
+    """A row, as far as its failures so far are known."""
+
+    refresh_failures: int
+    last_refresh_error: str
 
 
 def margin(lifetime: float) -> float:
@@ -24,11 +33,40 @@ def least_validity(lifetime: float, wanted: float | None = None) -> float:
     return min(max(wanted, 0.0), lifetime * 0.8)
 
 
-def next_refresh(issued_at: datetime, expires_at: datetime, rng: random.Random | None = None) -> datetime:
-    """Choose when to refresh a token: its expiry less the margin and a jitter that spreads the load."""
+def next_refresh(
+    issued_at: datetime,
+    expires_at: datetime,
+    rng: random.Random | None = None,
+    *,
+    grant_ends_at: datetime | None = None,
+) -> datetime:
+    """Choose when to refresh a token: its expiry less the margin and a jitter that spreads the load.
+
+    Where the grant ends before the token does, it is used while it can still be renewed.
+    """
+    if grant_ends_at is not None and issued_at < grant_ends_at < expires_at:
+        expires_at = grant_ends_at
     lifetime = (expires_at - issued_at).total_seconds()
     jitter = (rng or random).uniform(0, min(app_settings().refresh_jitter, lifetime / 10))
     return expires_at - timedelta(seconds=margin(lifetime) + jitter)
+
+
+def warns_at(begun_at: datetime, ends_at: datetime) -> datetime:
+    """Return from when on a grant's end is near: `GRANT_WARNING_DAYS` before it, or a third of its life if less."""
+    life = ends_at - begun_at
+    return ends_at - min(timedelta(days=app_settings().grant_warning_days), life / 3)
+
+
+def failures_in_a_row(row: Failing, verdict: Verdict) -> int:
+    """Count a failure. What ends in somebody's attention begins anew after another fault, so that only it counts."""
+    if verdict.lasting is not None and row.last_refresh_error != verdict.reason:
+        return 1
+    return row.refresh_failures + 1
+
+
+def postponement(seconds: float, rng: random.Random | None = None) -> float:
+    """Return how long a mailbox waits whose lane is held for `seconds`: not all come back at the same moment."""
+    return max(seconds, 0.0) + (rng or random).uniform(1, max(app_settings().circuit_pause, 1))
 
 
 def retry_delay(

@@ -13,12 +13,18 @@ from typing import Any
 from mail_oauth.exceptions import ConfigurationError, TransportError
 from mail_oauth.refresh.classification import (
     AADSTS,
+    CLIENT_AADSTS,
+    CLIENT_ERRORS,
     ERRORS,
+    LASTING,
     LOOP_DETECTED,
     REFINEMENTS,
     RETRY_STATUSES,
     SLOW_AADSTS,
+    THROTTLE_STATUSES,
+    THROTTLES,
     Action,
+    Trouble,
 )
 from mail_oauth.refresh.replies import MalformedReply, parse_object, parse_tokens, token_in
 from mail_oauth.tokens import HttpReply, Secret, TokenSet
@@ -33,13 +39,16 @@ class Verdict:
 
     `reason` is a code, fit to store and show. `tokens` are present when `action` is GRANTED. `rotated` is a
     new refresh token that came with a reply otherwise refused: it is saved, because the old one may be dead.
-    `slow`: it passes, but not soon. `retry_after` is what the provider asked for, in seconds.
-    `outcome_unknown`: the call may have been carried out, and the refresh token be spent.
+    `slow`: it passes, but not soon; `lasting` is what it means if it does not. `retry_after` is what the provider
+    asked for, in seconds. `outcome_unknown`: the call may have been carried out, and the refresh token be spent.
+    `trouble` is what this may mean for other mailboxes.
     """
 
     action: Action
     reason: str = ""
+    trouble: Trouble | None = None
     slow: bool = False
+    lasting: Action | None = None
     retry_after: float | None = None
     tokens: TokenSet | None = None
     rotated: Secret | None = None
@@ -50,15 +59,15 @@ def judge(reply: HttpReply, *, family: str = "", now: datetime | None = None) ->
     """Judge the raw reply of a token endpoint; `family` names the provider's own codes."""
     retry_after = retry_after_seconds(reply.header("retry-after"), now or datetime.now(UTC))
     if 300 <= reply.status < 400:
-        return Verdict(action=Action.OPERATOR, reason="redirect")
+        return Verdict(action=Action.OPERATOR, reason="redirect", trouble=Trouble.CONFIGURATION)
     success = 200 <= reply.status < 300
     try:
         fields = parse_object(reply)
     except MalformedReply as malformed:
         # Not the endpoint's own words: it may have answered, and something on the way spoiled it.
-        reason = malformed.reason if success else f"http_{reply.status}"
-        unknown = success or reply.status >= 500
-        return Verdict(action=Action.RETRY, reason=reason, retry_after=retry_after, outcome_unknown=unknown)
+        if not success:
+            return replace(_passing(reply.status, retry_after), outcome_unknown=reply.status >= 500)
+        return Verdict(action=Action.RETRY, reason=malformed.reason, trouble=Trouble.OUTAGE, outcome_unknown=True)
     if success and not fields.get("error"):
         verdict = _judge_success(reply, fields)
     else:
@@ -71,8 +80,9 @@ def judge(reply: HttpReply, *, family: str = "", now: datetime | None = None) ->
 def judge_fault(error: TransportError | ConfigurationError) -> Verdict:
     """Judge a call that brought no reply."""
     if isinstance(error, TransportError):
-        return Verdict(action=Action.RETRY, reason=error.cause, outcome_unknown=error.outcome_unknown)
-    return Verdict(action=Action.OPERATOR, reason="configuration")
+        unknown = error.outcome_unknown
+        return Verdict(action=Action.RETRY, reason=error.cause, trouble=Trouble.OUTAGE, outcome_unknown=unknown)
+    return Verdict(action=Action.OPERATOR, reason="configuration", trouble=Trouble.CLIENT)
 
 
 def retry_after_seconds(value: str, now: datetime) -> float | None:
@@ -99,20 +109,52 @@ def _judge_success(reply: HttpReply, fields: Mapping[str, Any]) -> Verdict:
 
 def _judge_error(status: int, fields: Mapping[str, Any], family: str, retry_after: float | None) -> Verdict:
     if status in RETRY_STATUSES or status >= 500:
-        return Verdict(action=Action.RETRY, reason=f"http_{status}", retry_after=retry_after)
-    error = _code(fields.get("error"))
+        return _passing(status, retry_after)
     number = _aadsts(fields)
-    if number in AADSTS:
-        slow = number in SLOW_AADSTS
-        return Verdict(action=AADSTS[number], reason=f"AADSTS{number}", slow=slow, retry_after=retry_after)
+    if number is not None and number in AADSTS:
+        return Verdict(
+            action=AADSTS[number],
+            reason=f"AADSTS{number}",
+            trouble=_trouble(AADSTS[number], client=number in CLIENT_AADSTS),
+            slow=number in SLOW_AADSTS,
+            lasting=LASTING.get(number),
+            retry_after=retry_after,
+        )
     refinements = REFINEMENTS.get(family, {})
-    for code in (_code(fields.get("error_subtype")), error):
-        if code in refinements:
-            return Verdict(action=refinements[code], reason=code, retry_after=retry_after)
-    action = ERRORS.get(error)
+    error = _code(fields.get("error"))
+    code = next((code for code in (_code(fields.get("error_subtype")), error) if code in refinements), error)
+    action = refinements.get(code) or ERRORS.get(code)
+    trouble = _trouble(action, client=code in CLIENT_ERRORS)
+    if trouble is None and (retry_after is not None or code in THROTTLES):
+        trouble = Trouble.THROTTLE
     if action is None:
-        return Verdict(action=Action.RETRY, reason=error or f"http_{status}", slow=True, retry_after=retry_after)
-    return Verdict(action=action, reason=error, retry_after=retry_after)
+        reason, lasting = code or f"http_{status}", Action.UNKNOWN
+        return Verdict(
+            action=Action.RETRY,
+            reason=reason,
+            trouble=trouble,
+            slow=True,
+            lasting=lasting,
+            retry_after=retry_after,
+        )
+    return Verdict(action=action, reason=code, trouble=trouble, retry_after=retry_after)
+
+
+def _passing(status: int, retry_after: float | None) -> Verdict:
+    """Judge a status that says everything, whatever the body is."""
+    throttled = status in THROTTLE_STATUSES or retry_after is not None
+    trouble = Trouble.THROTTLE if throttled else Trouble.OUTAGE
+    return Verdict(action=Action.RETRY, reason=f"http_{status}", trouble=trouble, retry_after=retry_after)
+
+
+def _trouble(action: Action | None, *, client: bool) -> Trouble | None:
+    if client:
+        return Trouble.CLIENT
+    return {
+        Action.OPERATOR: Trouble.CONFIGURATION,
+        Action.BUG: Trouble.CONFIGURATION,
+        Action.REAUTH: Trouble.REAUTH,
+    }.get(action or Action.RETRY)
 
 
 def _code(value: Any) -> str:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from mail_oauth import parking
 from mail_oauth.cache import Header, token_cache
 from mail_oauth.exceptions import SealError
+from mail_oauth.managers.clock import on_database_clock
 from mail_oauth.managers.queryset import REFRESHABLE, MailCredentialsQuerySet
 from mail_oauth.managers.transitions import Transitions
 from mail_oauth.managers.vocabulary import Status
@@ -22,13 +23,17 @@ from mail_oauth.refresh.adoption import parked_for
 from mail_oauth.refresh.engine import adopt
 from mail_oauth.refresh.policy import next_refresh
 from mail_oauth.upkeep.drift import RowState, drift
+from mail_oauth.upkeep.horizon import ends_soon, warn
 
 logger = logging.getLogger(__name__)
 
 PAGE = 500
 """How many rows are compared at once: some hundred bytes each, and one round trip to the cache."""
 
-COLUMNS = ("pk", "generation", "status", "use_oauth", "token_expiry", "token_issued_at", "refresh_at")
+COLUMNS = (
+    *("pk", "generation", "status", "use_oauth", "token_expiry", "token_issued_at", "refresh_at"),
+    *("refresh_token_expires_at", "grant_warned_at", "connected_at"),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +41,8 @@ class ReconcileReport:
     """What a walk found, and what it mended (nothing, on a dry run).
 
     `drift` counts copies by cause (see `Drift`), `repaired` those that agree now. `rescheduled` mailboxes had
-    fallen out of the schedule. `adopted` ones had a token pair parked in the cache, which they hold now.
+    fallen out of the schedule. `adopted` ones had a token pair parked in the cache, which they hold now. `ending`:
+    their grants end soon, of which `grant_ending` told.
     `cache_error` names what the cache raised; empty where it answered.
     """
 
@@ -45,6 +51,7 @@ class ReconcileReport:
     repaired: int = 0
     rescheduled: int = 0
     adopted: int = 0
+    ending: int = 0
     dead_leases: int = 0
     cache_error: str = ""
     dry_run: bool = False
@@ -70,17 +77,21 @@ class Walk:
 
     def __init__(self, *, dry_run: bool) -> None:
         """Read the primary: a replica may lag behind, and would show drift that is none."""
-        self.rows: MailCredentialsQuerySet = MailCredentials.objects.using(MailCredentials.objects.write_alias())
+        self.transitions = Transitions(MailCredentials.objects)
+        self.rows: MailCredentialsQuerySet = MailCredentials.objects.using(self.transitions.using)
         self.dry_run = dry_run
         self.found: Counter[str] = Counter()
-        self.repaired = self.rescheduled = self.adopted = 0
+        self.repaired = self.rescheduled = self.adopted = self.ending = 0
         self.cache_error = ""
 
     def run(self, limit: int | None, progress: Callable[[int], None] | None) -> ReconcileReport:
         """Walk, and report."""
         begun, walked = time.monotonic(), 0
         dead = self.rows.dead_leases().count() if self.dry_run else self.rows.release_dead_leases()
+        if not self.dry_run:
+            self.transitions.lanes.lift_brakes()
         for page in self._pages(limit):
+            self.ending += sum(self._warn(state) for state in page)
             self.rescheduled += sum(self._reschedule(state) for state in page if state.refresh_at is None)
             self._adopt(page)
             self._compare(page)
@@ -93,6 +104,7 @@ class Walk:
             repaired=self.repaired,
             rescheduled=self.rescheduled,
             adopted=self.adopted,
+            ending=self.ending,
             dead_leases=dead,
             cache_error=self.cache_error,
             dry_run=self.dry_run,
@@ -113,6 +125,10 @@ class Walk:
             if len(page) < size:
                 return
 
+    def _warn(self, state: RowState) -> bool:
+        now = timezone.now()
+        return ends_soon(state, now) and (self.dry_run or warn(state, self.transitions, now))
+
     def _reschedule(self, state: RowState) -> bool:
         """Give a refreshable mailbox that nothing would ever refresh its place in the schedule."""
         if state.status not in REFRESHABLE or not state.use_oauth:
@@ -125,7 +141,7 @@ class Walk:
         when = timezone.now()
         if state.token_issued_at and state.token_expiry:
             when = next_refresh(state.token_issued_at, state.token_expiry)
-        return bool(unscheduled.update(refresh_at=when))
+        return bool(unscheduled.update(refresh_at=on_database_clock(when)))
 
     def _adopt(self, page: Sequence[RowState]) -> None:
         """Give rows the pairs that are parked for them."""
@@ -152,7 +168,7 @@ class Walk:
         claimed = self.rows.claim(row.pk, generation=row.generation, force=True)
         if claimed is None:
             return False
-        outcome = adopt(claimed, Transitions(MailCredentials.objects))
+        outcome = adopt(claimed, self.transitions)
         if outcome is None:  # an aged pair: the sweep goes on with its refresh token
             self.rows.give_back([claimed])
             return claimed.generation != row.generation

@@ -17,6 +17,7 @@ from mail_oauth.managers.transitions import Transitions, only_test_transactions
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.refresh.engine import SAVE_PAUSES, refresh
+from mail_oauth.refresh.policy import postponement
 from mail_oauth.upkeep.crew import Crew
 
 logger = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ logger = logging.getLogger(__name__)
 SAVE_SECONDS = 5 + sum(SAVE_PAUSES)
 """What one mailbox may take beside the provider's answer: claim, decryption, and a save tried several times."""
 
-Fate = Literal["refreshed", "failed", "lost", "broken", "revocations", "unscheduled", "given_back"]
+Fate = Literal["refreshed", "failed", "lost", "broken", "revocations", "unscheduled", "held", "given_back"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +35,7 @@ class SweepReport:
     `failed`: the provider refused or could not be asked; that is saved, and tried again where it makes sense.
     `lost`: somebody else changed the mailbox meanwhile. `broken`: an exception, which is logged; the lease
     ends by itself. `revocations`: tried again. `unscheduled`: was due although there is nothing to do.
-    `given_back`: claimed, but not begun. `ended` is ``"done"``, ``"time"`` or ``"stopped"``.
+    `held`: calls of their provider are held for now. `given_back`: claimed, but not begun. `ended` is ``"done"``, ``"time"`` or ``"stopped"``.
     """
 
     refreshed: int = 0
@@ -43,6 +44,7 @@ class SweepReport:
     broken: int = 0
     revocations: int = 0
     unscheduled: int = 0
+    held: int = 0
     given_back: int = 0
     ended: str = "done"
     seconds: float = 0.0
@@ -151,12 +153,20 @@ class Sweep:
         """
         room = self.most_held - crew.outstanding
         if not crew.outstanding or (room >= self.threads and not self._drained):
-            wanted = min(room, self.size)
+            crew.give(self._claim(min(room, self.size)))
+        return bool(crew.outstanding)
+
+    def _claim(self, wanted: int) -> list[Claimed]:
+        """Claim up to so many rows that may be called for; those whose lane is held are postponed by the way."""
+        while True:
             begin_before = time.monotonic() + self.patience
             rows = self.rows.claim_due(wanted)
             self._drained = len(rows) < wanted
-            crew.give(Claimed(row, begin_before) for row in rows)
-        return bool(crew.outstanding)
+            free, held = self.ledger.lanes.sift(rows)
+            for hold, postponed in held:
+                self.fates["held"] += self.rows.postpone(postponed, postponement(hold.seconds))
+            if free or self._drained:
+                return [Claimed(row, begin_before) for row in free]
 
     def _settle(self, claimed: Claimed) -> Fate:
         """Do what a due row needs. One that fails never stops the others."""
@@ -181,4 +191,6 @@ class Sweep:
         outcome = refresh(row, self.ledger)
         if outcome.token is not None:
             return "refreshed"
+        if outcome.held:
+            return "held"
         return "lost" if outcome.verdict.tokens is not None else "failed"

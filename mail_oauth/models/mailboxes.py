@@ -1,4 +1,4 @@
-"""`MailCredentials`, the truth about a connected mailbox, its history, and consents under way."""
+"""`MailCredentials`, the truth about a connected mailbox, and its history."""
 
 from __future__ import annotations
 
@@ -60,6 +60,10 @@ class MailCredentials(models.Model):
     token_issued_at = models.DateTimeField(_("token issued"), null=True, blank=True)
     token_expiry = models.DateTimeField(_("token expires"), null=True, blank=True)
     refresh_token_expires_at = models.DateTimeField(_("grant ends"), null=True, blank=True)
+    grant_end_estimated = models.BooleanField(
+        _("grant's end estimated"), db_default=False, default=False, help_text=_("The provider names none.")
+    )
+    grant_warned_at = models.DateTimeField(_("warned of the grant's end"), null=True, blank=True)
     requested_scopes = models.TextField(_("requested scopes"), blank=True)
     granted_scopes = models.TextField(_("granted scopes"), blank=True)
 
@@ -75,6 +79,9 @@ class MailCredentials(models.Model):
     last_refresh_error = models.CharField(_("last error"), max_length=64, blank=True)
     outcome_unknown = models.BooleanField(_("outcome of the last attempt unknown"), default=False)
     last_refreshed_at = models.DateTimeField(_("last refreshed"), null=True, blank=True)
+    rejected_at = models.DateTimeField(
+        _("refused by a mail server"), null=True, blank=True, help_text=_("When that last forced a refresh.")
+    )
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
     connected_at = models.DateTimeField(_("connected"), default=timezone.now)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
@@ -85,7 +92,8 @@ class MailCredentials(models.Model):
         (
             "status status_reason status_changed_at access_token refresh_token token_issued_at token_expiry "
             "refresh_token_expires_at requested_scopes granted_scopes generation lease_owner refresh_at "
-            "refresh_failures last_refresh_error outcome_unknown last_refreshed_at connected_at use_oauth"
+            "refresh_failures last_refresh_error outcome_unknown last_refreshed_at connected_at use_oauth "
+            "grant_end_estimated grant_warned_at rejected_at"
         ).split()
     )
 
@@ -102,6 +110,7 @@ class MailCredentials(models.Model):
             models.Index(fields=["status", "provider"], name="mail_oauth_status"),
             models.Index(fields=["email"], name="mail_oauth_email"),
             models.Index(fields=["subject"], name="mail_oauth_subject"),
+            models.Index(fields=["provider", "last_refreshed_at"], name="mail_oauth_success"),
         ]
 
     def __str__(self) -> str:
@@ -193,6 +202,17 @@ class MailCredentials(models.Model):
         """The same, awaited."""
         return await self._access().arefresh(self.pk)
 
+    def report_rejected(self, access_token: Secret) -> AccessToken:
+        """Return another token than one that a mail server refused before its end; one refresh per interval.
+
+        Raises a `MailboxError`: `ProviderUnavailable` ("token_rejected") where a new token was refused as well.
+        """
+        return self._access().report_rejected(self.pk, access_token)
+
+    async def areport_rejected(self, access_token: Secret) -> AccessToken:
+        """The same, awaited."""
+        return await self._access().areport_rejected(self.pk, access_token)
+
 
 @receiver(post_delete, sender=MailCredentials, dispatch_uid="mail_oauth.models")
 def _bury(instance: MailCredentials, using: str, **_: Any) -> None:
@@ -224,36 +244,3 @@ class CredentialEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.reason}".strip()
-
-
-class ConnectAttempt(models.Model):
-    """A consent under way: what the callback must match. One time, bound to a user and a browser session.
-
-    `state_digest` and `binding_digest` are SHA-256, so that reading this table opens nothing.
-    """
-
-    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
-    state_digest = models.CharField(max_length=64, unique=True)
-    binding_digest = models.CharField(max_length=64)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
-    provider = models.CharField(max_length=64)
-    redirect_uri = models.URLField(max_length=500)
-    code_verifier = SealedField(null=True)
-    nonce = SealedField(null=True)
-    requested_scopes = models.TextField(blank=True)
-    next_url = models.CharField(max_length=2000, blank=True)
-    typed_email = models.EmailField(max_length=254, blank=True)
-    replaces = models.ForeignKey(MailCredentials, models.CASCADE, null=True, related_name="+")
-    allow_replacement = models.BooleanField(default=False)
-    expires_at = models.DateTimeField(db_index=True)
-
-    class Meta:
-        verbose_name = _("consent under way")
-        verbose_name_plural = _("consents under way")
-
-    def __str__(self) -> str:
-        return f"{self.provider} {self.pk}"
-
-    def place(self, column: str) -> str:
-        """Return the name of the place that a column's secret is sealed for."""
-        return f"mail_oauth_connectattempt.{column}:{self.pk}"

@@ -1,0 +1,267 @@
+"""Holding the lanes of a provider: who may call, what its verdict means for others, and the brake.
+
+The decisions are in `mail_oauth.refresh.lanes`; here they meet the database.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from django.apps import apps
+from django.db import DatabaseError
+from django.utils import timezone
+
+from mail_oauth import signals
+from mail_oauth.conf import app_settings
+from mail_oauth.exceptions import ConfigurationError
+from mail_oauth.managers.health import ProviderFaultQuerySet, ProviderHealthQuerySet, board
+from mail_oauth.providers import provider_for
+from mail_oauth.refresh.classification import Trouble
+from mail_oauth.refresh.lanes import (
+    Admission,
+    Brake,
+    Calling,
+    Hold,
+    Reach,
+    Sightings,
+    brakes,
+    is_over,
+    is_still,
+    pause,
+    reach,
+)
+from mail_oauth.refresh.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from mail_oauth.managers import MailCredentialsManager
+    from mail_oauth.models import MailCredentials
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+
+class Postponed(NamedTuple):
+    """Claimed rows, and the hold that their calls are under."""
+
+    hold: Hold
+    rows: list[MailCredentials]
+
+
+class Lanes:
+    """The lanes of all providers, in the database of one manager."""
+
+    def __init__(self, manager: MailCredentialsManager) -> None:
+        """Read and write where the mailboxes are written."""
+        using = manager.write_alias()
+        self.rows = manager.using(using)
+        self.health: ProviderHealthQuerySet = _table("ProviderHealth").using(using)
+        self.faults: ProviderFaultQuerySet = _table("ProviderFault").using(using)
+
+    # --- calls ---
+
+    def holding(self, row: Calling) -> Hold | None:
+        """Return what holds the calls of a mailbox now, the longest hold of several. Costs a query at times."""
+        waiting = [hold for hold in self._holds(row) if hold.seconds > 0]
+        return max(waiting, key=lambda hold: hold.seconds, default=None)
+
+    def sift(self, rows: Iterable[MailCredentials]) -> tuple[list[MailCredentials], list[Postponed]]:
+        """Part claimed rows into those that may be called for, and those under a hold."""
+        free: list[MailCredentials] = []
+        held: dict[int, Postponed] = {}
+        for row in rows:
+            hold = self.holding(row)
+            if hold is None:
+                free.append(row)
+            else:
+                held.setdefault(hold.pk, Postponed(hold, [])).rows.append(row)
+        return free, list(held.values())
+
+    def admit(self, row: Calling, *, force: bool = False) -> Admission:
+        """Say whether a call may be made for a mailbox, and for which holds it is the trial.
+
+        With `force`, when a person has asked for it, a call tries before its time; not against the provider's own
+        wish for a pause.
+        """
+        holds = self._holds(row)
+        obeyed = [hold for hold in holds if hold.trouble is Trouble.THROTTLE or not force]
+        waiting = [hold for hold in obeyed if hold.seconds > 0]
+        if waiting:
+            return Admission(hold=max(waiting, key=lambda hold: hold.seconds))
+        for hold in obeyed:
+            if not self.health.take_trial(hold.pk):  # another worker tries it, or has released it
+                board.forget()
+                return Admission(hold=replace(hold, seconds=float(app_settings().circuit_pause)))
+        if holds:
+            board.forget()
+        return Admission(probing=tuple(holds))
+
+    def learn(self, row: Calling, verdict: Verdict, admission: Admission) -> None:
+        """Hold, hold on or release lanes, after a verdict. What it saw is saved by now: no error is raised."""
+        tolerantly(lambda: self._learn(row, verdict, admission), None)
+
+    def _learn(self, row: Calling, verdict: Verdict, admission: Admission) -> None:
+        for hold in admission.probing:
+            if is_over(hold.trouble, verdict):
+                self.release(hold.pk)
+            else:
+                trials = hold.trials + is_still(hold.trouble, verdict)
+                self.health.hold_on(hold.pk, trials=trials, seconds=pause(trials, verdict.retry_after))
+                board.forget()
+        if verdict.trouble in {hold.trouble for hold in admission.probing}:
+            return
+        if verdict.trouble in {Trouble.CLIENT, Trouble.THROTTLE}:
+            self._hold(row.provider, "", verdict, pause(1, verdict.retry_after))
+        elif verdict.trouble in {Trouble.CONFIGURATION, Trouble.OUTAGE}:
+            self._weigh(row, verdict.trouble, verdict)
+
+    def _weigh(self, row: Calling, trouble: Trouble, verdict: Verdict) -> None:
+        """Hold a lane if enough of its mailboxes had this trouble since the last success on it."""
+        tenant = self._note(row, trouble)
+        reached = reach(
+            self._seen(row.provider, "", trouble),
+            self._seen(row.provider, tenant, trouble) if tenant else Sightings(),
+            only_tenant=lambda: self._only_tenant(row),
+        )
+        if reached is not None:
+            lane = "" if reached is Reach.APP else tenant
+            self._hold(row.provider, lane, verdict, pause(1, verdict.retry_after))
+
+    # --- the brake ---
+
+    def brake(self, row: Calling, verdict: Verdict) -> Brake | None:
+        """Return the brake under which nobody is told that this grant was refused; None where its user is told."""
+        return tolerantly(lambda: self._brake(row, verdict), None)
+
+    def _brake(self, row: Calling, verdict: Verdict) -> Brake | None:
+        tenant = self._tenant(row)
+        for hold in self._of_lane(row.provider, tenant):
+            if hold.trouble is Trouble.REAUTH:
+                if hold.seconds > 0:
+                    return Brake(seconds=hold.seconds)
+                self.release(hold.pk)
+        self._note(row, Trouble.REAUTH)
+        for lane in {tenant, ""}:
+            since = self._window(row.provider, lane, Trouble.REAUTH)
+            seen = self.faults.seen(row.provider, Trouble.REAUTH, since, lane)
+            refused = seen.mailboxes if lane else seen.tenants
+            if brakes(refused, 0) and brakes(refused, self._granted(row.provider, lane, since, refused)):
+                seconds = float(app_settings().brake_seconds)
+                self._hold(row.provider, lane, verdict, seconds)
+                told = self.faults.mailboxes(row.provider, Trouble.REAUTH, since, lane)
+                return Brake(seconds=seconds, told=tuple(pk for pk in told if pk != row.pk))
+        return None
+
+    def lift_brakes(self) -> int:
+        """Release the brakes whose time is over; they have no effect any more."""
+        over = [hold for hold in self.health.holds() if hold.trouble is Trouble.REAUTH and hold.seconds <= 0]
+        return sum(self.release(hold.pk) for hold in over)
+
+    def _granted(self, provider: str, tenant: str, since: datetime, refused: int) -> int:
+        """Count mailboxes, or organisations, with a success; no more than the decision needs."""
+        rows = self.rows.filter(provider=provider, last_refreshed_at__gt=since)
+        limit = int(refused / max(app_settings().brake_share, 0.01)) + 1
+        if tenant:
+            return int(rows.filter(tenant=tenant)[:limit].count())
+        named = rows.exclude(tenant="").values("tenant").distinct()[:limit].count()
+        return int(named + rows.filter(tenant="")[:limit].count())
+
+    # --- both ---
+
+    def release(self, pk: int) -> bool:
+        """End a hold, and say so once."""
+        released = self.health.release(pk)
+        board.forget()
+        if released:
+            health: Any = self.health.get(pk=pk)
+            logger.warning("%s is over", health, extra=_about(health, "released"))
+            _send(signals.lane_released, health)
+        return released
+
+    def _hold(self, provider: str, tenant: str, verdict: Verdict, seconds: float) -> None:
+        """Hold a lane for a verdict's trouble, and say so once."""
+        if verdict.trouble is None:
+            return
+        health = self.health.hold(provider, tenant, verdict.trouble, reason=verdict.reason, seconds=seconds)
+        board.forget()
+        if health is not None:
+            logger.error("%s (%s)", health, verdict.reason, extra=_about(health, "held"))
+            _send(signals.lane_held, health)
+
+    def _note(self, row: Calling, trouble: Trouble) -> str:
+        """Write a fault down, and return the organisation whose lane it is on."""
+        tenant = self._tenant(row)
+        self.faults.create(provider=row.provider, tenant=tenant, trouble=trouble.value, mailbox=row.pk)
+        return tenant
+
+    def _holds(self, row: Calling) -> list[Hold]:
+        """Return what holds the calls of a mailbox."""
+        if not board.holds(self.health):
+            return []
+        return [
+            hold for hold in self._of_lane(row.provider, self._tenant(row)) if hold.trouble is not Trouble.REAUTH
+        ]
+
+    def _of_lane(self, provider: str, tenant: str) -> list[Hold]:
+        lanes = {(provider, ""), (provider, tenant)}
+        return [hold for hold in board.holds(self.health) if (hold.provider, hold.tenant) in lanes]
+
+    def _tenant(self, row: Calling) -> str:
+        """Return the organisation that a mailbox shares its fate with; empty where it is nobody's."""
+        try:
+            return provider_for(row.provider).organisation(row.tenant)
+        except ConfigurationError:
+            return row.tenant
+
+    def _only_tenant(self, row: Calling) -> bool:
+        return not self.rows.filter(provider=row.provider).exclude(tenant=row.tenant).exists()
+
+    def _seen(self, provider: str, tenant: str, trouble: Trouble) -> Sightings:
+        """Count who had a trouble on a lane within the window, and since the last success there."""
+        since = self._window(provider, tenant, trouble)
+        successes = self.rows.filter(provider=provider, last_refreshed_at__gt=since)
+        if tenant:
+            successes = successes.filter(tenant=tenant)
+        latest = successes.order_by("-last_refreshed_at").values_list("last_refreshed_at", flat=True).first()
+        return self.faults.seen(provider, trouble, latest or since, tenant)
+
+    def _window(self, provider: str, tenant: str, trouble: Trouble) -> datetime:
+        """Return the beginning of `CIRCUIT_WINDOW`, or when the lane was last released, whichever is later."""
+        begin = timezone.now() - timedelta(seconds=app_settings().circuit_window)
+        known = self.health.filter(provider=provider, tenant=tenant, trouble=trouble.value)
+        released = known.values_list("released_at", flat=True).first()
+        return max(begin, released) if released else begin
+
+
+def _table(name: str) -> Any:
+    """Return the manager of a model, which lies on the floor above."""
+    return apps.get_model("mail_oauth", name)._default_manager
+
+
+def tolerantly(work: Callable[[], T], otherwise: T) -> T:
+    """Do it, or log why not: a refresh that is saved already must not fail for the sake of its neighbours."""
+    try:
+        return work()
+    except DatabaseError:
+        logger.exception("the state of a lane could not be saved", extra={"action": "lane"})
+        return otherwise
+
+
+def _send(signal: Any, health: Any) -> None:
+    for receiver, answer in signal.send_robust(type(health), health=health):
+        if isinstance(answer, Exception):
+            logger.error("receiver %r failed", receiver, exc_info=answer)
+
+
+def _about(health: Any, outcome: str) -> dict[str, object]:
+    return {
+        "action": "lane",
+        "provider": health.provider,
+        "tenant": health.tenant,
+        "trouble": health.trouble,
+        "reason": health.reason,
+        "outcome": outcome,
+    }

@@ -1,0 +1,68 @@
+"""How the providers are: lanes that are held, and the failures that speak for holding one."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from mail_oauth.managers.health import ProviderFaultManager, ProviderHealthManager
+from mail_oauth.managers.vocabulary import TroubleKind
+
+
+class ProviderHealth(models.Model):
+    """One kind of trouble of one lane: a provider app's (`tenant` empty), or one organisation's there.
+
+    While `held`, the lane makes no calls until `held_until`, by the database's clock; then one of them tries, and
+    its outcome ends the hold or moves `held_until`. Trouble of the kind "reauth" is the brake: it lets calls
+    through, but nobody is told to reconnect.
+    """
+
+    provider = models.CharField(_("provider"), max_length=64)
+    tenant = models.CharField(_("organisation"), max_length=128, blank=True)
+    trouble = models.CharField(_("trouble"), max_length=16, choices=TroubleKind)
+    held = models.BooleanField(_("held"), default=False)
+    reason = models.CharField(_("reason"), max_length=64, blank=True)
+    trials = models.PositiveIntegerField(_("pauses so far"), default=0)
+    held_since = models.DateTimeField(_("held since"), null=True)
+    held_until = models.DateTimeField(_("next trial"), null=True)
+    released_at = models.DateTimeField(_("released"), null=True)
+
+    objects = ProviderHealthManager()
+
+    class Meta:
+        verbose_name = _("provider health")
+        verbose_name_plural = _("provider health")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["provider", "tenant", "trouble"], name="mail_oauth_one_row_per_trouble"
+            )
+        ]
+        indexes = [models.Index(fields=["held"], name="mail_oauth_held")]
+
+    def __str__(self) -> str:
+        lane = f"{self.provider} / {self.tenant}" if self.tenant else self.provider
+        return f"{lane}: {self.get_trouble_display()}"
+
+
+class ProviderFault(models.Model):
+    """A failure that may concern more than its own mailbox. Old ones are deleted with old events."""
+
+    provider = models.CharField(max_length=64)
+    tenant = models.CharField(max_length=128, blank=True)
+    trouble = models.CharField(max_length=16, choices=TroubleKind)
+    mailbox = models.UUIDField()
+    at = models.DateTimeField(default=timezone.now)
+
+    objects = ProviderFaultManager()
+
+    class Meta:
+        verbose_name = _("provider fault")
+        verbose_name_plural = _("provider faults")
+        indexes = [
+            models.Index(fields=["provider", "trouble", "at"], name="mail_oauth_fault_lane"),
+            models.Index(fields=["at"], name="mail_oauth_fault_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.provider} {self.get_trouble_display()} {self.mailbox}"
