@@ -9,6 +9,7 @@ from django.core.cache import cache, caches
 from django.core.cache.backends.locmem import LocMemCache
 from django.test import TransactionTestCase
 
+from mail_oauth.managers.health import board
 from tests.services import MariaDB, Postgres, Redis, Server, require
 from tests.services.programs import MissingProgram, skip_or_fail
 from tests.settings import redis_cache as redis_cache_settings
@@ -127,6 +128,7 @@ def any_cache(request: pytest.FixtureRequest) -> str:
 def empty_memory_cache() -> Iterator[None]:
     """No test meets what another left in this process's memory."""
     yield
+    board.forget()
     if isinstance(caches["default"], LocMemCache):
         cache.clear()
 

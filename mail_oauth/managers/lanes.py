@@ -124,7 +124,8 @@ class Lanes:
         reached = reach(
             self._seen(row.provider, "", trouble),
             self._seen(row.provider, tenant, trouble) if tenant else Sightings(),
-            only_tenant=lambda: self._only_tenant(row),
+            # Whoever cannot be reached is so for all; what fails in other ways may be one organisation's doing.
+            only_tenant=lambda: trouble is Trouble.OUTAGE or self._only_tenant(row),
         )
         if reached is not None:
             lane = "" if reached is Reach.APP else tenant

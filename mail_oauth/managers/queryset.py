@@ -91,13 +91,11 @@ class MailCredentialsQuerySet(models.QuerySet["MailCredentials"]):
 
     def give_back(self, rows: Iterable[MailCredentials]) -> int:
         """Make claimed rows, of which none was begun, due again at once; what the lease was lost of is skipped."""
-        return self.postpone(rows, 0)
+        return self._release(rows, DatabaseNow())
 
     def postpone(self, rows: Iterable[MailCredentials], seconds: float) -> int:
         """Release claimed rows, of which none was begun, until calls of their lane are tried again."""
-        held = {row.pk: row.lease_owner for row in rows}
-        ours = self.filter(pk__in=held, lease_owner__in=set(held.values()))
-        return ours.update(lease_owner="", refresh_at=DatabaseNow() + timedelta(seconds=seconds)) if held else 0
+        return self._release(rows, DatabaseNow() + timedelta(seconds=seconds))
 
     def unschedule(self, row: MailCredentials) -> bool:
         """Release a claimed row for which there is nothing to do until somebody acts."""
@@ -117,6 +115,11 @@ class MailCredentialsQuerySet(models.QuerySet["MailCredentials"]):
     def release_dead_leases(self) -> int:
         """Clear the owner of leases that ended long ago; the rows are due in any case."""
         return self.dead_leases().update(lease_owner="", outcome_unknown=True)
+
+    def _release(self, rows: Iterable[MailCredentials], due: Any) -> int:
+        held = {row.pk: row.lease_owner for row in rows}
+        ours = self.filter(pk__in=held, lease_owner__in=set(held.values()))
+        return ours.update(lease_owner="", refresh_at=due) if held else 0
 
     def _lease(self, rows: MailCredentialsQuerySet, **also: Any) -> str:
         """Take a lease on `rows` in one UPDATE, which also proves that the database can be written."""

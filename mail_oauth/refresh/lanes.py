@@ -87,7 +87,7 @@ class Sightings:
 def reach(in_app: Sightings, in_tenant: Sightings, *, only_tenant: Callable[[], bool]) -> Reach | None:
     """Tell which lane is held after these failures with no success between, in the app or in the organisation.
 
-    The app's is not held for one organisation's sake, unless it is the `only_tenant`.
+    The app's is not held for one organisation's sake, unless it might as well be the `only_tenant`.
     """
     enough = app_settings().circuit_mailboxes
     if in_app.mailboxes >= enough and (in_app.tenants > 1 or only_tenant()):

@@ -6,6 +6,7 @@ import pytest
 
 from mail_oauth.connect import disconnect as disconnecting
 from mail_oauth.connect.disconnect import disconnect, retry_revocation
+from mail_oauth.exceptions import MailboxDisconnected
 from mail_oauth.managers.transitions import Transitions
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
@@ -93,7 +94,15 @@ def test_a_refresh_that_ends_after_the_disconnect_brings_nothing_back(connect, p
     fields = provider.grant(row.email, personality="oidc", scope=row.requested_scopes)
     assert Transitions(MailCredentials.objects).save_tokens(claimed, parse_tokens(fields)) is None
     row.refresh_from_db()
-    assert (row.status, row.access_token, row.refresh_token) == (Status.DISCONNECTED, None, None)
+    assert (row.status, row.access_token) == (Status.DISCONNECTED, None)
+    with pytest.raises(MailboxDisconnected):
+        row.get_access_token()
+    # The refresh token that came too late lives at the provider. It is kept for one purpose, and then goes as well.
+    late = row.open_refresh_token().reveal()
+    refresh_batch(revoke=retry_revocation)
+    row.refresh_from_db()
+    assert (row.status, row.refresh_token, row.refresh_at) == (Status.DISCONNECTED, None, None)
+    assert not provider.is_current_refresh_token(late)
 
 
 def test_a_refresh_that_ends_after_a_reconnect_does_not_overwrite_it(surfer, provider):

@@ -18,7 +18,7 @@ from mail_oauth.exceptions import (
     ReauthRequired,
 )
 from mail_oauth.managers.vocabulary import EventKind, Status
-from mail_oauth.models import MailCredentials
+from mail_oauth.models import MailCredentials, ProviderHealth
 from mail_oauth.testing.faults import Fault
 
 pytestmark = pytest.mark.django_db
@@ -78,6 +78,7 @@ class TestAPassingFault:
         assert row.refresh_at > timezone.now()
         assert raised.value.retry_after == pytest.approx((row.refresh_at - timezone.now()).total_seconds(), abs=5)
         assert kinds(mailbox) == [EventKind.REFRESH_FAILED]
+        ProviderHealth.objects.update(held=False)  # the pause that a throttle asks for is over
         assert mailbox.refresh_now(), "and the grant has survived it"
 
     def test_makes_callers_wait_no_longer_and_call_nobody(self, mailbox, provider, posts):

@@ -1,0 +1,38 @@
+"""Time that passes without waiting: everything that is stored becomes so much older."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.apps import apps
+from django.core.cache import cache
+from django.db.models import DateTimeField, F
+from django.utils import timezone
+
+from mail_oauth.connect.disconnect import retry_revocation
+from mail_oauth.models import MailCredentials
+from mail_oauth.upkeep.sweep import SweepReport, refresh_batch
+
+
+def pass_time(by: timedelta) -> None:
+    """Move every moment in every table of the app back. What a cache holds would have expired."""
+    for model in apps.get_app_config("mail_oauth").get_models():
+        names = [field.name for field in model._meta.concrete_fields if isinstance(field, DateTimeField)]
+        if names:
+            model._base_manager.update(**{name: F(name) - by for name in names})
+    cache.clear()
+
+
+def until_due(at_most: timedelta, *, tick: timedelta = timedelta(minutes=1)) -> timedelta:
+    """How long beat finds nothing to do, in whole ticks."""
+    next_at = MailCredentials.objects.order_by("refresh_at").exclude(refresh_at=None).values_list("refresh_at")
+    first = next_at.first()
+    if first is None:
+        return at_most
+    ticks = max(-(-(first[0] - timezone.now()) // tick), 1)
+    return min(ticks * tick, at_most)
+
+
+def sweep() -> SweepReport:
+    """What beat has done each minute."""
+    return refresh_batch(revoke=retry_revocation, threads=0)
