@@ -153,7 +153,7 @@ class TokenAccess:
 
     def _replace(self, row: MailCredentials, rejected: Secret) -> AccessToken:
         give_up_at = time.monotonic() + app_settings().wait_timeout
-        pk, claimed = row.pk, None
+        pk = row.pk
         for attempt in itertools.count():
             token = self._stored(row)
             if token is not None and token != rejected and self._lives_long_enough(token, None):
@@ -162,8 +162,9 @@ class TokenAccess:
             claimed = self.rows.claim(pk, generation=row.generation, force=True, rejected=True)
             if claimed is not None:
                 return self._settle(claimed, refresh(claimed, self.ledger))
-            row = self.rows.get(pk=pk)
-            if not row.lease_owner or time.monotonic() > give_up_at:
+            seen, row = row, self.rows.get(pk=pk)
+            idle = not row.lease_owner and row.generation == seen.generation
+            if idle or time.monotonic() > give_up_at:
                 break
             time.sleep(_POLL_SECONDS[min(attempt, len(_POLL_SECONDS) - 1)])
         raise refused_again(row)

@@ -35,6 +35,7 @@ def test_good_settings_say_nothing(found):
         ({"PROVIDERS": {"microsoft": {**GOOD, "TENANT": "../evil"}}}, "E002", "TENANT"),
         ({"PROVIDERS": {"my mail": {**GOOD, "CLASS": "google"}}}, "E002", "alias"),
         ({"LEASE_SECONDS": 20}, "E004", "LEASE_SECONDS"),
+        ({"LEASE_SECONDS": 35}, "E004", "READ_TIMEOUT"),
         ({"WAIT_TIMEOUT": 5}, "E004", "WAIT_TIMEOUT"),
         ({"CACHE": "nowhere"}, "E005", "nowhere"),
         ({"PROVIDERS": {"google": {**GOOD, "TOKEN_URL": "http://evil.example/"}}}, "E006", "https"),

@@ -12,6 +12,7 @@ _REPLIES, _TABLE, _TIMES = (f"verdicts/test_{name}.py::" for name in ("token_rep
 _OUTCOMES, _PARKING = "refresh/test_outcomes.py::", "refresh/test_parking.py::"
 _BOUNDS, _TLS = "transport/test_bounds.py::", "transport/test_connections.py::TestTLS::"
 _CONNECTING, _DISCONNECTING = "connect/test_connecting.py::", "connect/test_disconnecting.py::"
+_CIRCUITS = "lanes/test_circuits.py::"
 _REDIS, _SWEEP = "cache/test_redis.py::", "upkeep/test_sweep.py::"
 
 ISSUES: dict[str, list[str]] = {
@@ -33,15 +34,15 @@ ISSUES: dict[str, list[str]] = {
     ],
     "EmailEngine 38fa2120": [_DEMOTIONS + "test_emailengine_38fa2120_a_dns_blip_marks_no_mailbox_bad"],
     "MSAL.NET#2808": [_DEMOTIONS + "test_msal_net_2808_throttling_that_arrives_as_invalid_grant_is_a_pause"],
-    "n8n#22567": [_DEMOTIONS + "test_n8n_22567_one_expired_client_secret_demotes_nobody"],
+    "n8n#22567": [
+        _DEMOTIONS + "test_n8n_22567_one_expired_client_secret_demotes_nobody",
+        _CIRCUITS + "TestABadClientSecret::test_opens_the_circuit_at_once_with_one_alert_and_blames_nobody",
+    ],
     "nango#5505": [
         _DEMOTIONS + "test_nango_5505_a_day_of_failures_is_a_small_number_of_calls",
         _DEMOTIONS + "test_nango_5505_after_the_users_turn_has_come_there_are_none",
     ],
 }
-
-ELSEWHERE = {24, 41, 44}
-"""Written with the circuits and the brake."""
 
 NUMBERS: dict[int, list[str]] = {
     18: [
@@ -59,6 +60,10 @@ NUMBERS: dict[int, list[str]] = {
     ],
     22: [_REPLIES + "test_lifetimes", _ODD + "test_22_an_odd_lifetime_makes_neither_a_storm_nor_an_eternal_token"],
     23: [_REPLIES + "test_bearer_tokens_are_taken", _REPLIES + "test_tokens_of_other_kinds_are_not"],
+    24: [
+        "lanes/test_attention.py::TestFewerScopes::test_of_a_refresh_are_told_and_the_pair_is_kept",
+        "lanes/test_attention.py::TestFewerScopes::test_that_are_none_are_no_matter",
+    ],
     31: [
         _OUTCOMES + "TestAPassingFault::test_keeps_the_grant_and_is_tried_later",
         _ODD + "test_31_a_gateways_page_is_stored_nowhere",
@@ -90,6 +95,10 @@ NUMBERS: dict[int, list[str]] = {
         _TABLE + "test_microsofts_numbers_refine_the_error",
         _TABLE + "test_single_providers_own_codes",
     ],
+    41: [
+        _CIRCUITS + "TestABadClientSecret::test_opens_the_circuit_at_once_with_one_alert_and_blames_nobody",
+        _CIRCUITS + "TestABadClientSecret::test_recovers_by_itself",
+    ],
     42: [
         _TABLE + "test_a_loop_goes_before_all_other_numbers",
         _MASSES + "test_42_a_pause_for_a_loop_is_left_alone_by_the_sweep",
@@ -97,6 +106,11 @@ NUMBERS: dict[int, list[str]] = {
     43: [
         _RACES + "TestAWorkerThatWakesTooLate::test_has_its_failure_refused",
         _RACES + "TestACallerWhoseClaimIsLost::test_takes_the_token_of_the_one_who_won",
+    ],
+    44: [
+        "lanes/test_brake.py::test_one_tenants_brake_holds_no_other_tenant",
+        "lanes/test_brake.py::test_many_tenants_pull_the_apps_brake",
+        "lanes/test_brake.py::test_who_is_refused_again_after_it_is_told",
     ],
     45: [
         _OUTCOMES + "TestEachTransitionIsToldOnce::test_a_dead_grant",
