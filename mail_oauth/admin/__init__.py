@@ -1,6 +1,7 @@
-"""Django admin: mailboxes to inspect and operate, their history to read. Tokens are never shown."""
+"""Django admin: mailboxes to inspect and operate, their history to read, held lanes. Tokens are never shown."""
 
 from mail_oauth.admin.events import CredentialEventAdmin
+from mail_oauth.admin.health import ProviderHealthAdmin
 from mail_oauth.admin.mailboxes import MailCredentialsAdmin
 
-__all__ = ["CredentialEventAdmin", "MailCredentialsAdmin"]
+__all__ = ["CredentialEventAdmin", "MailCredentialsAdmin", "ProviderHealthAdmin"]

@@ -11,9 +11,10 @@ from django.utils.translation import gettext as _
 from mail_oauth.admin.aliases import provider_name, provider_problem
 from mail_oauth.admin.comparison import Comparison, compare, unreachable
 from mail_oauth.admin.moments import DASH, Moment, moment
-from mail_oauth.admin.notices import Badge, Notice, badge, notices
+from mail_oauth.admin.notices import Badge, Notice, badge, is_called, notices
 from mail_oauth.admin.panels import ScopeLine, TokenPanel, access_token_panel, refresh_token_panel, scope_lines
 from mail_oauth.cache import token_cache
+from mail_oauth.managers.lanes import Lanes
 from mail_oauth.models import CredentialEvent, MailCredentials
 
 EVENTS_SHOWN = 50
@@ -46,14 +47,15 @@ class Inspection:
 
 
 def inspect_mailbox(row: MailCredentials, *, user_url: str = "") -> Inspection:
-    """Look at one mailbox: one query for its history, one read of the cache, no call of its provider."""
+    """Look at one mailbox: its history, its lane and its cached copy; its provider is not called."""
     now = timezone.now()
     problem = provider_problem(row.provider)
+    hold = Lanes(MailCredentials.objects).holding(row) if is_called(row) else None
     tokens = [access_token_panel(row, now), refresh_token_panel(row, now)]
     unreadable = bool(tokens[1].problem)  # an access token alone is replaced by the next refresh
     return Inspection(
         badge=badge(row, unreadable=unreadable),
-        notices=notices(row, now, unreadable=unreadable, provider_problem=problem),
+        notices=notices(row, now, unreadable=unreadable, provider_problem=problem, hold=hold),
         account=account(row, now, user_url),
         schedule=schedule(row, now),
         tokens=tokens,

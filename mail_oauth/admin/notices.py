@@ -11,8 +11,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from mail_oauth.admin.moments import DASH, distance
+from mail_oauth.managers.queryset import REFRESHABLE
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
+from mail_oauth.refresh.engine import HELD_BACK
+from mail_oauth.refresh.lanes import Hold
 
 LATE = timedelta(minutes=5)
 """A sweep runs each minute; one that is later than this does not run."""
@@ -65,20 +68,53 @@ def badge(row: MailCredentials, *, unreadable: bool = False) -> Badge:
     return Badge(_LEVELS[Status(row.status)], str(row.get_status_display()))
 
 
+def is_called(row: MailCredentials) -> bool:
+    """Tell whether the provider is called for a mailbox, so that a hold concerns it."""
+    return row.use_oauth and row.status in REFRESHABLE
+
+
 def notices(
-    row: MailCredentials, now: datetime, *, unreadable: bool = False, provider_problem: str = ""
+    row: MailCredentials,
+    now: datetime,
+    *,
+    unreadable: bool = False,
+    provider_problem: str = "",
+    hold: Hold | None = None,
 ) -> list[Notice]:
-    """Return what there is to say of a mailbox, the state first unless it is good and the settings are not.
+    """Return what there is to say of a mailbox, the state first unless it is good and something else is not.
 
     `unreadable`: the refresh token could not be decrypted just now, whatever the status says.
-    `provider_problem`: what is wrong with its alias in the settings.
+    `provider_problem`: what is wrong with its alias in the settings. `hold`: what holds its calls.
     """
     state = _state(row, now, unreadable)
-    if not provider_problem or row.status == Status.DISCONNECTED:
-        return [state]
-    next_step = _("The operator of this site must mend the settings. Until then nothing can be refreshed.")
-    problem = Notice(Level.BAD, provider_problem, next_step)
-    return [problem] if state.level is Level.GOOD else [state, problem]
+    more: list[Notice] = []
+    if provider_problem and row.status != Status.DISCONNECTED:
+        next_step = _("The operator of this site must mend the settings. Until then nothing can be refreshed.")
+        more.append(Notice(Level.BAD, provider_problem, next_step))
+    if hold is not None and is_called(row):
+        more.append(_held(hold, now))
+    if row.is_connected and row.status_reason == "scope_missing":
+        more.append(_scope_missing())
+    return more if more and state.level is Level.GOOD else [state, *more]
+
+
+def _held(hold: Hold, now: datetime) -> Notice:
+    reason = {"reason": hold.reason or DASH}
+    headline = _("Calls of its provider are held (%(reason)s).") % reason
+    if hold.tenant:
+        headline = _("Calls for its organisation are held at the provider (%(reason)s).") % reason
+    next_step = _("Nobody has to act here: one call tries again %(when)s; see Provider health.") % {
+        "when": distance(now + timedelta(seconds=hold.seconds), now)
+    }
+    return Notice(Level.WAIT, headline, next_step)
+
+
+def _scope_missing() -> Notice:
+    next_step = _(
+        "What needs the missing ones fails, such as sending. The user must connect the mailbox again and allow "
+        "everything that is asked; the scopes are listed below."
+    )
+    return Notice(Level.WAIT, _("The provider grants fewer mail scopes than were asked for."), next_step)
 
 
 def _state(row: MailCredentials, now: datetime, unreadable: bool) -> Notice:
@@ -153,6 +189,8 @@ _BY_STATUS: dict[Status, Callable[[MailCredentials], Notice | None]] = {
 
 def _connected(row: MailCredentials, now: datetime) -> Notice:
     when = {"when": distance(row.refresh_at, now)}
+    if row.last_refresh_error.endswith(HELD_BACK):
+        return _held_back(row, when)
     if row.refresh_failures:
         return _failing(row, when)
     if row.lease_owner and row.refresh_at and row.refresh_at > now:
@@ -177,3 +215,17 @@ def _failing(row: MailCredentials, when: dict[str, str]) -> Notice:
     ) % {"number": row.refresh_failures, "reason": row.last_refresh_error or DASH}
     next_step = _("The grant is kept. It is tried again %(when)s by itself; “Refresh now” does not wait.") % when
     return Notice(Level.WAIT, headline, next_step)
+
+
+def _held_back(row: MailCredentials, when: dict[str, str]) -> Notice:
+    """Say that the brake keeps a refused grant from its user for now."""
+    headline = _(
+        "The provider refused this grant and so many others at once that its user is not told yet (%(reason)s)."
+    )
+    next_step = _(
+        "Nobody has to act here: it is tried again %(when)s, and the user is told only if it is refused again; see "
+        "Provider health."
+    )
+    return Notice(
+        Level.WAIT, headline % {"reason": row.last_refresh_error.removesuffix(HELD_BACK)}, next_step % when
+    )

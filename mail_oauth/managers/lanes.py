@@ -138,13 +138,12 @@ class Lanes:
         return tolerantly(lambda: self._brake(row, verdict), None)
 
     def _brake(self, row: Calling, verdict: Verdict) -> Brake | None:
-        tenant = self._tenant(row)
-        for hold in self._of_lane(row.provider, tenant):
+        for hold in self._of_lane(row):
             if hold.trouble is Trouble.REAUTH:
                 if hold.seconds > 0:
                     return Brake(seconds=hold.seconds)
                 self.release(hold.pk)
-        self._note(row, Trouble.REAUTH)
+        tenant = self._note(row, Trouble.REAUTH)
         for lane in {tenant, ""}:
             since = self._window(row.provider, lane, Trouble.REAUTH)
             seen = self.faults.seen(row.provider, Trouble.REAUTH, since, lane)
@@ -200,15 +199,13 @@ class Lanes:
 
     def _holds(self, row: Calling) -> list[Hold]:
         """Return what holds the calls of a mailbox."""
-        if not board.holds(self.health):
-            return []
-        return [
-            hold for hold in self._of_lane(row.provider, self._tenant(row)) if hold.trouble is not Trouble.REAUTH
-        ]
+        return [hold for hold in self._of_lane(row) if hold.trouble is not Trouble.REAUTH]
 
-    def _of_lane(self, provider: str, tenant: str) -> list[Hold]:
-        lanes = {(provider, ""), (provider, tenant)}
-        return [hold for hold in board.holds(self.health) if (hold.provider, hold.tenant) in lanes]
+    def _of_lane(self, row: Calling) -> list[Hold]:
+        """Return every hold of a mailbox's app and organisation."""
+        holds = board.holds(self.health)
+        lanes = {(row.provider, ""), (row.provider, self._tenant(row))} if holds else set()
+        return [hold for hold in holds if (hold.provider, hold.tenant) in lanes]
 
     def _tenant(self, row: Calling) -> str:
         """Return the organisation that a mailbox shares its fate with; empty where it is nobody's."""

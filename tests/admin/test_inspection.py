@@ -60,7 +60,7 @@ def test_the_page_costs_the_same_however_long_the_history(root, connect):
     )
     with CaptureQueriesContext(connection) as many:
         response = root.get(page_of(mailbox))
-    assert len(many) == len(few) == 4  # session, person, mailbox with its user, history
+    assert len(many) == len(few) == 5  # session, person, mailbox with its user, holds, history
     shown = [event.generation for event in response.context["inspection"].events]
     assert len(shown) == 50
     assert shown[0] == 69

@@ -10,6 +10,8 @@ from mail_oauth.admin.moments import distance
 from mail_oauth.admin.notices import Level, badge, notices
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
+from mail_oauth.refresh.classification import Trouble
+from mail_oauth.refresh.lanes import Hold
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
@@ -42,6 +44,14 @@ STATES = [
     ({"refresh_at": None}, Level.WAIT, "nothing keeps it so", "Refresh now"),
     ({"refresh_failures": 1, "last_refresh_error": "dns"}, Level.WAIT, "last refresh failed (dns)", "in 30 min"),
     ({"refresh_failures": 4, "last_refresh_error": "dns"}, Level.WAIT, "last 4 refreshes failed", "by itself"),
+    ({"last_refresh_error": "invalid_grant_held"}, Level.WAIT, "not told yet (invalid_grant)", "in 30 min"),
+    ({"status_reason": "scope_missing"}, Level.WAIT, "fewer mail scopes", "The user must connect"),
+    (
+        {"status": Status.NEEDS_ATTENTION, "status_reason": "odd"},
+        Level.BAD,
+        "not known (odd)",
+        "The operator of this site must",
+    ),
     (
         {"status": Status.NEEDS_REAUTH, "status_reason": "invalid_grant"},
         Level.BAD,
@@ -87,6 +97,34 @@ def test_a_missing_alias_is_said_except_where_it_does_not_matter():
     ]
     assert len(notices(lost, NOW, provider_problem="no such alias")) == 2
     assert [notice.level for notice in notices(gone, NOW, provider_problem="no such alias")] == [Level.OFF]
+
+
+def held(tenant: str = "") -> Hold:
+    return Hold(
+        pk=1,
+        provider="google",
+        tenant=tenant,
+        trouble=Trouble.CLIENT,
+        reason="invalid_client",
+        trials=1,
+        seconds=250,
+    )
+
+
+def test_a_hold_says_when_it_is_tried_and_who_acts():
+    (notice,) = notices(mailbox(), NOW, hold=held())
+    assert notice.level is Level.WAIT
+    assert notice.headline == "Calls of its provider are held (invalid_client)."
+    assert notice.next_step == "Nobody has to act here: one call tries again in 4 min; see Provider health."
+    (notice,) = notices(mailbox(), NOW, hold=held("corp"))
+    assert notice.headline == "Calls for its organisation are held at the provider (invalid_client)."
+
+
+def test_a_hold_stands_beside_a_state_that_is_not_good_and_not_where_nobody_calls():
+    assert len(notices(mailbox(refresh_failures=1), NOW, hold=held())) == 2
+    assert len(notices(mailbox(status=Status.NEEDS_ATTENTION), NOW, hold=held())) == 2
+    for columns in ({"status": Status.NEEDS_REAUTH}, {"status": Status.DISCONNECTED}, {"use_oauth": False}):
+        assert len(notices(mailbox(**columns), NOW, hold=held())) == 1, columns
 
 
 @pytest.mark.parametrize("status", Status)
