@@ -10,7 +10,6 @@ from uuid import UUID
 from mail_oauth.cache import Header
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.refresh.policy import least_validity
-from mail_oauth.tokens import CLOCK_SKEW
 
 
 class Drift(StrEnum):
@@ -55,8 +54,6 @@ class RowState:
     def has_valid_token(self, now: datetime) -> bool:
         """Whether a caller would be given the row's token at `now`."""
         if not self.usable or self.token_expiry is None or self.token_issued_at is None:
-            return False
-        if self.token_issued_at - now > CLOCK_SKEW:
             return False
         lifetime = (self.token_expiry - self.token_issued_at).total_seconds()
         return (self.token_expiry - now).total_seconds() > least_validity(lifetime)
