@@ -3,6 +3,7 @@
 #   make demo                        the example project, with a provider, a worker and beat of its own
 #   make test ARGS="-k cache"        the whole suite; the database tests on PostgreSQL and MariaDB too
 #   make chaos                       workers and servers killed at random moments, in full: some minutes
+#   make fuzz                        what users, workers and faults do, in any order: some minutes
 #   make bench ARGS="--rounds 5"     what a read and a refresh cost, on PostgreSQL and Redis
 #   make lint PYTHON=python3.13      style, types, floors, migrations
 
@@ -15,7 +16,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := PYTHONDEVMODE=1 $(BIN)/python -m pytest
 BESIDE := $(BIN)/python -m tests.services
 
-.PHONY: demo test chaos coverage lint bench clean
+.PHONY: demo test chaos fuzz coverage lint bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python manage.py demo $(ARGS)
@@ -32,6 +33,11 @@ test: $(VENV)/.dev
 # The plain suite runs a tenth of it. MAIL_OAUTH_CHAOS_SEED repeats a run's choices.
 chaos: $(VENV)/.dev
 	MAIL_OAUTH_CHAOS=full $(PYTEST) -m chaos $(ARGS)
+
+# Any order of connecting, refreshing, failing, crashing …: the plain suite takes a few short walks.
+# MAIL_OAUTH_FUZZ_EXAMPLES says how many.
+fuzz: $(VENV)/.dev
+	MAIL_OAUTH_FUZZ=full $(PYTEST) tests/machine $(ARGS)
 
 coverage: $(VENV)/.dev
 	$(BIN)/coverage run -m pytest $(ARGS)

@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from django.db import connections
 from django.utils import timezone
 
-from mail_oauth.managers.transitions import token_changes
 from mail_oauth.models import MailCredentials
-from mail_oauth.refresh.replies import parse_tokens
 from mail_oauth.testing.provider import FakeProvider
+from tests.chaos.rows import new_row
 from tests.mailboxes import provider_settings
-from tests.services import Redis
+from tests.services import Postgres, Redis
 from tests.worker.stack import SCOPES, Stack, wait_until
 
 FULL = os.environ.get("MAIL_OAUTH_CHAOS") == "full"
 SEED = int(os.environ.get("MAIL_OAUTH_CHAOS_SEED") or (time.time() if FULL else 20261123))
-SHORT_LEASE = {"LEASE_SECONDS": 3, "TOTAL_TIMEOUT": 2, "READ_TIMEOUT": 1, "CONNECT_TIMEOUT": 1, "WAIT_TIMEOUT": 6}
+SHORT_CALLS = {"TOTAL_TIMEOUT": 2, "READ_TIMEOUT": 1, "CONNECT_TIMEOUT": 1, "WAIT_TIMEOUT": 6}
+SHORT_LEASE = {"LEASE_SECONDS": 3, **SHORT_CALLS}
+LONG_CALLS = {"LEASE_SECONDS": 120, "TOTAL_TIMEOUT": 60, "READ_TIMEOUT": 50, "WAIT_TIMEOUT": 60}
+"""For tests that hold replies back: however slow the machine is, no call and no lease ends meanwhile."""
+CIRCUITS: dict[str, Any] = {"CIRCUIT_PAUSE": 1, "CIRCUIT_CAP": 1}
+"""Settings that keep a faulty provider's circuits open for seconds instead of minutes."""
+ROOT = Path(__file__).parents[2]
 
 report: list[str] = []
 """Figures, printed at the end of the run."""
@@ -45,28 +52,73 @@ class Rig(Stack):
     def __init__(self, name: str, folder: Path, strict: FakeProvider, lenient: FakeProvider, url: str) -> None:
         super().__init__(name, folder, strict, url)
         self.providers = {"microsoft": strict, "lenient": lenient}
+        self.postgres: Postgres | None = None
         self.redis: Redis | None = None
+
+    @property
+    def where(self) -> str:
+        """What this is, for the report."""
+        return f"{connections[self.alias].vendor}{' with Redis' if self.redis else ''}"
 
     def mailbox(self, alias: str = "microsoft", *, expired: bool = False) -> MailCredentials:
         """Connect a mailbox; with `expired`, as it is some hours after the last refresh."""
-        email = f"chaos{next(_numbers)}@example.com"
-        provider = self.providers[alias]
-        account = provider.add_account(email)
-        row = MailCredentials(
-            user=self.user, provider=alias, email=email, subject=account.subject, requested_scopes=SCOPES
-        )
-        changes = token_changes(row, parse_tokens(provider.grant(email, personality="microsoft", scope=SCOPES)))
+        row = new_row(self.user, **self.consent(alias))
         if expired:
             earlier = timezone.now() - timedelta(hours=3)
-            changes |= {"token_issued_at": earlier, "token_expiry": earlier + timedelta(hours=1)}
-        for column, value in changes.items():
-            setattr(row, column, value)
+            row.token_issued_at, row.token_expiry = earlier, earlier + timedelta(hours=1)
         row.save(using=self.alias)
         return row
 
+    def consent(self, alias: str) -> dict[str, Any]:
+        """What somebody brings from a provider: an identity and tokens."""
+        email = f"chaos{next(_numbers)}@example.com"
+        provider = self.providers[alias]
+        subject = provider.add_account(email).subject
+        reply = provider.grant(email, personality="microsoft", scope=SCOPES)
+        return {"alias": alias, "email": email, "subject": subject, "reply": reply}
+
+    def now(self, rows: Iterable[MailCredentials]) -> list[MailCredentials]:
+        """The same mailboxes as they are by now, in the same order."""
+        found = self.rows.in_bulk([row.pk for row in rows])
+        return [found[row.pk] for row in rows]
+
+    def honours(self, row: MailCredentials, token: str | None = None) -> bool:
+        """Whether a refresh with this token, or the stored one, would succeed: for the strict one, the newest."""
+        provider = self.providers[row.provider]
+        token = token or row.open_refresh_token().reveal()
+        newest = not provider.policy.rotate or token == provider.newest_refresh_token(row.email)
+        return newest and provider.is_current_refresh_token(token)
+
+    def posts_of(self, row: MailCredentials) -> int:
+        """How often the mailbox's provider was asked to refresh it."""
+        return len(self.providers[row.provider].token_calls("refresh_token", email=row.email))
+
+    def end_leases(self) -> None:
+        """What a minute of patience would bring: whoever died or failed to save holds its lease no more."""
+        long_ago = timezone.now() - timedelta(days=1)
+        self.rows.exclude(lease_owner="").update(refresh_at=long_ago)
+
+    def let_go(self) -> None:
+        """Forget this process's connection: its server was ended, or its database is about to be replaced."""
+        connections[self.alias].close()
+
+    def shared_cache(self) -> dict[str, Any]:
+        """An empty cache that all processes see, for `nursery`: Redis, or else a directory."""
+        return {"redis": self.redis} if self.redis else {"cache_folder": self.folder / f"cache{next(_numbers)}"}
+
     @contextmanager
-    def nursery(self, *, redis: Redis | None = None, **settings: Any) -> Iterator[Nursery]:
-        """Fork processes from a parent with these settings; without Redis, each caches in its own memory."""
+    def nursery(
+        self,
+        *,
+        redis: Redis | None = None,
+        cache_folder: Path | None = None,
+        release: Path = ROOT,
+        **settings: Any,
+    ) -> Iterator[Nursery]:
+        """Fork processes from a parent with these settings, which imports `mail_oauth` from `release`.
+
+        Without Redis or a folder, each process caches in its own memory.
+        """
         fake = provider_settings(self.providers["microsoft"])
         fake["PROVIDERS"]["lenient"] = {
             **provider_settings(self.providers["lenient"])["PROVIDERS"]["microsoft"],
@@ -78,13 +130,15 @@ class Rig(Stack):
             "MAIL_OAUTH": json.dumps({**fake, **settings}),
             "BROKER_URL": "memory://",
             "REDIS_URL": redis.url if redis else "",
+            "CACHE_FOLDER": str(cache_folder or ""),
             "TRACE": str(trace),
+            "PYTHONPATH": os.pathsep.join([str(release), str(ROOT)]),
         }
         with (self.folder / "nursery.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "tests.chaos.worker"],
                 env=environment,
-                cwd=Path(__file__).parents[2],
+                cwd=release,  # `-m` looks there first
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -92,7 +146,7 @@ class Rig(Stack):
             )
         nursery = Nursery(process, trace, self.folder / "nursery.log")
         try:
-            nursery.hear()
+            assert Path(nursery.hear().split()[1]).is_relative_to(release)
             yield nursery
         finally:
             process.communicate(timeout=30)
@@ -107,10 +161,11 @@ class Nursery:
     log: Path
     pids: list[int] = field(default_factory=list)
 
-    def fork(self, job: str, **arguments: Any) -> int:
-        """Start a process on a job of `tests.chaos.worker`; its id."""
+    def fork(self, job: str, circumstances: Mapping[str, Any] | None = None, **arguments: Any) -> int:
+        """Start a process on a job of `tests.chaos.jobs`, where `endure` names the circumstances; its id."""
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps({"job": job, **arguments}) + "\n")
+        command = {"job": job, "circumstances": circumstances or {}, "arguments": arguments}
+        self.process.stdin.write(json.dumps(command) + "\n")
         self.process.stdin.flush()
         self.pids.append(int(self.hear()))
         return self.pids[-1]
@@ -122,21 +177,38 @@ class Nursery:
         assert line, self.log.read_text()[-3000:]
         return line
 
-    def wait(self, seconds: float = 60) -> None:
+    def run(self, job: str, circumstances: Mapping[str, Any] | None = None, **arguments: Any) -> list[Any]:
+        """Do a job to its end; what that process did."""
+        pid = self.fork(job, circumstances, **arguments)
+        wait_until(lambda: not alive(pid), 120, lambda: self.log.read_text()[-3000:])
+        self.pids.remove(pid)
+        assert not self.events("crash")
+        return [event for event in self.events() if event.pid == pid]
+
+    def stop(self) -> None:
+        """Have every process finish what it has begun, and end."""
+        for pid in self.pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        self.wait()
+
+    def wait(self, seconds: float = 120) -> None:
         """Wait until every process has ended by itself."""
         wait_until(lambda: not any(map(alive, self.pids)), seconds, lambda: self.log.read_text()[-3000:])
         self.pids.clear()
 
     def events(self, *names: str) -> list[SimpleNamespace]:
-        """What the processes did, oldest first."""
+        """What the processes did, or those events of it, oldest first."""
         lines = self.trace.read_text().splitlines() if self.trace.exists() else []
-        return [event for line in lines if (event := SimpleNamespace(**json.loads(line))).event in names]
+        events = [SimpleNamespace(**json.loads(line)) for line in lines]
+        return [event for event in events if event.event in names or not names]
 
-    def answers(self) -> list[SimpleNamespace]:
-        """Every token that was given out; no process may have got an error instead."""
-        errors = self.events("error", "crash")
+    def answers(self, since: float = 0) -> list[SimpleNamespace]:
+        """Every token that was given out since; no process may have got an error instead."""
+        events = [event for event in self.events("answer", "error", "crash") if event.at >= since]
+        errors = [event for event in events if event.event != "answer"]
         assert not errors, f"{len(errors)} errors, such as {errors[0]}"
-        return self.events("answer")
+        return events
 
 
 def alive(pid: int) -> bool:

@@ -21,7 +21,7 @@ def test_one_expired_mailbox_asked_by_8_processes_of_16_threads_is_refreshed_onc
     assert len({answer.token for answer in answers}) == 1
     assert rig.provider.is_valid_access_token(answers[0].token, row.email)
     slowest = max(answer.seconds for answer in answers)
-    report.append(f"storm on one mailbox, {rig.name}{_beside(rig)}: 128 answers, 1 POST, slowest {slowest:.2f} s")
+    report.append(f"storm on one mailbox, {rig.where}: 128 answers, 1 POST, slowest {slowest:.2f} s")
 
 
 def test_many_expired_mailboxes_asked_by_4_processes_are_refreshed_once_each(rig: Rig):
@@ -39,10 +39,5 @@ def test_many_expired_mailboxes_asked_by_4_processes_are_refreshed_once_each(rig
     assert all(rig.provider.is_valid_access_token(each.token, emails[each.mailbox]) for each in answers)
     taken = max(each.at for each in answers) - at
     report.append(
-        f"storm on {len(rows)} mailboxes, {rig.name}{_beside(rig)}: {len(answers)} answers, "
-        f"{len(calls)} POSTs, {taken:.1f} s"
+        f"storm on {len(rows)} mailboxes, {rig.where}: {len(answers)} answers, {len(calls)} POSTs, {taken:.1f} s"
     )
-
-
-def _beside(rig: Rig) -> str:
-    return " with Redis" if rig.redis else ""
