@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NoReturn
 
+
 class Secret:
     """A string that is shown nowhere; `reveal()` is the one way to read it."""
 
