@@ -98,6 +98,11 @@ def waiting(pks: Sequence[UUID]) -> list[UUID]:
     return [pk for pk, start in zip(pks, starts, strict=True) if start is not None]
 
 
+def waiting_as_far_as_known(pks: Sequence[UUID]) -> set[UUID]:
+    """Return the same; none where the cache cannot say."""
+    return tolerantly(lambda: set(waiting(pks)), set())
+
+
 def discard(pk: UUID, pair: ParkedPair | None = None) -> None:
     """Remove what is parked for a row; with `pair`, unless another one stands there by now."""
     key = cache_key(pk, RESOURCE)

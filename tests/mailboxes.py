@@ -109,7 +109,7 @@ def connect(provider: FakeProvider, user: User) -> Callable[..., MailCredentials
         seconds_left: float | None = None,
         **columns: Any,
     ) -> MailCredentials:
-        from mail_oauth.managers.transitions import token_changes
+        from mail_oauth.managers.columns import token_changes
         from mail_oauth.models import MailCredentials
         from mail_oauth.providers import provider_for
         from mail_oauth.refresh.replies import parse_tokens

@@ -14,8 +14,8 @@ from mail_oauth.admin.moments import DASH, distance
 from mail_oauth.managers.queryset import REFRESHABLE
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
-from mail_oauth.refresh.engine import HELD_BACK
 from mail_oauth.refresh.lanes import Hold
+from mail_oauth.refresh.verdicts import HELD_BACK
 
 LATE = timedelta(minutes=5)
 """A sweep runs each minute; one that is later than this does not run."""

@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from mail_oauth.cache import token_cache
 from mail_oauth.exceptions import ConnectRefused
-from mail_oauth.managers.transitions import Transitions, after_commit, token_changes
+from mail_oauth.managers.columns import token_changes
+from mail_oauth.managers.transitions import Transitions, after_commit
 from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.models import ConnectAttempt, MailCredentials
 from mail_oauth.refresh.engine import persist

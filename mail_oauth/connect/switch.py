@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from mail_oauth.managers.queryset import REFRESHABLE
 from mail_oauth.managers.transitions import Transitions
-from mail_oauth.managers.vocabulary import EventKind
+from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.models import MailCredentials
 
 
@@ -16,8 +16,13 @@ def pause(row: MailCredentials, *, actor: Any = None) -> bool:
     """Switch OAuth off: no refresh, and a clear error on access. False when it was off already."""
     if not row.use_oauth:
         return False
-    changes = {"use_oauth": False, "refresh_at": None, "lease_owner": ""}
-    Transitions(MailCredentials.objects).insist(row.pk, EventKind.PAUSED, lambda _: dict(changes), actor=actor)
+
+    def changes(current: MailCredentials) -> dict[str, Any]:
+        if current.status == Status.DISCONNECTED:  # what is planned for it is to revoke its grant
+            return {"use_oauth": False}
+        return {"use_oauth": False, "refresh_at": None, "lease_owner": ""}
+
+    Transitions(MailCredentials.objects).insist(row.pk, EventKind.PAUSED, changes, actor=actor)
     return True
 
 

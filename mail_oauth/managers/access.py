@@ -10,6 +10,7 @@ from uuid import UUID
 from asgiref.sync import sync_to_async
 from django.utils import timezone
 
+from mail_oauth import parking
 from mail_oauth.cache import MAIL, token_cache
 from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import ConfigurationError, MailboxDisconnected, ProviderUnavailable, SealError
@@ -148,7 +149,7 @@ class TokenAccess:
         if force or row.lease_owner or row.refresh_at is None or row.refresh_at <= timezone.now():
             return
         hold = self.ledger.lanes.holding(row)
-        if hold is not None:
+        if hold is not None and not parking.waiting_as_far_as_known([row.pk]):
             raise held(row, hold)
 
     def _replace(self, row: MailCredentials, rejected: Secret) -> AccessToken:
@@ -161,13 +162,16 @@ class TokenAccess:
                 return token
             claimed = self.rows.claim(pk, generation=row.generation, force=True, rejected=True)
             if claimed is not None:
-                return self._settle(claimed, refresh(claimed, self.ledger))
+                outcome = refresh(claimed, self.ledger)
+                if outcome.held:  # nothing was tried: the next report may try
+                    self.rows.filter(pk=pk, generation=claimed.generation).update(rejected_at=None)
+                return self._settle(claimed, outcome)
             seen, row = row, self.rows.get(pk=pk)
             idle = not row.lease_owner and row.generation == seen.generation
             if idle or time.monotonic() > give_up_at:
                 break
             time.sleep(_POLL_SECONDS[min(attempt, len(_POLL_SECONDS) - 1)])
-        raise refused_again(row)
+        raise pausing(row) or refused_again(row)
 
     def _settle(self, row: MailCredentials, outcome: Outcome) -> AccessToken:
         """Return the token of a refresh, or raise what its verdict means for the caller."""

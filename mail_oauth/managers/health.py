@@ -73,10 +73,11 @@ class ProviderHealthQuerySet(models.QuerySet["ProviderHealth"]):
         until = DatabaseNow() + timedelta(seconds=seconds)
         self.filter(pk=pk, held=True).update(trials=trials, held_until=until)
 
-    def release(self, pk: int) -> bool:
-        """End a hold; False when it had ended already."""
+    def release(self, pk: int, *, over: bool = False) -> bool:
+        """End a hold, with `over` only if its time is over; False when it had ended already."""
         ended = {"held": False, "held_until": None, "released_at": DatabaseNow()}
-        return bool(self.filter(pk=pk, held=True).update(**ended))
+        held = self.filter(pk=pk, held=True)
+        return bool((held.filter(held_until__lte=DatabaseNow()) if over else held).update(**ended))
 
     def try_now(self) -> int:
         """Let the next call of these lanes try; the brake is no lane of calls."""

@@ -10,15 +10,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from uuid import UUID
 
 from django.apps import apps
-from django.db import DatabaseError
 from django.utils import timezone
 
 from mail_oauth import signals
 from mail_oauth.conf import app_settings
-from mail_oauth.exceptions import ConfigurationError
 from mail_oauth.managers.health import ProviderFaultQuerySet, ProviderHealthQuerySet, board
+from mail_oauth.managers.queryset import REFRESHABLE
+from mail_oauth.managers.vocabulary import Status
 from mail_oauth.providers import provider_for
 from mail_oauth.refresh.classification import Trouble
 from mail_oauth.refresh.lanes import (
@@ -73,7 +74,7 @@ class Lanes:
         free: list[MailCredentials] = []
         held: dict[int, Postponed] = {}
         for row in rows:
-            hold = self.holding(row)
+            hold = self.holding(row) if row.status in REFRESHABLE and row.use_oauth else None
             if hold is None:
                 free.append(row)
             else:
@@ -107,11 +108,11 @@ class Lanes:
         for hold in admission.probing:
             if is_over(hold.trouble, verdict):
                 self.release(hold.pk)
-            else:
+            elif hold.seconds <= 0:  # a forced call that fails early lengthens nobody's pause
                 trials = hold.trials + is_still(hold.trouble, verdict)
                 self.health.hold_on(hold.pk, trials=trials, seconds=pause(trials, verdict.retry_after))
                 board.forget()
-        if verdict.trouble in {hold.trouble for hold in admission.probing}:
+        if any(is_still(hold.trouble, verdict) for hold in admission.probing):
             return
         if verdict.trouble in {Trouble.CLIENT, Trouble.THROTTLE}:
             self._hold(row.provider, "", verdict, pause(1, verdict.retry_after))
@@ -141,8 +142,8 @@ class Lanes:
         for hold in self._of_lane(row):
             if hold.trouble is Trouble.REAUTH:
                 if hold.seconds > 0:
-                    return Brake(seconds=hold.seconds)
-                self.release(hold.pk)
+                    return Brake(seconds=float(app_settings().brake_seconds), told=self._told(row, hold.tenant))
+                self.release(hold.pk, over=True)
         tenant = self._note(row, Trouble.REAUTH)
         for lane in {tenant, ""}:
             since = self._window(row.provider, lane, Trouble.REAUTH)
@@ -151,9 +152,21 @@ class Lanes:
             if brakes(refused, 0) and brakes(refused, self._granted(row.provider, lane, since, refused)):
                 seconds = float(app_settings().brake_seconds)
                 self._hold(row.provider, lane, verdict, seconds)
-                told = self.faults.mailboxes(row.provider, Trouble.REAUTH, since, lane)
-                return Brake(seconds=seconds, told=tuple(pk for pk in told if pk != row.pk))
+                return Brake(seconds=seconds, told=self._told(row, lane))
         return None
+
+    def braking(self, row: Calling) -> bool:
+        """Tell whether a brake is in force for a mailbox, by the database."""
+        board.forget()
+        holds: list[Hold] = tolerantly(lambda: self._of_lane(row), [])
+        return any(hold.trouble is Trouble.REAUTH and hold.seconds > 0 for hold in holds)
+
+    def _told(self, row: Calling, lane: str) -> tuple[UUID, ...]:
+        """Return whose users were told to reconnect, before it showed that too many are."""
+        since = self._window(row.provider, lane, Trouble.REAUTH)
+        pks = self.faults.mailboxes(row.provider, Trouble.REAUTH, since, lane)
+        told = self.rows.filter(pk__in=pks, status=Status.NEEDS_REAUTH).exclude(pk=row.pk)
+        return tuple(told.values_list("pk", flat=True))
 
     def lift_brakes(self) -> int:
         """Release the brakes whose time is over; they have no effect any more."""
@@ -166,14 +179,16 @@ class Lanes:
         limit = int(refused / max(app_settings().brake_share, 0.01)) + 1
         if tenant:
             return int(rows.filter(tenant=tenant)[:limit].count())
-        named = rows.exclude(tenant="").values("tenant").distinct()[:limit].count()
-        return int(named + rows.filter(tenant="")[:limit].count())
+        tenants = rows.exclude(tenant="").order_by().values_list("tenant", flat=True).distinct()[:limit]
+        nobodys = ["", *(each for each in tenants if not self._organisation(provider, each))]
+        named = len(tenants) + 1 - len(nobodys)  # personal accounts share a tenant, and count one by one
+        return int(named + rows.filter(tenant__in=nobodys)[:limit].count())
 
     # --- both ---
 
-    def release(self, pk: int) -> bool:
-        """End a hold, and say so once."""
-        released = self.health.release(pk)
+    def release(self, pk: int, *, over: bool = False) -> bool:
+        """End a hold, with `over` only if its time is over, and say so once."""
+        released = self.health.release(pk, over=over)
         board.forget()
         if released:
             health: Any = self.health.get(pk=pk)
@@ -209,10 +224,13 @@ class Lanes:
 
     def _tenant(self, row: Calling) -> str:
         """Return the organisation that a mailbox shares its fate with; empty where it is nobody's."""
+        return self._organisation(row.provider, row.tenant)
+
+    def _organisation(self, provider: str, tenant: str) -> str:
         try:
-            return provider_for(row.provider).organisation(row.tenant)
-        except ConfigurationError:
-            return row.tenant
+            return provider_for(provider).organisation(tenant)
+        except Exception:  # noqa: BLE001  # a provider that is gone from the settings, or a project's own class
+            return tenant
 
     def _only_tenant(self, row: Calling) -> bool:
         return not self.rows.filter(provider=row.provider).exclude(tenant=row.tenant).exists()
@@ -243,7 +261,7 @@ def tolerantly(work: Callable[[], T], otherwise: T) -> T:
     """Do it, or log why not: a refresh that is saved already must not fail for the sake of its neighbours."""
     try:
         return work()
-    except DatabaseError:
+    except Exception:  # a receiver of signals and a project's own provider class have their part in it
         logger.exception("the state of a lane could not be saved", extra={"action": "lane"})
         return otherwise
 

@@ -15,13 +15,13 @@ from django.utils import timezone
 from mail_oauth import parking, signals
 from mail_oauth.cache import token_cache
 from mail_oauth.conf import app_settings
-from mail_oauth.exceptions import ConfigurationError
 from mail_oauth.managers.clock import on_database_clock
+from mail_oauth.managers.columns import refresh_token_changes, token_changes
 from mail_oauth.managers.lanes import Lanes
 from mail_oauth.managers.vocabulary import EventKind, Status
-from mail_oauth.providers import provider_for
+from mail_oauth.refresh.adoption import park
 from mail_oauth.refresh.classification import Action
-from mail_oauth.refresh.policy import failures_in_a_row, next_refresh, postponement
+from mail_oauth.refresh.policy import failures_in_a_row, postponement
 from mail_oauth.refresh.verdicts import Verdict
 from mail_oauth.tokens import AccessToken, TokenSet
 
@@ -139,9 +139,11 @@ class Transitions:
         """Save a refreshed pair and release the lease; see `Ledger`."""
         received_at = received_at or timezone.now()
         if not self._save_pair(grant, tokens, received_at, reason):
-            current = self.manager.using(self.using).filter(pk=grant.pk).first()
-            if current is None or not _is_same_grant(current, grant):
-                self._leave_for_revocation(current, tokens)
+            current = self._now(grant)
+            if current is None:
+                return None
+            if not _is_same_grant(current, grant):
+                self._leave(current, grant, tokens, received_at)
                 return None
             if not self._save_pair(current, tokens, received_at, reason):
                 return None
@@ -171,7 +173,7 @@ class Transitions:
 
     def keep_refresh_token(self, grant: Any, tokens: TokenSet, received_at: datetime, *, reason: str) -> bool:
         """Save a refresh token alone, and go on holding the lease; see `Ledger`."""
-        changes = _refresh_token_changes(grant, tokens, received_at) | {"outcome_unknown": False}
+        changes = refresh_token_changes(grant, tokens, received_at) | {"outcome_unknown": False}
         return self.apply(grant, EventKind.REFRESHED, changes, reason=reason, leased=True)
 
     def _save_pair(self, grant: MailCredentials, tokens: TokenSet, received_at: datetime, reason: str) -> bool:
@@ -186,30 +188,41 @@ class Transitions:
             changes["refresh_at"] = None
         return self.apply(grant, kind, changes, reason=reason, leased=True)
 
-    def _leave_for_revocation(self, row: MailCredentials | None, tokens: TokenSet) -> None:
-        """Have the sweep revoke a refresh token that came for a mailbox whose user disconnected it meanwhile.
+    def _leave(
+        self, row: MailCredentials, grant: MailCredentials, tokens: TokenSet, received_at: datetime
+    ) -> None:
+        """Put away what came too late to be saved, where it is the last of a grant that somebody still needs.
 
-        What the disconnect revoked was the token before it, and a provider may have ended only that one.
+        For a mailbox that was disconnected meanwhile the sweep revokes it: what the disconnect revoked was the
+        token before it, and a provider may have ended only that one. Where another worker holds the lease, with the
+        token that this pair replaced, the pair is parked for whoever comes after it.
         """
-        if row is None or row.status != Status.DISCONNECTED or tokens.refresh_token is None:
+        if tokens.refresh_token is None:
             return
-        changes = {"refresh_token": row.sealed("refresh_token", tokens.refresh_token), "refresh_failures": 0}
-        changes |= {"refresh_at": timezone.now(), "lease_owner": ""}
-        self.apply(row, EventKind.REVOCATION_FAILED, changes, reason="rotated_meanwhile")
+        if row.status == Status.DISCONNECTED:
+            changes = {"refresh_token": row.sealed("refresh_token", tokens.refresh_token), "refresh_failures": 0}
+            changes |= {"refresh_at": timezone.now(), "lease_owner": ""}
+            self.apply(row, EventKind.REVOCATION_FAILED, changes, reason="rotated_meanwhile")
+        elif row.refresh_token == grant.refresh_token:
+            park(row, tokens, received_at)
 
-    def _same_grant_now(self, grant: MailCredentials) -> MailCredentials | None:
-        """Return the row as it is by now, if what came back for `grant` still belongs to it."""
-        current = self.manager.using(self.using).filter(pk=grant.pk).first()
-        return current if current is not None and _is_same_grant(current, grant) else None
+    def _now(self, grant: MailCredentials) -> MailCredentials | None:
+        """Return a row as it is by now."""
+        found: MailCredentials | None = self.manager.using(self.using).filter(pk=grant.pk).first()
+        return found
 
     def save_failure(self, grant: Any, verdict: Verdict, retry_in: timedelta | None) -> bool:
         """Save a failure and release the lease; see `Ledger`. Tokens are never deleted."""
         if self._save_verdict(grant, verdict, retry_in):
             return True
-        current = None if verdict.rotated is None else self._same_grant_now(grant)
-        if current is None or verdict.rotated is None:
+        if verdict.rotated is None and not verdict.outcome_unknown:
             return False
-        changes = {"refresh_token": current.sealed("refresh_token", verdict.rotated)}
+        current = self._now(grant)
+        if current is None or not _is_same_grant(current, grant):
+            return False
+        changes: dict[str, Any] = {"outcome_unknown": current.outcome_unknown or verdict.outcome_unknown}
+        if verdict.rotated is not None:
+            changes["refresh_token"] = current.sealed("refresh_token", verdict.rotated)
         return self.apply(current, EventKind.REFRESH_FAILED, changes, reason=verdict.reason, leased=True)
 
     def _save_verdict(self, grant: MailCredentials, verdict: Verdict, retry_in: timedelta | None) -> bool:
@@ -264,58 +277,8 @@ def _is_same_grant(current: MailCredentials, grant: MailCredentials) -> bool:
     the tokens, ended the connection, or holds a lease on the row since, has the right of way.
     """
     same_pair = current.refresh_token == grant.refresh_token
-    same_life = current.status in {grant.status, Status.NEEDS_REAUTH}
+    same_life = current.status != Status.DISCONNECTED
     return same_pair and same_life and current.lease_owner in {"", grant.lease_owner}
-
-
-def token_changes(row: MailCredentials, tokens: TokenSet, received_at: datetime | None = None) -> dict[str, Any]:
-    """Return the columns that a new token pair sets, sealed for `row`; failures and lease are cleared.
-
-    Its lifetimes begin at `received_at`, now unless told.
-    """
-    now = received_at or timezone.now()
-    expiry = now + timedelta(seconds=tokens.expires_in)
-    changes: dict[str, Any] = {
-        "access_token": row.sealed("access_token", tokens.access_token),
-        "token_issued_at": now,
-        "token_expiry": expiry,
-        "lease_owner": "",
-        "refresh_failures": 0,
-        "last_refresh_error": "",
-        "outcome_unknown": False,
-        "last_refreshed_at": now,
-    }
-    if tokens.scopes is not None:
-        changes["granted_scopes"] = " ".join(tokens.scopes)
-    changes |= _refresh_token_changes(row, tokens, now)
-    ends = changes.get("refresh_token_expires_at", row.refresh_token_expires_at)
-    return changes | {"refresh_at": next_refresh(now, expiry, grant_ends_at=ends)}
-
-
-def _refresh_token_changes(row: MailCredentials, tokens: TokenSet, received_at: datetime) -> dict[str, Any]:
-    changes: dict[str, Any] = {}
-    if tokens.refresh_token is not None:
-        changes["refresh_token"] = row.sealed("refresh_token", tokens.refresh_token)
-    known = row.refresh_token_expires_at if not row.grant_end_estimated else None
-    if tokens.refresh_token_expires_in is not None:
-        ends: datetime | None = received_at + timedelta(seconds=tokens.refresh_token_expires_in)
-        estimated = False
-    elif known is not None and tokens.refresh_token is None:
-        return changes  # the token is the one of which the provider said when it ends
-    else:
-        ends, estimated = _estimated_end(row, received_at), True
-    changes |= {"refresh_token_expires_at": ends, "grant_end_estimated": estimated and ends is not None}
-    before = row.refresh_token_expires_at
-    if ends is None or before is None or ends - before > timedelta(days=1):
-        changes["grant_warned_at"] = None
-    return changes
-
-
-def _estimated_end(row: MailCredentials, used_at: datetime) -> datetime | None:
-    try:
-        return provider_for(row.provider).grant_ends_at(row.connected_at, used_at)
-    except ConfigurationError:  # a pair is saved whatever became of the settings
-        return None
 
 
 def _written(changes: dict[str, Any]) -> dict[str, Any]:

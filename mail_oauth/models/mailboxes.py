@@ -110,7 +110,9 @@ class MailCredentials(models.Model):
             models.Index(fields=["status", "provider"], name="mail_oauth_status"),
             models.Index(fields=["email"], name="mail_oauth_email"),
             models.Index(fields=["subject"], name="mail_oauth_subject"),
+            # When a lane had its last success: an app's, and an organisation's.
             models.Index(fields=["provider", "last_refreshed_at"], name="mail_oauth_success"),
+            models.Index(fields=["provider", "tenant", "last_refreshed_at"], name="mail_oauth_tenant_success"),
         ]
 
     def __str__(self) -> str:

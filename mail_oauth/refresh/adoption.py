@@ -12,7 +12,7 @@ from mail_oauth.parking import ParkedPair
 from mail_oauth.tokens import TokenSet
 
 if TYPE_CHECKING:
-    from mail_oauth.refresh.engine import Grant
+    from mail_oauth.refresh.ledger import Grant
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connections
@@ -20,73 +20,17 @@ from mail_oauth.exceptions import ConfigurationError, SealError, TransportError
 from mail_oauth.providers import Provider, provider_for
 from mail_oauth.refresh.adoption import park, parked_for
 from mail_oauth.refresh.classification import VERSION, Action
-from mail_oauth.refresh.lanes import Admission, Brake, Hold
+from mail_oauth.refresh.lanes import Hold
+from mail_oauth.refresh.ledger import Grant, Ledger
 from mail_oauth.refresh.policy import failures_in_a_row, least_validity, margin, postponement, retry_delay
-from mail_oauth.refresh.verdicts import Verdict, judge, judge_fault
+from mail_oauth.refresh.verdicts import HELD_BACK, Verdict, judge, judge_fault
 from mail_oauth.tokens import AccessToken, Secret, TokenSet, scope_set
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-HELD_BACK = "_held"
-"""The end of a reason that stands in for REAUTH under the brake."""
-
 SAVE_PAUSES = (0.05, 0.2, 1.0)
 """How long to wait before each further attempt to save, in seconds."""
-
-
-class Grant(Protocol):
-    """A claimed row, as far as a refresh needs it."""
-
-    pk: UUID
-    provider: str
-    tenant: str
-    generation: int
-    refresh_failures: int
-    last_refresh_error: str
-    outcome_unknown: bool
-    requested_scopes: str
-
-    def open_refresh_token(self) -> Secret:
-        """Decrypt the refresh token. Raises `SealError`."""
-
-
-class Lanes(Protocol):
-    """What is known of the provider by the failures of others."""
-
-    def admit(self, row: Grant, *, force: bool = False) -> Admission:
-        """Say whether a call may be made for a mailbox, and for which holds it is the trial."""
-
-    def learn(self, row: Grant, verdict: Verdict, admission: Admission) -> None:
-        """Draw the conclusions for others from a verdict that is saved. Raises nothing."""
-
-    def brake(self, row: Grant, verdict: Verdict) -> Brake | None:
-        """Return the brake under which a refused grant is not reported yet. Raises nothing."""
-
-
-class Ledger(Protocol):
-    """Where the outcome of a refresh is written; every write is refused if the claim was lost."""
-
-    @property
-    def lanes(self) -> Lanes:
-        """The lanes of the providers."""
-
-    def postpone(self, grant: Grant, seconds: float) -> None:
-        """Release a claim under which nothing was tried, until some seconds from now."""
-
-    def reinstate(self, pk: UUID, reason: str, seconds: float) -> None:
-        """Take back that a user was told to reconnect, within the last minutes: it is tried again then."""
-
-    def save_tokens(
-        self, grant: Grant, tokens: TokenSet, received_at: datetime | None = None, *, reason: str = ""
-    ) -> AccessToken | None:
-        """Save a pair, received now unless told, and release the claim; None if the claim was lost."""
-
-    def keep_refresh_token(self, grant: Grant, tokens: TokenSet, received_at: datetime, *, reason: str) -> bool:
-        """Save the refresh token of a pair alone and go on holding the claim; False if it was lost."""
-
-    def save_failure(self, grant: Grant, verdict: Verdict, retry_in: timedelta | None) -> bool:
-        """Save what went wrong, and a rotated refresh token if there is one; release the claim."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,13 +60,12 @@ def refresh(grant: Grant, ledger: Ledger, *, min_validity: float | None = None, 
     admission = ledger.lanes.admit(grant, force=force)
     if admission.hold is not None:
         return _held(grant, ledger, admission.hold)
-    verdict, rotation = _ask(grant)
-    verdict = _second_thoughts(grant, ledger, verdict)
-    if verdict.tokens is not None:
-        outcome = _granted(grant, ledger, verdict, verdict.tokens)
+    said, rotation = _ask(grant)
+    if said.tokens is not None:
+        outcome = _granted(grant, ledger, said, said.tokens)
     else:
-        outcome = _refused(grant, ledger, verdict)
-    ledger.lanes.learn(grant, verdict, admission)
+        outcome = _refused(grant, ledger, said)
+    ledger.lanes.learn(grant, said, admission)
     _report(grant, outcome, rotation)
     return outcome
 
@@ -135,26 +78,27 @@ def _held(grant: Grant, ledger: Ledger, hold: Hold) -> Outcome:
     return Outcome(verdict=verdict, retry_in=timedelta(seconds=seconds), held=True)
 
 
-def _second_thoughts(grant: Grant, ledger: Ledger, verdict: Verdict) -> Verdict:
-    """Weigh a refusal once more before anyone is blamed for it, by what is known besides the reply."""
+def _second_thoughts(grant: Grant, ledger: Ledger, verdict: Verdict) -> tuple[Verdict, tuple[UUID, ...]]:
+    """Weigh a refusal once more before anyone is blamed for it, by what is known besides the reply.
+
+    The mailboxes that come with it are those whose users were told too early.
+    """
     if verdict.lasting is not None and failures_in_a_row(grant, verdict) >= app_settings().attention_after:
         verdict = replace(verdict, action=verdict.lasting)
     if verdict.action is not Action.REAUTH:
-        return verdict
+        return verdict, ()
     if grant.outcome_unknown:
         # The reply to the previous attempt was lost: the provider may be refusing what it just replaced.
-        return replace(verdict, action=Action.RETRY, reason=f"{verdict.reason}_after_unknown", trouble=None)
-    if grant.last_refresh_error.endswith(HELD_BACK):
-        return replace(verdict, trouble=None)  # a brake gave it time, and it is refused again
+        return replace(verdict, action=Action.RETRY, reason=f"{verdict.reason}_after_unknown", trouble=None), ()
+    if grant.last_refresh_error.endswith(HELD_BACK) and not ledger.lanes.braking(grant):
+        return replace(verdict, trouble=None), ()  # a brake gave it time, and it is refused again
     brake = ledger.lanes.brake(grant, verdict)
     if brake is None:
-        return verdict
+        return verdict, ()
     held_back = replace(
         verdict, action=Action.RETRY, reason=verdict.reason + HELD_BACK, retry_after=brake.seconds, trouble=None
     )
-    for pk in brake.told:
-        ledger.reinstate(pk, held_back.reason, brake.seconds)
-    return held_back
+    return held_back, brake.told
 
 
 def adopt(grant: Grant, ledger: Ledger, *, min_validity: float | None = None) -> Outcome | None:
@@ -218,15 +162,36 @@ def _granted(grant: Grant, ledger: Ledger, verdict: Verdict, tokens: TokenSet) -
 def _narrower(grant: Grant, tokens: TokenSet) -> bool:
     """Tell whether mail scopes that were asked for are missing. What was granted is kept all the same."""
     requested = scope_set(grant.requested_scopes)
-    return bool(provider_for(grant.provider).missing_scopes(tokens.scopes, requested))
+    try:
+        return bool(provider_for(grant.provider).missing_scopes(tokens.scopes, requested))
+    except Exception:  # whatever a project's own class raises, the pair is saved
+        logger.exception("the scopes of mailbox %s could not be compared", grant.pk)
+        return False
 
 
-def _refused(grant: Grant, ledger: Ledger, verdict: Verdict) -> Outcome:
-    retry_in = _retry_in(grant, verdict)
-    rotated = verdict.rotated
+def _refused(grant: Grant, ledger: Ledger, verdict_said: Verdict) -> Outcome:
+    rotated = verdict_said.rotated
     kept = None if rotated is None else TokenSet(access_token=Secret(""), expires_in=0, refresh_token=rotated)
-    _save_or_park(grant, kept, timezone.now(), lambda: ledger.save_failure(grant, verdict, retry_in))
+    now = timezone.now()
+    verdict, told = _save_or_park(grant, kept, now, lambda: _second_thoughts(grant, ledger, verdict_said))
+    retry_in = _retry_in(grant, verdict)
+    _save_or_park(grant, kept, now, lambda: ledger.save_failure(grant, verdict, retry_in))
+    if verdict.action is Action.REAUTH and ledger.lanes.braking(grant):
+        told = (grant.pk,)  # others pulled the brake while this was saved
+    _reinstate(ledger, told, verdict)
     return Outcome(verdict=verdict, retry_in=retry_in)
+
+
+def _reinstate(ledger: Ledger, pks: tuple[UUID, ...], verdict: Verdict) -> None:
+    """Take back what users were told before the brake was pulled; one that fails stops no other."""
+    reason = verdict.reason.removesuffix(HELD_BACK) + HELD_BACK
+    for pk in pks:
+        try:
+            ledger.reinstate(pk, reason, app_settings().brake_seconds)
+        except Exception:
+            logger.exception(
+                "mailbox %s could not be reinstated", pk, extra={"action": "brake", "mailbox": str(pk)}
+            )
 
 
 def _save_or_park(grant: Grant, tokens: TokenSet | None, received_at: datetime, save: Callable[[], T]) -> T:

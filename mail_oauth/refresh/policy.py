@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from mail_oauth.conf import Settings, app_settings
-from mail_oauth.refresh.verdicts import Verdict
+from mail_oauth.refresh.verdicts import HELD_BACK, Verdict
 
 
 class Failing(Protocol):
@@ -59,7 +59,8 @@ def warns_at(begun_at: datetime, ends_at: datetime) -> datetime:
 
 def failures_in_a_row(row: Failing, verdict: Verdict) -> int:
     """Count a failure. What ends in somebody's attention begins anew after another fault, so that only it counts."""
-    if verdict.lasting is not None and row.last_refresh_error != verdict.reason:
+    before, now = row.last_refresh_error.removesuffix(HELD_BACK), verdict.reason.removesuffix(HELD_BACK)
+    if verdict.lasting is not None and before != now:
         return 1
     return row.refresh_failures + 1
 

@@ -29,6 +29,9 @@ from mail_oauth.refresh.classification import (
 from mail_oauth.refresh.replies import MalformedReply, parse_object, parse_tokens, token_in
 from mail_oauth.tokens import HttpReply, Secret, TokenSet
 
+HELD_BACK = "_held"
+"""The end of a reason that stands in for REAUTH under the brake."""
+
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 _AADSTS = re.compile(r"AADSTS(\d{4,9})")
 
@@ -112,11 +115,14 @@ def _judge_error(status: int, fields: Mapping[str, Any], family: str, retry_afte
         return _passing(status, retry_after)
     number = _aadsts(fields)
     if number is not None and number in AADSTS:
+        slow, trouble = number in SLOW_AADSTS, _trouble(AADSTS[number], client=number in CLIENT_AADSTS)
+        if trouble is None and AADSTS[number] is Action.RETRY and retry_after is not None and not slow:
+            trouble = Trouble.THROTTLE
         return Verdict(
             action=AADSTS[number],
             reason=f"AADSTS{number}",
-            trouble=_trouble(AADSTS[number], client=number in CLIENT_AADSTS),
-            slow=number in SLOW_AADSTS,
+            trouble=trouble,
+            slow=slow,
             lasting=LASTING.get(number),
             retry_after=retry_after,
         )

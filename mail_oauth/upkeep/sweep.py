@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from mail_oauth import parking
 from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import TransactionHeld
 from mail_oauth.managers.background import own_connection_possible
@@ -125,16 +126,18 @@ class Sweep:
         self.patience = max(settings.lease_seconds - call, settings.lease_seconds / 2)
         self.fates: Counter[Fate] = Counter()
         self._drained = False
+        self._over: Callable[[], bool] = lambda: False
 
     def run(self, seconds: float, stopped: Callable[[], bool]) -> SweepReport:
         """Sweep; see `refresh_batch`."""
         begun = time.monotonic()
+        self._over = lambda: stopped() or time.monotonic() - begun > seconds
         crew = Crew(self._settle, self.threads if own_connection_possible(self.ledger.using) else 0)
         ended = "done"
         try:
             while self._feed(crew):
                 self.fates[crew.wait()] += 1
-                if stopped() or time.monotonic() - begun > seconds:
+                if self._over():
                     ended = "stopped" if stopped() else "time"
                     break
         finally:
@@ -164,8 +167,12 @@ class Sweep:
             self._drained = len(rows) < wanted
             free, held = self.ledger.lanes.sift(rows)
             for hold, postponed in held:
-                self.fates["held"] += self.rows.postpone(postponed, postponement(hold.seconds))
-            if free or self._drained:
+                # A pair that is parked for a mailbox can be adopted without a call.
+                parked = parking.waiting_as_far_as_known([row.pk for row in postponed])
+                free += [row for row in postponed if row.pk in parked]
+                rest = [row for row in postponed if row.pk not in parked]
+                self.fates["held"] += self.rows.postpone(rest, postponement(hold.seconds))
+            if free or self._drained or self._over():
                 return [Claimed(row, begin_before) for row in free]
 
     def _settle(self, claimed: Claimed) -> Fate:

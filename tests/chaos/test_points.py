@@ -93,4 +93,4 @@ def _tell(rig: Rig, scene: Scene, attempts: dict[Any, tuple[str, ...]]) -> None:
         for alias, name in (("microsoft", "strict"), ("lenient", "lenient")):
             outcomes = Counter(", ".join(attempts[row.pk]) for row in scene[point, alias])
             cells.append(f"{name}: {'; '.join(f'{number} x {what}' for what, number in outcomes.items())}")
-        report.append(f"  {point:<10}{cells[0]:<48}{cells[1]}")
+        report.append(f"  {point:<10}{cells[0]:<50}{cells[1]}")

@@ -188,7 +188,7 @@ NUMBERS: dict[int, list[str]] = {
                 "a_replica_that_cannot_be_written",
             )
         ),
-        "chaos/test_cache_loss.py::test_every_answer_is_valid_while_redis_is_flushed_and_killed",
+        "chaos/test_cache_loss.py::test_every_answer_is_valid_whatever_becomes_of_redis",
     ],
     59: [
         "cache/test_copies.py::TestPoison::test_is_refused_and_repaired",

@@ -106,7 +106,7 @@ def connect_at(connect, settings) -> Callable[[FakeProvider], MailCredentials]:
     """Connect a mailbox at a provider of the test's own."""
 
     def make(provider: FakeProvider) -> MailCredentials:
-        from mail_oauth.managers.transitions import token_changes
+        from mail_oauth.managers.columns import token_changes
         from mail_oauth.refresh.replies import parse_tokens
 
         row = connect()
@@ -140,7 +140,7 @@ def test_python_o365_350_two_hosts_that_insist_never_send_a_spent_token(hosts: R
     row = hosts.mailbox(expired=True)
     with hosts.provider.fault(Fault.slow(0.2)), hosts.nursery() as nursery:
         for _ in range(3):
-            nursery.fork("refresh_one", pk=str(row.pk))
+            nursery.fork("refresh_each", pks=[str(row.pk)])
         nursery.wait()
         nursery.answers()
     calls = hosts.provider.token_calls("refresh_token", email=row.email)

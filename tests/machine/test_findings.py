@@ -1,4 +1,4 @@
-"""Minimal tests of what the machine has found and the app does not do yet."""
+"""Minimal tests of what the machine has found."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mail_oauth.refresh.engine import refresh
 from mail_oauth.testing.faults import Fault
 from tests.machine.workers import Interrupted
 
-pytestmark = [pytest.mark.django_db, pytest.mark.xfail(reason="found, to be mended: see each test")]
+pytestmark = pytest.mark.django_db
 
 
 def test_a_late_pair_is_not_lost_while_another_holds_the_lease(connect, provider):

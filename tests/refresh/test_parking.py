@@ -20,7 +20,8 @@ from mail_oauth.cache import cache_key, token_cache
 from mail_oauth.connect.disconnect import disconnect
 from mail_oauth.connect.switch import pause, resume
 from mail_oauth.exceptions import KeyMissing, SealError
-from mail_oauth.managers.transitions import Transitions, token_changes
+from mail_oauth.managers.columns import token_changes
+from mail_oauth.managers.transitions import Transitions
 from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.parking import ParkedPair

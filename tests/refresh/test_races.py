@@ -16,7 +16,8 @@ from mail_oauth.connect.switch import pause, resume
 from mail_oauth.exceptions import MailboxDisconnected, ProviderUnavailable, TransactionHeld
 from mail_oauth.managers.access import TokenAccess
 from mail_oauth.managers.background import behind
-from mail_oauth.managers.transitions import Transitions, token_changes
+from mail_oauth.managers.columns import token_changes
+from mail_oauth.managers.transitions import Transitions
 from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.refresh.classification import Action

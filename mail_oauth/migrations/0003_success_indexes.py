@@ -17,4 +17,10 @@ class Migration(migrations.Migration):
             model_name="mailcredentials",
             index=models.Index(fields=["provider", "last_refreshed_at"], name="mail_oauth_success"),
         ),
+        AddIndexLive(
+            model_name="mailcredentials",
+            index=models.Index(
+                fields=["provider", "tenant", "last_refreshed_at"], name="mail_oauth_tenant_success"
+            ),
+        ),
     ]

@@ -1,0 +1,67 @@
+"""The columns that a new token pair sets."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.utils import timezone
+
+from mail_oauth.exceptions import ConfigurationError
+from mail_oauth.providers import provider_for
+from mail_oauth.refresh.policy import next_refresh
+from mail_oauth.tokens import TokenSet
+
+if TYPE_CHECKING:
+    from mail_oauth.models import MailCredentials
+
+
+def token_changes(row: MailCredentials, tokens: TokenSet, received_at: datetime | None = None) -> dict[str, Any]:
+    """Return the columns that a new token pair sets, sealed for `row`; failures and lease are cleared.
+
+    Its lifetimes begin at `received_at`, now unless told.
+    """
+    now = received_at or timezone.now()
+    expiry = now + timedelta(seconds=tokens.expires_in)
+    changes: dict[str, Any] = {
+        "access_token": row.sealed("access_token", tokens.access_token),
+        "token_issued_at": now,
+        "token_expiry": expiry,
+        "lease_owner": "",
+        "refresh_failures": 0,
+        "last_refresh_error": "",
+        "outcome_unknown": False,
+        "last_refreshed_at": now,
+    }
+    if tokens.scopes is not None:
+        changes["granted_scopes"] = " ".join(tokens.scopes)
+    changes |= refresh_token_changes(row, tokens, now)
+    ends = changes.get("refresh_token_expires_at", row.refresh_token_expires_at)
+    return changes | {"refresh_at": next_refresh(now, expiry, grant_ends_at=ends)}
+
+
+def refresh_token_changes(row: MailCredentials, tokens: TokenSet, received_at: datetime) -> dict[str, Any]:
+    """Return those of its refresh token alone, and of the end of the grant."""
+    changes: dict[str, Any] = {}
+    if tokens.refresh_token is not None:
+        changes["refresh_token"] = row.sealed("refresh_token", tokens.refresh_token)
+    known = row.refresh_token_expires_at if not row.grant_end_estimated else None
+    if tokens.refresh_token_expires_in is not None:
+        ends: datetime | None = received_at + timedelta(seconds=tokens.refresh_token_expires_in)
+        estimated = False
+    elif known is not None and tokens.refresh_token is None:
+        return changes  # the token is the one of which the provider said when it ends
+    else:
+        ends, estimated = _estimated_end(row, received_at), True
+    changes |= {"refresh_token_expires_at": ends, "grant_end_estimated": estimated and ends is not None}
+    before = row.refresh_token_expires_at
+    if ends is None or before is None or ends - before > timedelta(days=1):
+        changes["grant_warned_at"] = None
+    return changes
+
+
+def _estimated_end(row: MailCredentials, used_at: datetime) -> datetime | None:
+    try:
+        return provider_for(row.provider).grant_ends_at(row.connected_at, used_at)
+    except ConfigurationError:  # a pair is saved whatever became of the settings
+        return None
