@@ -32,7 +32,7 @@ SHORT_CALLS = {"TOTAL_TIMEOUT": 2, "READ_TIMEOUT": 1, "CONNECT_TIMEOUT": 1, "WAI
 SHORT_LEASE = {"LEASE_SECONDS": 3, **SHORT_CALLS}
 LONG_CALLS = {"LEASE_SECONDS": 120, "TOTAL_TIMEOUT": 60, "READ_TIMEOUT": 50, "WAIT_TIMEOUT": 60}
 """For tests that hold replies back: however slow the machine is, no call and no lease ends meanwhile."""
-CIRCUITS: dict[str, Any] = {"CIRCUIT_PAUSE": 1, "CIRCUIT_CAP": 1}
+CIRCUITS: dict[str, Any] = {"CIRCUIT_PAUSE": 1, "CIRCUIT_CAP": 1, "BRAKE_COUNT": 1000}
 """Settings that keep a faulty provider's circuits open for seconds instead of minutes."""
 ROOT = Path(__file__).parents[2]
 
