@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from functools import cached_property
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -36,7 +37,11 @@ class TokenAccess:
         self.manager = manager
         self.using = manager.write_alias()
         self.rows = manager.using(self.using)
-        self.ledger = Transitions(manager)
+
+    @cached_property
+    def ledger(self) -> Transitions:
+        """Where refreshes are written; a token that is cached needs none."""
+        return Transitions(self.manager)
 
     def get(self, pk: UUID, *, min_validity: float | None = None, resource: str = MAIL) -> AccessToken:
         """Return a valid token: from the cache, else from the row, else by a refresh."""
@@ -64,8 +69,11 @@ class TokenAccess:
         """Return another token than one that a mail server refused before its end.
 
         The token that replaced it, or is about to, where somebody refreshes already; else from a refresh, of which
-        there is one within `REJECTION_INTERVAL`. Raises a `MailboxError`.
+        there is one within `REJECTION_INTERVAL`. Raises a `MailboxError`, and `TypeError` for a plain string: it
+        would differ from every token.
         """
+        if not isinstance(rejected, Secret):
+            raise TypeError("report_rejected() takes the token that get_access_token() returned, not its text.")
         return outside_transaction(self.using, lambda: self._replace(self.rows.get(pk=pk), rejected))
 
     async def areport_rejected(self, pk: UUID, rejected: Secret) -> AccessToken:

@@ -102,7 +102,7 @@ class Lanes:
 
     def learn(self, row: Calling, verdict: Verdict, admission: Admission) -> None:
         """Hold, hold on or release lanes, after a verdict. What it saw is saved by now: no error is raised."""
-        tolerantly(lambda: self._learn(row, verdict, admission), None)
+        _tolerantly(lambda: self._learn(row, verdict, admission), None)
 
     def _learn(self, row: Calling, verdict: Verdict, admission: Admission) -> None:
         for hold in admission.probing:
@@ -136,7 +136,7 @@ class Lanes:
 
     def brake(self, row: Calling, verdict: Verdict) -> Brake | None:
         """Return the brake under which nobody is told that this grant was refused; None where its user is told."""
-        return tolerantly(lambda: self._brake(row, verdict), None)
+        return _tolerantly(lambda: self._brake(row, verdict), None)
 
     def _brake(self, row: Calling, verdict: Verdict) -> Brake | None:
         for hold in self._of_lane(row):
@@ -158,7 +158,7 @@ class Lanes:
     def braking(self, row: Calling) -> bool:
         """Tell whether a brake is in force for a mailbox, by the database."""
         board.forget()
-        holds: list[Hold] = tolerantly(lambda: self._of_lane(row), [])
+        holds: list[Hold] = _tolerantly(lambda: self._of_lane(row), [])
         return any(hold.trouble is Trouble.REAUTH and hold.seconds > 0 for hold in holds)
 
     def _told(self, row: Calling, lane: str) -> tuple[UUID, ...]:
@@ -257,7 +257,7 @@ def _table(name: str) -> Any:
     return apps.get_model("mail_oauth", name)._default_manager
 
 
-def tolerantly(work: Callable[[], T], otherwise: T) -> T:
+def _tolerantly(work: Callable[[], T], otherwise: T) -> T:
     """Do it, or log why not: a refresh that is saved already must not fail for the sake of its neighbours."""
     try:
         return work()

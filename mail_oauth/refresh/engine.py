@@ -89,16 +89,14 @@ def _second_thoughts(grant: Grant, ledger: Ledger, verdict: Verdict) -> tuple[Ve
         return verdict, ()
     if grant.outcome_unknown:
         # The reply to the previous attempt was lost: the provider may be refusing what it just replaced.
-        return replace(verdict, action=Action.RETRY, reason=f"{verdict.reason}_after_unknown", trouble=None), ()
+        return replace(verdict, action=Action.RETRY, reason=f"{verdict.reason}_after_unknown"), ()
     if grant.last_refresh_error.endswith(HELD_BACK) and not ledger.lanes.braking(grant):
-        return replace(verdict, trouble=None), ()  # a brake gave it time, and it is refused again
+        return verdict, ()  # a brake gave it time, and it is refused again
     brake = ledger.lanes.brake(grant, verdict)
     if brake is None:
         return verdict, ()
-    held_back = replace(
-        verdict, action=Action.RETRY, reason=verdict.reason + HELD_BACK, retry_after=brake.seconds, trouble=None
-    )
-    return held_back, brake.told
+    reason = verdict.reason + HELD_BACK
+    return replace(verdict, action=Action.RETRY, reason=reason, retry_after=brake.seconds), brake.told
 
 
 def adopt(grant: Grant, ledger: Ledger, *, min_validity: float | None = None) -> Outcome | None:
@@ -169,11 +167,11 @@ def _narrower(grant: Grant, tokens: TokenSet) -> bool:
         return False
 
 
-def _refused(grant: Grant, ledger: Ledger, verdict_said: Verdict) -> Outcome:
-    rotated = verdict_said.rotated
+def _refused(grant: Grant, ledger: Ledger, said: Verdict) -> Outcome:
+    rotated = said.rotated
     kept = None if rotated is None else TokenSet(access_token=Secret(""), expires_in=0, refresh_token=rotated)
     now = timezone.now()
-    verdict, told = _save_or_park(grant, kept, now, lambda: _second_thoughts(grant, ledger, verdict_said))
+    verdict, told = _save_or_park(grant, kept, now, lambda: _second_thoughts(grant, ledger, said))
     retry_in = _retry_in(grant, verdict)
     _save_or_park(grant, kept, now, lambda: ledger.save_failure(grant, verdict, retry_in))
     if verdict.action is Action.REAUTH and ledger.lanes.braking(grant):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60
-STOP_SECONDS = 90
+STOP_SECONDS = 30
 
 
 @dataclass

@@ -71,6 +71,12 @@ class TestARejectedToken:
             row.report_rejected(token)
         assert posts(row) == 1
 
+    def test_is_named_by_what_was_given_out_not_by_its_text(self, connect, posts):
+        row = connect()
+        with pytest.raises(TypeError, match="get_access_token"):
+            row.report_rejected(row.get_access_token().reveal())
+        assert posts(row) == 0
+
     def test_of_a_disconnected_mailbox_calls_nobody(self, connect, posts):
         row = connect(status=Status.DISCONNECTED)
         with pytest.raises(MailboxDisconnected):
