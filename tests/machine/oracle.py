@@ -86,7 +86,7 @@ class Mailbox:
             self.losable = False
         elif post.refuses_grant and not self.unknown:
             self.refusals += 1
-        if post.status == 200 and not post.fault and not killed:
+        if post.status == 200 and not (post.fault or killed or self.raced):
             self.refusals, self.admin = 0, False
         self.admin = self.admin or 53003 in post.aadsts
         if not killed:
@@ -97,9 +97,8 @@ class Mailbox:
     def good(self) -> set[str]:
         """The refresh tokens of which the app must have one."""
         if self.raced and not self.slot.strict:
-            return {token for token in self.arrived if self.provider.is_current_refresh_token(token)} or {
-                self.held
-            }
+            living = {token for token in self.arrived if self.provider.is_current_refresh_token(token)}
+            return living or self.arrived  # of a dead grant none is better than another
         return {self.held}
 
     @property

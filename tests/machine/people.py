@@ -35,6 +35,17 @@ class People(Mailboxes):
             self.disconnect(mailbox, revoking_fails=how == "disconnect in vain")
 
     @some
+    @rule(number=which)
+    def somebody_leaves_and_comes_back(self, number: int) -> None:
+        """So fast that the attempt to revoke the old grant ends after the new one has begun."""
+        mailbox = self.mailbox(number)
+        self.disconnect(mailbox, revoking_fails=True)
+        left = self.row(mailbox)
+        self.connect(mailbox.slot)
+        if left.status == Status.DISCONNECTED:
+            self.attempt(lambda: retry_revocation(left))
+
+    @some
     @rule(number=which, on=st.booleans())
     def oauth_is_switched(self, number: int, on: bool) -> None:
         self.switch(self.mailbox(number), on=on)

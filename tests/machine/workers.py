@@ -21,7 +21,7 @@ from tests.machine.oracle import Mailbox
 from tests.machine.watched import FAULTS
 from tests.machine.world import Killed
 
-MEANWHILE = ("disconnect", "reconnect", "pause", "resume", "delete", "overtake", "take", "release", "refuse_save")
+MEANWHILE = ("disconnect", "reconnect", "pause", "resume", "delete", "overtake", "take", "release")
 
 troubles = st.lists(st.sampled_from(MEANWHILE), max_size=2)
 at_work = precondition(lambda self: self.workers)
@@ -84,9 +84,16 @@ class Workers(Mailboxes):
         self.work(*self.workers.pop(number % len(self.workers)), meanwhile)
 
     @some
-    @rule(number=which, fault=st.sampled_from(["", *sorted(FAULTS)]), meanwhile=troubles)
-    def a_worker_claims_and_refreshes(self, number: int, fault: str, meanwhile: list[str]) -> None:
+    @rule(
+        number=which,
+        fault=st.sampled_from(["", *sorted(FAULTS)]),
+        meanwhile=troubles,
+        in_vain=st.booleans(),
+    )
+    def a_worker_claims_and_refreshes(self, number: int, fault: str, meanwhile: list[str], in_vain: bool) -> None:
+        """With `in_vain` what came cannot be saved in the end."""
         mailbox = self.mailbox(number)
+        meanwhile = [*meanwhile, "refuse_save"] if in_vain else meanwhile
         self.arm(mailbox, fault)
         before = len(self.workers)
         self.claim(mailbox)
@@ -134,6 +141,7 @@ class Workers(Mailboxes):
         def happen() -> None:
             for what in meanwhile:
                 self.happens(what, mailbox)
+            self.learn()
             seen.extend(self.lease_of(row))
             # Who holds the lease now has the right of way, and will spend or has spent the same token (facts D47).
             mailbox.losable = mailbox.losable or bool(seen and seen[0][0] not in {"", owner})
@@ -149,17 +157,22 @@ class Workers(Mailboxes):
     def lease_of(self, row: MailCredentials) -> list[tuple[str, int]]:
         return list(MailCredentials.objects.filter(pk=row.pk).values_list("lease_owner", "generation"))
 
-    @at_work
-    @rule(number=which, after_post=st.booleans())
-    def a_worker_is_killed(self, number: int, after_post: bool) -> None:
+    @some
+    @rule(number=which, after_post=st.booleans(), lease_ends=st.booleans())
+    def a_worker_is_killed(self, number: int, after_post: bool, lease_ends: bool) -> None:
         """As by kill -9, before its request or after the reply came; nothing of it is ever saved."""
-        mailbox, row = self.workers.pop(number % len(self.workers))
+        mailbox, before = self.mailbox(number), len(self.workers)
+        self.claim(mailbox)
+        if len(self.workers) == before:
+            return
+        _, row = self.workers.pop()
         if after_post:
-            self.look_at_lease(mailbox, row)
             mailbox.budget += 1
             if self.attempt(lambda: adopt(row, Transitions(MailCredentials.objects))) is None:
                 _ask(row)
             self.learn(killed=True)
+        if lease_ends:
+            self.end_lease(mailbox)
 
     def look_at_lease(self, mailbox: Mailbox, row: MailCredentials) -> None:
         """A worker without its lease spends a token that others may have spent, as only a stopped process does.
@@ -194,9 +207,7 @@ class Workers(Mailboxes):
     def outlive_lease(self, mailbox: Mailbox, what: str) -> None:
         """The lease ends under its worker; another refreshes, takes the lease, or clears it away."""
         mailbox.raced = True
-        leased = MailCredentials.objects.filter(pk=mailbox.pk).exclude(lease_owner="")
-        for row in leased:
-            leased.update(refresh_at=row.refresh_at - timedelta(seconds=SPANS["a lease ends"]))
+        self.end_lease(mailbox)
         if what == "overtake":
             mailbox.budget += 1
             self.attempt(self.row(mailbox).refresh_now)
@@ -205,3 +216,8 @@ class Workers(Mailboxes):
         else:
             MailCredentials.objects.release_dead_leases()
         self.learn()
+
+    def end_lease(self, mailbox: Mailbox) -> None:
+        leased = MailCredentials.objects.filter(pk=mailbox.pk).exclude(lease_owner="")
+        for row in leased:
+            leased.update(refresh_at=row.refresh_at - timedelta(seconds=SPANS["a lease ends"]))
