@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mail_oauth.models import MailCredentials, ProviderFault, ProviderHealth
 from mail_oauth.testing.provider import FakeProvider
 from tests.chaos.rig import FULL, SEED, Rig, report
 from tests.services import Postgres, Redis
@@ -101,7 +102,8 @@ def rig(request: pytest.FixtureRequest, django_db_blocker: Any) -> Iterator[Rig]
     rig: Rig = request.getfixturevalue(name)
     rig.redis = request.getfixturevalue("redis") if with_redis else None
     with django_db_blocker.unblock():
-        rig.rows.all().delete()
+        for table in (MailCredentials, ProviderHealth, ProviderFault):
+            table.objects.using(rig.alias).all().delete()
         for provider in rig.providers.values():
             provider.clear_calls()
             provider.clear_faults()

@@ -32,7 +32,9 @@ SHORT_CALLS = {"TOTAL_TIMEOUT": 2, "READ_TIMEOUT": 1, "CONNECT_TIMEOUT": 1, "WAI
 SHORT_LEASE = {"LEASE_SECONDS": 3, **SHORT_CALLS}
 LONG_CALLS = {"LEASE_SECONDS": 120, "TOTAL_TIMEOUT": 60, "READ_TIMEOUT": 50, "WAIT_TIMEOUT": 60}
 """For tests that hold replies back: however slow the machine is, no call and no lease ends meanwhile."""
-CIRCUITS: dict[str, Any] = {"CIRCUIT_PAUSE": 1, "CIRCUIT_CAP": 1, "BRAKE_COUNT": 1000}
+NO_BRAKE = {"BRAKE_COUNT": 1000}
+"""For tests that end many grants on purpose, and look at what each mailbox says of it at once."""
+CIRCUITS = {"CIRCUIT_PAUSE": 1, "CIRCUIT_CAP": 1, **NO_BRAKE}
 """Settings that keep a faulty provider's circuits open for seconds instead of minutes."""
 ROOT = Path(__file__).parents[2]
 

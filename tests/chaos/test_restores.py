@@ -10,7 +10,7 @@ from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
 from tests.chaos.backups import Backup
 from tests.chaos.conftest import SERVERS
-from tests.chaos.rig import LONG_CALLS, Nursery, Rig, report, size
+from tests.chaos.rig import LONG_CALLS, NO_BRAKE, Nursery, Rig, report, size
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -39,7 +39,7 @@ class Mailboxes:
 def test_no_token_of_a_lost_generation_lives_on_and_each_grant_works_or_says_that_it_does_not(rig: Rig):
     boxes = Mailboxes(rig)
     backup = Backup(rig)
-    with rig.nursery(**rig.shared_cache(), **LONG_CALLS) as nursery:
+    with rig.nursery(**rig.shared_cache(), **LONG_CALLS, **NO_BRAKE) as nursery:
         _an_hour_passes(nursery, boxes)
         backup.restore()
         assert [row.generation for row in rig.now(boxes.all)] == [row.generation for row in boxes.all]
