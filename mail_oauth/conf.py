@@ -31,6 +31,16 @@ class Settings:
     """The alias in `CACHES` that holds copies of access tokens."""
     cache_prefix: str = "mail_oauth"
     """What every cache key starts with."""
+    near_cache_seconds: float = 3.0
+    """For how long a process gives out a token again without asking the cache; 0: never."""
+    near_cache_size: int = 10_000
+    """How many tokens a process keeps that way; the one unused for longest goes first."""
+    refresh_policy: str = "always"
+    """Which mailboxes are kept warm: `always`, `recently_used`, or none (`on_demand`); all grants are kept alive."""
+    recent_use_days: float = 7.0
+    """For how many days after its last use a mailbox is recently used."""
+    keep_alive_days: float = 30.0
+    """After how many days, at the latest, an idle mailbox is refreshed so that its grant lives on."""
     refresh_margin: int = 300
     """A token is refreshed when it has this long to live, or a third of its lifetime if that is less."""
     min_validity: int = 60
@@ -55,7 +65,7 @@ class Settings:
     """The proxy for calls of providers; empty: the environment's."""
     background_threads: int = 4
     """How many refreshes run behind callers in one process; 0: they are left to the sweep."""
-    refresh_threads: int = 8
+    refresh_threads: int = 16
     """How many refreshes one `refresh_batch` runs at once."""
     batch_size: int = 100
     """How many due mailboxes one claim takes."""
@@ -93,6 +103,10 @@ class Settings:
     """How long a user may take at the provider to consent."""
     event_days: int = 90
     """For how many days `prune_events` keeps the history of mailboxes."""
+    refresh_event_days: int = 7
+    """For how many days the history keeps routine refreshes; 0: they are counted, but not written down."""
+    count_days: int = 90
+    """For how many days the counts of refreshes are kept."""
     celery_queue: str = ""
     """The queue of this app's tasks; empty: the project's own default."""
 

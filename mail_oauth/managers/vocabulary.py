@@ -50,3 +50,22 @@ class TroubleKind(TextChoices):
     OUTAGE = Trouble.OUTAGE.value, _("provider unavailable")
     THROTTLE = Trouble.THROTTLE.value, _("provider asks for a pause")
     REAUTH = Trouble.REAUTH.value, _("too many grants refused at once")
+
+
+class RefreshPolicy(TextChoices):
+    """Which mailboxes the sweep keeps warm. Whatever it says, grants are kept alive."""
+
+    ALWAYS = "always", _("always")
+    RECENTLY_USED = "recently_used", _("while it is used")
+    ON_DEMAND = "on_demand", _("when its token is asked for")
+
+
+class CountedOutcome(TextChoices):
+    """What became of a call for a refresh, as it is counted."""
+
+    GRANTED = "granted", _("refreshed")
+    RETRY = "retry", _("tried again later")
+    REAUTH = "reauth", _("refused: the user must reconnect")
+    ADMIN = "admin", _("refused: their administrator must act")
+    OPERATOR = "operator", _("refused: our configuration")
+    UNKNOWN = "unknown", _("refused for an unknown reason")

@@ -7,7 +7,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from mail_oauth.managers.health import ProviderFaultManager, ProviderHealthManager
-from mail_oauth.managers.vocabulary import TroubleKind
+from mail_oauth.managers.vocabulary import CountedOutcome, TroubleKind
 
 
 class ProviderHealth(models.Model):
@@ -66,3 +66,41 @@ class ProviderFault(models.Model):
 
     def __str__(self) -> str:
         return f"{self.provider} {self.get_trouble_display()} {self.mailbox}"
+
+
+class RefreshCount(models.Model):
+    """How many calls for a refresh had one outcome at one provider, within five minutes from `begins_at`."""
+
+    begins_at = models.DateTimeField(_("from"))
+    provider = models.CharField(_("provider"), max_length=64)
+    outcome = models.CharField(_("outcome"), max_length=16, choices=CountedOutcome)
+    number = models.PositiveBigIntegerField(_("number"), default=0)
+
+    class Meta:
+        verbose_name = _("count of refreshes")
+        verbose_name_plural = _("counts of refreshes")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["begins_at", "provider", "outcome"], name="mail_oauth_one_count_per_outcome"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.provider} {self.outcome}: {self.number}"
+
+
+class CallBudget(models.Model):
+    """How far ahead the calls of a provider app are spoken for, where it may make only so many a second.
+
+    A call takes the next free moment; it may be made when that is not far ahead (a leaky bucket, or GCRA).
+    """
+
+    provider = models.CharField(max_length=64, unique=True)
+    free_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name = _("call budget")
+        verbose_name_plural = _("call budgets")
+
+    def __str__(self) -> str:
+        return self.provider

@@ -20,7 +20,7 @@ from mail_oauth.fields import SealedField
 from mail_oauth.managers import MailCredentialsManager
 from mail_oauth.managers.access import TokenAccess
 from mail_oauth.managers.transitions import after_commit
-from mail_oauth.managers.vocabulary import EventKind, Status
+from mail_oauth.managers.vocabulary import EventKind, RefreshPolicy, Status
 from mail_oauth.providers import provider_for
 from mail_oauth.tokens import AccessToken, Secret, scope_set
 
@@ -82,7 +82,18 @@ class MailCredentials(models.Model):
     rejected_at = models.DateTimeField(
         _("refused by a mail server"), null=True, blank=True, help_text=_("When that last forced a refresh.")
     )
-    last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
+    last_used_at = models.DateTimeField(
+        _("last used"), null=True, blank=True, help_text=_("To within some ten minutes.")
+    )
+    refresh_policy = models.CharField(
+        _("kept warm"),
+        max_length=16,
+        choices=RefreshPolicy,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("Empty: as its provider's options or the site's settings say."),
+    )
     connected_at = models.DateTimeField(_("connected"), default=timezone.now)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
@@ -110,9 +121,8 @@ class MailCredentials(models.Model):
             models.Index(fields=["status", "provider"], name="mail_oauth_status"),
             models.Index(fields=["email"], name="mail_oauth_email"),
             models.Index(fields=["subject"], name="mail_oauth_subject"),
-            # When a lane had its last success: an app's, and an organisation's.
-            models.Index(fields=["provider", "last_refreshed_at"], name="mail_oauth_success"),
-            models.Index(fields=["provider", "tenant", "last_refreshed_at"], name="mail_oauth_tenant_success"),
+            models.Index(fields=["provider", "refresh_at"], name="mail_oauth_provider_due"),
+            models.Index(fields=["provider", "tenant"], name="mail_oauth_lane"),
         ]
 
     def __str__(self) -> str:
