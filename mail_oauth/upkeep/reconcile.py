@@ -21,7 +21,7 @@ from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.refresh.adoption import parked_for
 from mail_oauth.refresh.engine import adopt
-from mail_oauth.refresh.policy import next_refresh
+from mail_oauth.refresh.policy import next_refresh, place_of_row
 from mail_oauth.upkeep.drift import RowState, drift
 from mail_oauth.upkeep.horizon import ends_soon, warn
 
@@ -140,7 +140,7 @@ class Walk:
             return unscheduled.exists()
         when = timezone.now()
         if state.token_issued_at and state.token_expiry:
-            when = next_refresh(state.token_issued_at, state.token_expiry)
+            when = next_refresh(state.token_issued_at, state.token_expiry, place=place_of_row(state.pk))
         return bool(unscheduled.update(refresh_at=on_database_clock(when)))
 
     def _adopt(self, page: Sequence[RowState]) -> None:
