@@ -17,6 +17,7 @@ from mail_oauth.cache import token_cache
 from mail_oauth.conf import app_settings
 from mail_oauth.managers.clock import on_database_clock
 from mail_oauth.managers.columns import refresh_token_changes, token_changes
+from mail_oauth.managers.groups import GroupCommit, Save, is_told
 from mail_oauth.managers.lanes import Lanes
 from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.refresh.adoption import park
@@ -66,11 +67,15 @@ def after_commit(using: str, action: Callable[[], Any]) -> None:
 class Transitions:
     """Writes to rows through one manager; the `Ledger` of the refresh engine."""
 
-    def __init__(self, manager: MailCredentialsManager) -> None:
-        """Write through `manager`, to the database that its router names for writing."""
+    def __init__(self, manager: MailCredentialsManager, group: GroupCommit | None = None) -> None:
+        """Write through `manager`, to the database that its router names for writing.
+
+        With `group`, refreshed pairs are saved together with those of other threads, where that can be done.
+        """
         self.manager = manager
         self.using = manager.write_alias()
         self.lanes = Lanes(manager)
+        self.group = group
 
     def apply(
         self,
@@ -98,10 +103,16 @@ class Transitions:
             if not rows.update(**_written(changes)):
                 return False
             self.record(row, kind, reason=reason, generation=before + 1, actor=actor)
+        self._applied(row, kind, changes, reason, old_status)
+        return True
+
+    def _applied(
+        self, row: MailCredentials, kind: EventKind, changes: dict[str, Any], reason: str, old_status: str
+    ) -> None:
+        """Bring the row in hand up to date with what was saved of it, and tell."""
         for name, value in changes.items():
             setattr(row, name, value)
         after_commit(self.using, lambda: self._announce(row, kind, reason, old_status))
-        return True
 
     def create(self, row: MailCredentials, *, actor: Any = None) -> MailCredentials:
         """Store a new mailbox. Raises `IntegrityError` when the same one stands there already."""
@@ -130,13 +141,15 @@ class Transitions:
         self, row: MailCredentials, kind: EventKind, *, reason: str = "", generation: int, actor: Any = None
     ) -> None:
         """Write an event to the history of a mailbox."""
+        if not is_told(kind, reason):
+            return
         events = row.events.model._default_manager.using(self.using)
         events.create(credentials_id=row.pk, kind=kind, reason=reason[:64], generation=generation, actor=actor)
 
     def save_tokens(
         self, grant: Any, tokens: TokenSet, received_at: datetime | None = None, *, reason: str = ""
     ) -> AccessToken | None:
-        """Save a refreshed pair and release the lease; see `Ledger`."""
+        """Save a refreshed pair, release the lease and publish the token; see `Ledger`."""
         received_at = received_at or timezone.now()
         if not self._save_pair(grant, tokens, received_at, reason):
             current = self._now(grant)
@@ -148,14 +161,21 @@ class Transitions:
             if not self._save_pair(current, tokens, received_at, reason):
                 return None
             grant = current
-        if not grant.use_oauth:
-            return None
-        return AccessToken(
-            tokens.access_token.reveal(),
-            issued_at=grant.token_issued_at,
-            expires_at=grant.token_expiry,
-            generation=grant.generation,
-        )
+        return _token(grant, tokens) if grant.use_oauth else None
+
+    def _save_pair(self, grant: MailCredentials, tokens: TokenSet, received_at: datetime, reason: str) -> bool:
+        kind, changes = _pair_changes(grant, tokens, received_at, reason)
+        if self.group is not None and grant.is_connected:
+            saved = self.group.save(Save(grant, changes, kind, reason, tokens))
+            if saved:
+                self._applied(grant, kind, {**changes, "generation": grant.generation + 1}, reason, grant.status)
+            if saved is not None:
+                return saved
+        if not self.apply(grant, kind, changes, reason=reason, leased=True):
+            return False
+        if grant.use_oauth:
+            token_cache.put(grant.pk, _token(grant, tokens))
+        return True
 
     def postpone(self, grant: Any, seconds: float) -> None:
         """Release a claim under which nothing was tried; see `Ledger`."""
@@ -175,18 +195,6 @@ class Transitions:
         """Save a refresh token alone, and go on holding the lease; see `Ledger`."""
         changes = refresh_token_changes(grant, tokens, received_at) | {"outcome_unknown": False}
         return self.apply(grant, EventKind.REFRESHED, changes, reason=reason, leased=True)
-
-    def _save_pair(self, grant: MailCredentials, tokens: TokenSet, received_at: datetime, reason: str) -> bool:
-        recovered = grant.status != Status.CONNECTED or grant.refresh_failures > 0
-        kind = EventKind.RECOVERED if recovered else EventKind.REFRESHED
-        narrower = reason if reason == "scope_missing" else ""
-        changes = token_changes(grant, tokens, received_at) | {
-            "status": Status.CONNECTED,
-            "status_reason": narrower,
-        }
-        if not grant.use_oauth:
-            changes["refresh_at"] = None
-        return self.apply(grant, kind, changes, reason=reason, leased=True)
 
     def _leave(
         self, row: MailCredentials, grant: MailCredentials, tokens: TokenSet, received_at: datetime
@@ -279,6 +287,25 @@ def _is_same_grant(current: MailCredentials, grant: MailCredentials) -> bool:
     same_pair = current.refresh_token == grant.refresh_token
     same_life = current.status != Status.DISCONNECTED
     return same_pair and same_life and current.lease_owner in {"", grant.lease_owner}
+
+
+def _token(row: Any, tokens: TokenSet) -> AccessToken:
+    """Return the access token of a pair that was saved in `row`."""
+    return tokens.lasting(row.token_issued_at, row.token_expiry, generation=row.generation)
+
+
+def _pair_changes(
+    grant: MailCredentials, tokens: TokenSet, received_at: datetime, reason: str
+) -> tuple[EventKind, dict[str, Any]]:
+    """Return the event of a refreshed pair, and the columns that change."""
+    recovered = grant.status != Status.CONNECTED or grant.refresh_failures > 0
+    changes = token_changes(grant, tokens, received_at) | {
+        "status": Status.CONNECTED,
+        "status_reason": reason if reason == "scope_missing" else "",
+    }
+    if not grant.use_oauth:
+        changes["refresh_at"] = None
+    return EventKind.RECOVERED if recovered else EventKind.REFRESHED, changes
 
 
 def _written(changes: dict[str, Any]) -> dict[str, Any]:

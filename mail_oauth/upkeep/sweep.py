@@ -12,7 +12,9 @@ from typing import Literal
 from mail_oauth import parking
 from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import TransactionHeld
+from mail_oauth.managers import MailCredentialsManager
 from mail_oauth.managers.background import own_connection_possible
+from mail_oauth.managers.groups import GroupCommit
 from mail_oauth.managers.queryset import REFRESHABLE, MailCredentialsQuerySet
 from mail_oauth.managers.transitions import Transitions, only_test_transactions
 from mail_oauth.managers.vocabulary import Status
@@ -76,7 +78,7 @@ def refresh_batch(
     if not only_test_transactions(manager.write_alias()):
         raise TransactionHeld("A sweep saves each mailbox by itself: call it outside transaction.atomic().")
     sweep = Sweep(
-        Transitions(manager),
+        manager,
         revoke=revoke,
         threads=max(settings.refresh_threads if threads is None else threads, 1),
         size=size or settings.batch_size,
@@ -96,10 +98,14 @@ def batches_wanted() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A leased row, and until when (by `time.monotonic`) there is time enough left to begin with it."""
+    """A leased row, and until when (by `time.monotonic`) there is time enough left to begin with it.
+
+    `may_be_parked`: a token pair may wait for it in the cache.
+    """
 
     row: MailCredentials
     begin_before: float
+    may_be_parked: bool
 
 
 class Sweep:
@@ -112,13 +118,21 @@ class Sweep:
     """
 
     def __init__(
-        self, ledger: Transitions, *, revoke: Callable[[MailCredentials], object], threads: int, size: int
+        self,
+        manager: MailCredentialsManager,
+        *,
+        revoke: Callable[[MailCredentials], object],
+        threads: int,
+        size: int,
     ) -> None:
-        """Prepare a sweep that saves through `ledger`."""
+        """Prepare a sweep over the rows of `manager`."""
         settings = app_settings()
         call = settings.total_timeout + SAVE_SECONDS
-        self.ledger = ledger
-        self.rows: MailCredentialsQuerySet = ledger.manager.using(ledger.using)
+        using = manager.write_alias()
+        self.crewed = own_connection_possible(using)
+        self.group = GroupCommit.over(manager) if self.crewed else None
+        self.ledger = Transitions(manager, self.group)
+        self.rows: MailCredentialsQuerySet = manager.using(using)
         self.revoke = revoke
         self.threads = threads
         self.size = size
@@ -132,7 +146,7 @@ class Sweep:
         """Sweep; see `refresh_batch`."""
         begun = time.monotonic()
         self._over = lambda: stopped() or time.monotonic() - begun > seconds
-        crew = Crew(self._settle, self.threads if own_connection_possible(self.ledger.using) else 0)
+        crew = Crew(self._settle, self.threads if self.crewed else 0)
         ended = "done"
         try:
             while self._feed(crew):
@@ -142,6 +156,8 @@ class Sweep:
                     break
         finally:
             not_begun, fates = crew.dismiss()
+            if self.group is not None:
+                self.group.close()
             self.rows.give_back([claimed.row for claimed in not_begun])
             self.fates.update(fates)
             self.fates["given_back"] += len(not_begun)
@@ -165,15 +181,16 @@ class Sweep:
             begin_before = time.monotonic() + self.patience
             rows = self.rows.claim_due(wanted)
             self._drained = len(rows) < wanted
+            # One look for the whole claim. Who held a lease before and let it end may park its pair any moment.
+            parked = parking.waiting_as_far_as_known([row.pk for row in rows])
+            parked |= {row.pk for row in rows if row.outcome_unknown}
             free, held = self.ledger.lanes.sift(rows)
             for hold, postponed in held:
-                # A pair that is parked for a mailbox can be adopted without a call.
-                parked = parking.waiting_as_far_as_known([row.pk for row in postponed])
-                free += [row for row in postponed if row.pk in parked]
+                free += [row for row in postponed if row.pk in parked]  # adopting takes no call
                 rest = [row for row in postponed if row.pk not in parked]
                 self.fates["held"] += self.rows.postpone(rest, postponement(hold.seconds))
             if free or self._drained or self._over():
-                return [Claimed(row, begin_before) for row in free]
+                return [Claimed(row, begin_before, row.pk in parked) for row in free]
 
     def _settle(self, claimed: Claimed) -> Fate:
         """Do what a due row needs. One that fails never stops the others."""
@@ -188,14 +205,14 @@ class Sweep:
             if row.status not in REFRESHABLE or not row.use_oauth:
                 self.rows.unschedule(row)
                 return "unscheduled"
-            return self._refresh(row)
+            return self._refresh(claimed)
         except Exception:
             about = {"action": "sweep", "mailbox": str(row.pk), "provider": row.provider}
             logger.exception("upkeep of mailbox %s failed; its lease ends by itself", row.pk, extra=about)
             return "broken"
 
-    def _refresh(self, row: MailCredentials) -> Fate:
-        outcome = refresh(row, self.ledger)
+    def _refresh(self, claimed: Claimed) -> Fate:
+        outcome = refresh(claimed.row, self.ledger, may_be_parked=claimed.may_be_parked)
         if outcome.token is not None:
             return "refreshed"
         if outcome.held:
