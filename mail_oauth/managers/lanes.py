@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from django.apps import apps
+from django.db.models import Max
 from django.utils import timezone
 
 from mail_oauth import signals
 from mail_oauth.conf import app_settings
+from mail_oauth.managers.budget import CallBudgetQuerySet, calls_per_second
+from mail_oauth.managers.counts import RefreshCountQuerySet, tally
 from mail_oauth.managers.health import ProviderFaultQuerySet, ProviderHealthQuerySet, board
 from mail_oauth.managers.queryset import REFRESHABLE
 from mail_oauth.managers.vocabulary import Status
@@ -55,12 +58,18 @@ class Postponed(NamedTuple):
 class Lanes:
     """The lanes of all providers, in the database of one manager."""
 
-    def __init__(self, manager: MailCredentialsManager) -> None:
-        """Read and write where the mailboxes are written."""
+    def __init__(self, manager: MailCredentialsManager, *, prepaid: bool = False) -> None:
+        """Read and write where the mailboxes are written.
+
+        `prepaid`: the one who calls keeps to the budgets of calls by itself, and adds up what is counted.
+        """
         using = manager.write_alias()
+        self.prepaid = prepaid
         self.rows = manager.using(using)
         self.health: ProviderHealthQuerySet = _table("ProviderHealth").using(using)
         self.faults: ProviderFaultQuerySet = _table("ProviderFault").using(using)
+        self.counts: RefreshCountQuerySet = _table("RefreshCount").using(using)
+        self.budgets: CallBudgetQuerySet = _table("CallBudget").using(using)
 
     # --- calls ---
 
@@ -98,11 +107,18 @@ class Lanes:
                 return Admission(hold=replace(hold, seconds=float(app_settings().circuit_pause)))
         if holds:
             board.forget()
+        rate = None if self.prepaid else calls_per_second(row.provider)
+        if rate:
+            self.budgets.spend(row.provider, rate)
         return Admission(probing=tuple(holds))
 
     def learn(self, row: Calling, verdict: Verdict, admission: Admission) -> None:
-        """Hold, hold on or release lanes, after a verdict. What it saw is saved by now: no error is raised."""
-        _tolerantly(lambda: self._learn(row, verdict, admission), None)
+        """Count, and hold, hold on or release lanes, after a verdict that is saved by now: no error is raised."""
+        tally.add(row.provider, verdict)
+        if not self.prepaid:
+            _tolerantly(lambda: tally.flush_now_and_then(self.counts), None)
+        if verdict.trouble is not None or admission.probing:
+            _tolerantly(lambda: self._learn(row, verdict, admission), None)
 
     def _learn(self, row: Calling, verdict: Verdict, admission: Admission) -> None:
         for hold in admission.probing:
@@ -174,9 +190,14 @@ class Lanes:
         return sum(self.release(hold.pk) for hold in over)
 
     def _granted(self, provider: str, tenant: str, since: datetime, refused: int) -> int:
-        """Count mailboxes, or organisations, with a success; no more than the decision needs."""
-        rows = self.rows.filter(provider=provider, last_refreshed_at__gt=since)
+        """Count mailboxes of an organisation, or organisations of an app, with a success; no more than needed."""
         limit = int(refused / max(app_settings().brake_share, 0.01)) + 1
+        if not tenant:
+            # There are at most as many organisations as calls; that is mostly enough to know.
+            counted = self.counts.granted_since(provider, since) + tally.granted_since(provider, since)
+            if counted < limit:
+                return counted
+        rows = self.rows.filter(provider=provider, last_refreshed_at__gt=since)
         if tenant:
             return int(rows.filter(tenant=tenant)[:limit].count())
         tenants = rows.exclude(tenant="").order_by().values_list("tenant", flat=True).distinct()[:limit]
@@ -236,12 +257,21 @@ class Lanes:
         return not self.rows.filter(provider=row.provider).exclude(tenant=row.tenant).exists()
 
     def _seen(self, provider: str, tenant: str, trouble: Trouble) -> Sightings:
-        """Count who had a trouble on a lane within the window, and since the last success there."""
+        """Count who had a trouble on a lane within the window, and since the last success there.
+
+        Where enough had it, most lanes have a success after that, and it is found at once. Only a lane that is
+        about to be held has its last success looked for.
+        """
         since = self._window(provider, tenant, trouble)
-        successes = self.rows.filter(provider=provider, last_refreshed_at__gt=since)
+        enough = self.faults.enough_since(provider, trouble, since, tenant, app_settings().circuit_mailboxes)
+        if enough is None:
+            return Sightings()
+        successes = self.rows.filter(provider=provider)
         if tenant:
             successes = successes.filter(tenant=tenant)
-        latest = successes.order_by("-last_refreshed_at").values_list("last_refreshed_at", flat=True).first()
+        if successes.filter(last_refreshed_at__gt=enough).exists():
+            return Sightings()
+        latest = successes.filter(last_refreshed_at__gt=since).aggregate(at=Max("last_refreshed_at"))["at"]
         return self.faults.seen(provider, trouble, latest or since, tenant)
 
     def _window(self, provider: str, tenant: str, trouble: Trouble) -> datetime:

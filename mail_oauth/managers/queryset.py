@@ -80,12 +80,17 @@ class MailCredentialsQuerySet(models.QuerySet["MailCredentials"]):
         owner = self._lease(free.filter(pk=pk, use_oauth=True, status__in=REFRESHABLE), **also)
         return self.filter(pk=pk, lease_owner=owner).first()
 
-    def claim_due(self, limit: int, *, sparing: Collection[str] = ()) -> list[MailCredentials]:
+    def claim_due(
+        self, limit: int, *, sparing: Collection[str] = (), only: str | None = None
+    ) -> list[MailCredentials]:
         """Lease the next `limit` due mailboxes, the longest due first; two claimers never get the same.
 
-        None of the providers that are `sparing`. Columns that a refresh does not need stay in the database.
+        None of the providers that are `sparing`, or of one provider `only`. Columns that a refresh does not need
+        stay in the database.
         """
         candidates = self.due().order_by("refresh_at")
+        if only is not None:
+            candidates = candidates.filter(provider=only)
         if sparing:
             candidates = candidates.exclude(provider__in=sparing)
         connection = connections[self.db]

@@ -67,14 +67,17 @@ def after_commit(using: str, action: Callable[[], Any]) -> None:
 class Transitions:
     """Writes to rows through one manager; the `Ledger` of the refresh engine."""
 
-    def __init__(self, manager: MailCredentialsManager, group: GroupCommit | None = None) -> None:
+    def __init__(
+        self, manager: MailCredentialsManager, group: GroupCommit | None = None, *, prepaid: bool = False
+    ) -> None:
         """Write through `manager`, to the database that its router names for writing.
 
         With `group`, refreshed pairs are saved together with those of other threads, where that can be done.
+        `prepaid`: see `Lanes`.
         """
         self.manager = manager
         self.using = manager.write_alias()
-        self.lanes = Lanes(manager)
+        self.lanes = Lanes(manager, prepaid=prepaid)
         self.group = group
 
     def apply(
