@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 
 from mail_oauth.exceptions import ConfigurationError
+from mail_oauth.managers.keeping import keeping_of
 from mail_oauth.providers import provider_for
-from mail_oauth.refresh.policy import next_refresh
+from mail_oauth.refresh.keeping import due_at
 from mail_oauth.tokens import TokenSet
 
 if TYPE_CHECKING:
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 def token_changes(row: MailCredentials, tokens: TokenSet, received_at: datetime | None = None) -> dict[str, Any]:
     """Return the columns that a new token pair sets, sealed for `row`; failures and lease are cleared.
 
-    Its lifetimes begin at `received_at`, now unless told.
+    Its lifetimes begin at `received_at`, now unless told. When it is refreshed next follows from the mailbox's policy,
+    and from its place among all where no living token came before this one.
     """
     now = received_at or timezone.now()
     expiry = now + timedelta(seconds=tokens.expires_in)
@@ -36,8 +39,11 @@ def token_changes(row: MailCredentials, tokens: TokenSet, received_at: datetime 
     if tokens.scopes is not None:
         changes["granted_scopes"] = " ".join(tokens.scopes)
     changes |= refresh_token_changes(row, tokens, now)
-    ends = changes.get("refresh_token_expires_at", row.refresh_token_expires_at)
-    return changes | {"refresh_at": next_refresh(now, expiry, grant_ends_at=ends)}
+    keeping = keeping_of(row, now, expiry)
+    if "refresh_token_expires_at" in changes:
+        keeping = replace(keeping, grant_ends_at=changes["refresh_token_expires_at"])
+    first = row.token_expiry is None or row.token_expiry <= now
+    return changes | {"refresh_at": due_at(keeping, now, first=first)}
 
 
 def refresh_token_changes(row: MailCredentials, tokens: TokenSet, received_at: datetime) -> dict[str, Any]:

@@ -61,18 +61,19 @@ class MailCredentialsQuerySet(models.QuerySet["MailCredentials"]):
         return self.filter(refresh_at__lte=DatabaseNow())
 
     def claim(
-        self, pk: UUID, *, generation: int, force: bool = False, rejected: bool = False
+        self, pk: UUID, *, generation: int, force: bool = False, rejected: bool = False, used: bool = False
     ) -> MailCredentials | None:
         """Lease one mailbox for a refresh, or return None when it is leased, paused or not refreshable.
 
         None also when it is not of `generation` any more: who has just saved a token did the work already.
         Without `force`, one that failed is left alone until its pause is over. The lease's end is
         `refresh_at`: a worker that dies leaves a row that falls due by itself. With `rejected`, because a mail
-        server refused the token, at most once within `REJECTION_INTERVAL`.
+        server refused the token, at most once within `REJECTION_INTERVAL`. With `used`, because somebody asks for the
+        token, that is written down, and the policy by which the new pair is saved knows of it.
         """
         idle = Q(lease_owner="") if force else Q(lease_owner="", refresh_failures=0)
         free = self.filter(idle | Q(refresh_at__lte=DatabaseNow()), generation=generation)
-        also: dict[str, Any] = {}
+        also: dict[str, Any] = {"last_used_at": DatabaseNow()} if used else {}
         if rejected:
             lately = DatabaseNow() - timedelta(seconds=app_settings().rejection_interval)
             free = free.filter(Q(rejected_at__isnull=True) | Q(rejected_at__lte=lately))

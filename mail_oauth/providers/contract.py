@@ -11,6 +11,7 @@ from typing import Any, ClassVar, get_args
 
 from oauthlib.oauth2 import WebApplicationClient
 
+from mail_oauth.conf import policy_problem
 from mail_oauth.exceptions import ConfigurationError, ConnectRefused
 from mail_oauth.providers.claims import LONGEST_SUBJECT, address_claim, text_claim
 from mail_oauth.providers.id_tokens import verified_claims
@@ -74,6 +75,8 @@ class Provider:
     """After so many days without a refresh a grant ends; None where nobody can tell."""
     calls_per_second: ClassVar[float | None] = None
     """How many refreshes a second all workers together may ask for; None: as many as they can."""
+    refresh_policy: ClassVar[str] = ""
+    """Which of its mailboxes are kept warm (see `Policy`); empty: as the setting of that name says."""
     required_options: ClassVar[tuple[str, ...]] = ("CLIENT_ID",)
 
     imap: ClassVar[MailServer | None] = None
@@ -84,7 +87,8 @@ class Provider:
     OPTIONS: ClassVar[frozenset[str]] = frozenset(
         (
             "CLASS CLIENT_ID CLIENT_SECRET NAME SCOPES AUTHORIZE_URL TOKEN_URL REVOKE_URL USERINFO_URL "
-            "JWKS_URL ISSUER ACCOUNT_URL AUTHORIZE_PARAMETERS CLIENT_AUTH USES_PKCE GRANT_DAYS CALLS_PER_SECOND IMAP POP SMTP"
+            "JWKS_URL ISSUER ACCOUNT_URL AUTHORIZE_PARAMETERS CLIENT_AUTH USES_PKCE GRANT_DAYS CALLS_PER_SECOND "
+            "REFRESH_POLICY IMAP POP SMTP"
         ).split()
     )
 
@@ -107,11 +111,13 @@ class Provider:
         if self.setting("CLIENT_AUTH") not in get_args(ClientAuth):
             found.append(f'{where}["CLIENT_AUTH"] is one of {", ".join(get_args(ClientAuth))}.')
         for option, what in (("GRANT_DAYS", "number of days"), ("CALLS_PER_SECOND", "number")):
-            value = self.options.get(option)
-            if value is not None and (
-                isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0
-            ):
+            value = self.options.get(option, 1)
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if value is not None and not (number and value > 0):
                 found.append(f'{where}["{option}"] is a {what} above zero, or None.')
+        policy = self.setting("REFRESH_POLICY")
+        if policy and (problem := policy_problem(f'{where}["REFRESH_POLICY"]', policy)):
+            found.append(problem)
         if not _ALIAS.fullmatch(self.alias):  # it stands in URLs, and in a column
             found.append(f"{where}: an alias has up to 64 letters, digits, hyphens and underscores.")
         return found
