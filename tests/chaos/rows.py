@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mail_oauth.managers.transitions import token_changes  # where the first release has it as well
+try:
+    from mail_oauth.managers.columns import token_changes
+except ImportError:  # an earlier release
+    from mail_oauth.managers.transitions import token_changes
 from mail_oauth.models import MailCredentials
 from mail_oauth.refresh.replies import parse_tokens
 from tests.worker.stack import SCOPES
