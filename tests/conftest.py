@@ -10,6 +10,7 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.test import TransactionTestCase
 
 from mail_oauth.managers.health import board
+from mail_oauth.near import near_copies
 from tests.services import MariaDB, Postgres, Redis, Server, require
 from tests.services.programs import MissingProgram, skip_or_fail
 from tests.settings import redis_cache as redis_cache_settings
@@ -129,6 +130,7 @@ def empty_memory_cache() -> Iterator[None]:
     """No test meets what another left in this process's memory."""
     yield
     board.forget()
+    near_copies.clear()
     if isinstance(caches["default"], LocMemCache):
         cache.clear()
 
