@@ -52,13 +52,15 @@ class NearCopies:
 
     def get(self, pk: UUID) -> AccessToken | None:
         """Return the copy, which needs no refresh yet; None when there is none."""
-        key = getattr(pk, "int", None)
-        with self._lock:
-            entry = self._entries.get(key)  # type: ignore[arg-type]  # None, for a key in text, is never there
-            if entry is None or entry.until <= time.monotonic():
+        entries = self._entries
+        try:  # without the lock, which would double the cost: each of the two steps is atomic
+            until, token = entries[pk.int]
+            if until <= time.monotonic():
                 return None
-            self._entries.move_to_end(key)  # type: ignore[arg-type]
-            return entry.token
+            entries.move_to_end(pk.int)
+        except (KeyError, AttributeError):  # dropped by another thread between them; or a key in text
+            return None
+        return token
 
     def look(self, pk: UUID | str) -> Look:
         """Note that a token is going to be looked for elsewhere; `keep` wants to know since when."""
@@ -131,8 +133,9 @@ class NearCopies:
 
     def _purge(self) -> None:
         now = time.monotonic()
-        for key in [key for key, entry in self._entries.items() if entry.until <= now]:
-            del self._entries[key]
+        for key, entry in self._entries.copy().items():  # readers move entries meanwhile
+            if entry.until <= now:
+                del self._entries[key]
 
 
 near_copies = NearCopies()
