@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-try:
-    from mail_oauth.managers.columns import token_changes
-except ImportError:  # an earlier release
-    from mail_oauth.managers.transitions import token_changes
 from mail_oauth.models import MailCredentials
 from mail_oauth.refresh.replies import parse_tokens
-from tests.worker.stack import SCOPES
+from tests.worker.stack import SCOPES, token_changes
 
 
 def new_row(user: Any, alias: str, email: str, subject: str, reply: Mapping[str, Any]) -> MailCredentials:
