@@ -186,7 +186,8 @@ def main() -> None:
     context.load_cert_chain(parser.parse_args().certificate)
     endpoint = Endpoint(context)
     print(endpoint.port, flush=True)
-    endpoint.run()
+    with endpoint.listener:
+        endpoint.run()
 
 
 if __name__ == "__main__":

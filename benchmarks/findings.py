@@ -199,7 +199,7 @@ def judge_reconciliation(results: Results, walks: list[Reconciliation]) -> None:
     walked = walks[-1].walked
     measured = Measured(tuple(walk.seconds for walk in walks))
     peak = max(walk.peak for walk in walks) / MIB
-    limit = 15.0 * max(walked, 50_000) / 1_000_000
+    limit = 15.0 * max(walked, 100_000) / 1_000_000
     sent = max(walk.sent_per_row for walk in walks)
     touched = sum(walk.opened + walk.token_queries for walk in walks)
     drift = sum(sum(walk.drift.values()) for walk in walks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 from uuid import UUID, uuid4
@@ -34,14 +34,7 @@ def make_due(number: int, using: str = "default") -> None:
     """Make so many connected mailboxes whose refresh is due, with sealed tokens that open."""
     now = timezone.now()
     issued = (now - dt.timedelta(seconds=LIFETIME - 200)).replace(microsecond=0)
-    first = _next_user(number, using)
-    _copy(
-        (
-            _columns(uuid4(), first + index, issued, LIFETIME, now - dt.timedelta(milliseconds=number - index))
-            for index in range(number)
-        ),
-        using,
-    )
+    _copy([uuid4() for _ in range(number)], _columns(issued, LIFETIME, now), using)
 
 
 def top_up(number: int) -> None:
@@ -53,10 +46,8 @@ def top_up(number: int) -> None:
 
 def make_fresh(number: int) -> list[UUID]:
     """Make so many mailboxes with sealed tokens and a copy of each in the cache, all of which open; their keys."""
-    first, pks = _next_user(number, "default"), [uuid4() for _ in range(number)]
-    issued = timezone.now().replace(microsecond=0)
-    rests = issued + dt.timedelta(seconds=REST_SECONDS - LIFETIME)
-    _copy((_columns(pk, first + index, issued, REST_SECONDS, rests) for index, pk in enumerate(pks)), "default")
+    issued, pks = timezone.now().replace(microsecond=0), [uuid4() for _ in range(number)]
+    _copy(pks, _columns(issued, REST_SECONDS, issued + dt.timedelta(seconds=REST_SECONDS - LIFETIME)), "default")
     for row in MailCredentials.objects.filter(pk__in=pks):
         access_token = row.open_access_token()
         assert access_token is not None
@@ -71,7 +62,7 @@ def make_resting(number: int, using: str = "default") -> None:
     """
     first = _next_user(number, using)
     issued = timezone.now().replace(microsecond=0)
-    pattern = _columns(uuid4(), first, issued, REST_SECONDS, issued)
+    pattern = _columns(issued, REST_SECONDS, issued)
     computed = {
         "id": "gen_random_uuid()",
         "user_id": "number",
@@ -144,17 +135,13 @@ def _next_user(number: int, using: str) -> int:
     return first
 
 
-def _columns(pk: UUID, user: int, issued: dt.datetime, lifetime: int, refresh_at: dt.datetime) -> dict[str, Any]:
-    """The columns of one mailbox, with its tokens sealed."""
+def _columns(issued: dt.datetime, lifetime: int, refresh_at: dt.datetime) -> dict[str, Any]:
+    """The columns of a connected mailbox, whose own ones `_own` replaces."""
     scopes = " ".join(provider_for("microsoft").requested_scopes)
     mailbox = MailCredentials(
-        id=pk,
-        user_id=user,
+        user_id=0,
         provider="microsoft",
         issuer="https://127.0.0.1/v2.0",
-        subject=f"subject{user}",
-        tenant=f"tenant{user % TENANTS}",
-        email=f"user{user}@example.com",
         token_issued_at=issued,
         token_expiry=issued + dt.timedelta(seconds=lifetime),
         refresh_token_expires_at=issued + dt.timedelta(days=90),
@@ -165,17 +152,37 @@ def _columns(pk: UUID, user: int, issued: dt.datetime, lifetime: int, refresh_at
         last_refreshed_at=issued,
         created_at=issued,
     )
-    mailbox.access_token = mailbox.sealed("access_token", Secret(token("access", user, ACCESS_TOKEN_LENGTH)))
-    mailbox.refresh_token = mailbox.sealed("refresh_token", Secret(token("refresh", user, REFRESH_TOKEN_LENGTH)))
-    return {
+    columns = {
         str(field.column): field.get_db_prep_save(getattr(mailbox, field.attname), connections["default"])
         for field in MailCredentials._meta.concrete_fields
     }
+    return columns | _own(mailbox.pk, 0)
 
 
-def _copy(rows: Iterable[dict[str, Any]], using: str) -> None:
-    columns = [str(field.column) for field in MailCredentials._meta.concrete_fields]
+def _own(pk: UUID, user: int) -> dict[str, Any]:
+    """What one mailbox shares with no other, with its tokens sealed."""
+    tokens = {
+        "access_token": token("access", user, ACCESS_TOKEN_LENGTH),
+        "refresh_token": token("refresh", user, REFRESH_TOKEN_LENGTH),
+    }
+    return {
+        "id": pk,
+        "user_id": user,
+        "subject": f"subject{user}",
+        "tenant": f"tenant{user % TENANTS}",
+        "email": f"user{user}@example.com",
+        **{
+            column: seal(Secret(text), MailCredentials.place(pk, column)).text.encode()
+            for column, text in tokens.items()
+        },
+    }
+
+
+def _copy(pks: list[UUID], columns: dict[str, Any], using: str) -> None:
+    """Store a mailbox for each key, for one new user each; each falls due a millisecond after the one before."""
+    first = _next_user(len(pks), using)
     statement = f"COPY {TABLE} ({', '.join(columns)}) FROM STDIN"
     with connections[using].cursor() as cursor, cursor.copy(statement) as copy:
-        for row in rows:
-            copy.write_row([row[column] for column in columns])
+        for index, pk in enumerate(pks):
+            due = columns["refresh_at"] - dt.timedelta(milliseconds=len(pks) - index)
+            copy.write_row(list((columns | _own(pk, first + index) | {"refresh_at": due}).values()))

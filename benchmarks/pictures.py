@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, HEIGHT = 820, 460
-LEFT, RIGHT, TOP, BOTTOM = 78, 212, 56, 58
+WIDTH, HEIGHT = 840, 460
+LEFT, RIGHT, TOP, BOTTOM = 78, 228, 56, 58
 LABEL_HEIGHT = 17
 ACCESSIBLE = 'role="img" aria-labelledby="title description"'
 

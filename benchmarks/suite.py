@@ -13,7 +13,7 @@ from benchmarks.charts import READS_TEXT, REFRESHES_TEXT, reads_chart, refreshes
 from benchmarks.claims import measure_claims
 from benchmarks.databases import empty_peers, prepare
 from benchmarks.machine import facts
-from benchmarks.mailboxes import top_up
+from benchmarks.mailboxes import settle, top_up
 from benchmarks.peers import peers
 from benchmarks.plan import Plan
 from benchmarks.reads import Reads, measure_reads
@@ -101,6 +101,7 @@ class Suite:
     def _measure_crews(self) -> None:
         self.crews = [self._sweep(crew, self.plan.crew_seconds) for crew in self.plan.crews]
         findings.tabulate_crews(self.results, self.crews)
+        settle()
         findings.judge_load(self.results, self._sweep(self.plan.load, self.plan.load_seconds))
 
     def _sweep(self, crew: tuple[int, int], seconds: float) -> Sweeping:
