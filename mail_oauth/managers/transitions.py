@@ -15,8 +15,7 @@ from django.utils import timezone
 from mail_oauth import parking, signals
 from mail_oauth.cache import token_cache
 from mail_oauth.conf import app_settings
-from mail_oauth.managers.clock import on_database_clock
-from mail_oauth.managers.columns import refresh_token_changes, token_changes
+from mail_oauth.managers.columns import pair_changes, refresh_token_changes, written
 from mail_oauth.managers.groups import GroupCommit, Save, is_told
 from mail_oauth.managers.lanes import Lanes
 from mail_oauth.managers.vocabulary import EventKind, Status
@@ -67,14 +66,17 @@ def after_commit(using: str, action: Callable[[], Any]) -> None:
 class Transitions:
     """Writes to rows through one manager; the `Ledger` of the refresh engine."""
 
-    def __init__(self, manager: MailCredentialsManager, group: GroupCommit | None = None) -> None:
+    def __init__(
+        self, manager: MailCredentialsManager, group: GroupCommit | None = None, *, prepaid: bool = False
+    ) -> None:
         """Write through `manager`, to the database that its router names for writing.
 
         With `group`, refreshed pairs are saved together with those of other threads, where that can be done.
+        `prepaid`: see `Lanes`.
         """
         self.manager = manager
         self.using = manager.write_alias()
-        self.lanes = Lanes(manager)
+        self.lanes = Lanes(manager, prepaid=prepaid)
         self.group = group
 
     def apply(
@@ -100,7 +102,7 @@ class Transitions:
         guard = {"lease_owner": row.lease_owner} if leased else {}
         with transaction.atomic(using=self.using):
             rows = self.manager.using(self.using).filter(pk=row.pk, generation=before, **guard)
-            if not rows.update(**_written(changes)):
+            if not rows.update(**written(changes)):
                 return False
             self.record(row, kind, reason=reason, generation=before + 1, actor=actor)
         self._applied(row, kind, changes, reason, old_status)
@@ -118,7 +120,7 @@ class Transitions:
         """Store a new mailbox. Raises `IntegrityError` when the same one stands there already."""
         with transaction.atomic(using=self.using):
             row.save(using=self.using, force_insert=True)
-            self.manager.using(self.using).filter(pk=row.pk).update(**_written({"refresh_at": row.refresh_at}))
+            self.manager.using(self.using).filter(pk=row.pk).update(**written({"refresh_at": row.refresh_at}))
             self.record(row, EventKind.CONNECTED, generation=row.generation, actor=actor or row.user)
         after_commit(self.using, lambda: self._announce(row, EventKind.CONNECTED, "", row.status))
         return row
@@ -164,7 +166,7 @@ class Transitions:
         return _token(grant, tokens) if grant.use_oauth else None
 
     def _save_pair(self, grant: MailCredentials, tokens: TokenSet, received_at: datetime, reason: str) -> bool:
-        kind, changes = _pair_changes(grant, tokens, received_at, reason)
+        kind, changes = pair_changes(grant, tokens, received_at, reason)
         if self.group is not None and grant.is_connected:
             saved = self.group.save(Save(grant, changes, kind, reason, tokens))
             if saved:
@@ -292,23 +294,3 @@ def _is_same_grant(current: MailCredentials, grant: MailCredentials) -> bool:
 def _token(row: Any, tokens: TokenSet) -> AccessToken:
     """Return the access token of a pair that was saved in `row`."""
     return tokens.lasting(row.token_issued_at, row.token_expiry, generation=row.generation)
-
-
-def _pair_changes(
-    grant: MailCredentials, tokens: TokenSet, received_at: datetime, reason: str
-) -> tuple[EventKind, dict[str, Any]]:
-    """Return the event of a refreshed pair, and the columns that change."""
-    recovered = grant.status != Status.CONNECTED or grant.refresh_failures > 0
-    changes = token_changes(grant, tokens, received_at) | {
-        "status": Status.CONNECTED,
-        "status_reason": reason if reason == "scope_missing" else "",
-    }
-    if not grant.use_oauth:
-        changes["refresh_at"] = None
-    return EventKind.RECOVERED if recovered else EventKind.REFRESHED, changes
-
-
-def _written(changes: dict[str, Any]) -> dict[str, Any]:
-    """Return what the database is told: the schedule is kept by its own clock."""
-    planned = changes.get("refresh_at")
-    return changes if planned is None else {**changes, "refresh_at": on_database_clock(planned)}

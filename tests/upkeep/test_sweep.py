@@ -21,8 +21,9 @@ from mail_oauth.exceptions import TransactionHeld
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.testing.faults import Fault
+from mail_oauth.upkeep.claiming import Claimed
 from mail_oauth.upkeep.crew import Crew
-from mail_oauth.upkeep.sweep import Claimed, Sweep, SweepReport, batches_wanted, refresh_batch
+from mail_oauth.upkeep.sweep import Sweep, SweepReport, batches_wanted, refresh_batch
 
 
 def sweep(**options: Any) -> SweepReport:
