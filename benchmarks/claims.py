@@ -10,7 +10,7 @@ from benchmarks.timing import Measured
 from mail_oauth.models import MailCredentials
 
 CLAIMED = 500
-DUE = 5_000
+DUE = 2_000
 SMALL_ROWS = 10_000
 
 

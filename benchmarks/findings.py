@@ -14,7 +14,7 @@ from benchmarks.timing import Measured, ratio, slope
 MIB = 2**20
 
 
-def judge_reads(results: Results, reads: Reads, peers: dict[str, Peer]) -> None:
+def judge_reads(results: Results, reads: Reads) -> None:
     """Reads from the near copy, through Redis, and of the peers."""
     most = max(reads.costs[NEAR])
     _judge_near(results, reads, most)
@@ -30,10 +30,7 @@ def judge_reads(results: Results, reads: Reads, peers: dict[str, Peer]) -> None:
         for name, costs in reads.costs.items()
         for accounts, cost in costs.items()
     ]
-    note = (
-        "In turns within each number of accounts; up to 200 accounts, spread over all, are read one after the "
-        f"other. Peers: {_words({name: peer.reading for name, peer in peers.items()})}."
-    )
+    note = "In turns within each number of accounts; up to 200 accounts, spread over all, are read one after the other."
     head = ("what", "accounts", "median", "spread", "against the near copy")
     results.add(Table(title="Reading a token", head=head, rows=rows, note=note))
 
@@ -85,7 +82,7 @@ def _judge_redis(results: Results, reads: Reads, most: int) -> None:
     )
 
 
-def judge_refreshes(results: Results, costs: dict[str, Measured], peers: dict[str, Peer]) -> None:
+def judge_refreshes(results: Results, costs: dict[str, Measured]) -> None:
     """CPU per refresh, ours and the peers'."""
     ours = costs[refreshing.OURS]
     for name in ("requests-oauthlib", "Authlib", "social-auth-app-django"):
@@ -107,10 +104,9 @@ def judge_refreshes(results: Results, costs: dict[str, Measured], peers: dict[st
             title="CPU per refresh",
             head=("what", "median CPU", "spread", "against ours"),
             rows=rows,
-            note="User and system time of the client's process, in turns; the endpoint answers at once. All trust the "
-            f"same bundle: certifi's, and the endpoint's certificate. "
-            f"Peers: {_words({name: peer.refreshing for name, peer in peers.items()})}. "
-            "What requests-oauthlib's call brings is saved nowhere; the others keep it, as we do.",
+            note=f"User and system time of the client's process, in turns: ours over {refreshing.THREADS} threads, "
+            "the peers' one call after the other. All trust the same bundle: certifi's, and the endpoint's "
+            "certificate. What requests-oauthlib's call brings is saved nowhere; the others keep it, as we do.",
         )
     )
 
@@ -221,6 +217,12 @@ def judge_reconciliation(results: Results, walks: list[Reconciliation]) -> None:
     )
 
 
-def _words(calls: dict[str, str]) -> str:
-    """Say what is called of whom."""
-    return "; ".join(f"{name} `{call}`" for name, call in calls.items() if call)
+def tabulate_peers(results: Results, peers: dict[str, Peer]) -> None:
+    """What is called of whom."""
+    rows = [(name, _code(peer.reading), _code(peer.refreshing)) for name, peer in peers.items()]
+    note = "Each from its package, with its own models and functions, as its documentation has it."
+    results.add(Table(title="The peers", head=("peer", "a read", "a refresh"), rows=rows, note=note))
+
+
+def _code(call: str) -> str:
+    return f"`{call}`" if call else "has none"

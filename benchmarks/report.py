@@ -9,9 +9,11 @@ from benchmarks.results import Results, Table
 INTRODUCTION = """\
 # Benchmark
 
-Made by `{command}`. Client, PostgreSQL, Redis and the token endpoint all run on one machine and share its
-processors. Competitors take turns within one run; figures are medians, a spread is half the distance of the
-quartiles, and a ratio is the median of the rounds' ratios. Machines drift and differ: trust the ratios first.
+Made by `{command}`.
+
+Client, PostgreSQL, Redis and the token endpoint all run on one machine and share its processors. Competitors take
+turns within one run; figures are medians, a spread is half the distance of the quartiles, and a ratio is the median
+of the rounds' ratios. Machines drift and differ: trust the ratios first.
 """
 
 

@@ -81,7 +81,7 @@ class Suite:
         for name, reason in self.missing.items():
             self.say(f"{name} is missing: {reason}")
         self.reads = measure_reads(self.client, found, self.plan.sizes, self.plan.read_rounds, self.say)
-        findings.judge_reads(self.results, self.reads, found)
+        findings.judge_reads(self.results, self.reads)
 
     def _measure_upkeep(self) -> None:
         self.say("reconciling")
@@ -96,7 +96,8 @@ class Suite:
         empty_peers()
         found, _ = peers(self.endpoint.url(0))
         costs = measure_refreshes(found, rounds=self.plan.refresh_rounds, batch=self.plan.refresh_batch)
-        findings.judge_refreshes(self.results, costs, found)
+        findings.judge_refreshes(self.results, costs)
+        findings.tabulate_peers(self.results, found)
 
     def _measure_crews(self) -> None:
         self.crews = [self._sweep(crew, self.plan.crew_seconds) for crew in self.plan.crews]

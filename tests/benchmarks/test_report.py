@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks import findings
 from benchmarks.charts import reads_chart, refreshes_chart
+from benchmarks.peers.plain import RequestsOAuthlib
 from benchmarks.pictures import spread_out
 from benchmarks.reads import DICT, NEAR, RAW, REDIS, Reads
 from benchmarks.reconciling import TOKEN_COLUMNS, Reconciliation
@@ -83,9 +84,10 @@ def test_names_at_the_ends_of_lines_do_not_overlap():
 
 def judged(reads: Reads) -> Results:
     results = Results()
-    findings.judge_reads(results, reads, {})
+    findings.judge_reads(results, reads)
     costs = {OURS: cost(0.0015), "requests-oauthlib": cost(0.020), "Authlib": cost(0.010)}
-    findings.judge_refreshes(results, costs, {})
+    findings.judge_refreshes(results, costs)
+    findings.tabulate_peers(results, {"requests-oauthlib": RequestsOAuthlib("https://127.0.0.1/0/token")})
     findings.tabulate_crews(results, CREWS)
     findings.judge_load(results, CREWS[-1])
     findings.judge_claims(results, cost(0.010), cost(0.009), 1_000_000)
