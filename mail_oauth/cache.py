@@ -8,13 +8,16 @@ values are raw bytes through raw commands, so nothing that lies in the cache is 
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
+from django.conf import settings as django_settings
 from django.core.cache import caches
 from django.utils import timezone
 from django_redis import get_redis_connection
@@ -24,6 +27,7 @@ from mail_oauth import raw_redis
 from mail_oauth.conf import app_settings
 from mail_oauth.encryption import Sealed, seal, unseal
 from mail_oauth.exceptions import SealError
+from mail_oauth.near import near_copies
 from mail_oauth.tokens import AccessToken, Secret
 
 T = TypeVar("T")
@@ -101,25 +105,27 @@ class TokenCache:
     def put(self, pk: UUID | str, token: AccessToken, resource: str = MAIL) -> bool:
         """Store a copy until the token expires, unless a newer generation or a tombstone stands there."""
         copy = _copy(pk, token, resource)
-        return copy is not None and tolerantly(lambda: write_unless_newer(*copy), False)
+        with _outdating({pk: token.generation}, resource):
+            return copy is not None and tolerantly(lambda: write_unless_newer(*copy), False)
 
     def put_many(self, items: Mapping[UUID, AccessToken], resource: str = MAIL) -> set[UUID]:
         """Store many copies, in one round trip where the cache can do that; return whose were stored."""
         copies = {pk: copy for pk, token in items.items() if (copy := _copy(pk, token, resource)) is not None}
         stored: set[UUID] = set()
-        tolerantly(lambda: _write_many(copies, stored), None)
+        with _outdating({pk: token.generation for pk, token in items.items()}, resource):
+            tolerantly(lambda: _write_many(copies, stored), None)
         return stored
 
     def bury(self, pk: UUID | str, generation: int, resource: str = MAIL) -> bool:
         """Leave a tombstone, so that no late result of an older generation comes back."""
-        tombstone = Header(generation, 0, 0)
-        return tolerantly(
-            lambda: write_unless_newer(cache_key(pk, resource), tombstone, "", TOMBSTONE_SECONDS), False
-        )
+        tombstone = Copy(cache_key(pk, resource), Header(generation, 0, 0), "", TOMBSTONE_SECONDS)
+        with _outdating({pk: math.inf}, resource):
+            return tolerantly(lambda: write_unless_newer(*tombstone), False)
 
     def forget(self, pk: UUID | str, resource: str = MAIL) -> None:
         """Remove whatever stands there."""
-        tolerantly(lambda: remove(cache_key(pk, resource)), None)
+        with _outdating({pk: math.inf}, resource):
+            tolerantly(lambda: remove(cache_key(pk, resource)), None)
 
     def headers(self, pks: Sequence[UUID], resource: str = MAIL) -> dict[UUID, Header | None]:
         """Return the headers of many copies, without transferring their tokens where the cache can do that.
@@ -128,6 +134,19 @@ class TokenCache:
         """
         found = read_starts([cache_key(pk, resource) for pk in pks])
         return {pk: Header.parse(raw) for pk, raw in zip(pks, found, strict=True)}
+
+
+@contextlib.contextmanager
+def _outdating(generations: Mapping[UUID | str, float], resource: str) -> Iterator[None]:
+    """Drop this process's copies of older generations at once, and again what was taken from the cache until then."""
+    changed = generations.items() if resource == MAIL else ()
+    for pk, generation in changed:
+        near_copies.outdate(pk, generation)
+    try:
+        yield
+    finally:
+        for pk, generation in changed:
+            near_copies.outdate(pk, generation)
 
 
 def read_raw(key: str) -> Any:
@@ -205,6 +224,11 @@ def _cache() -> Any:
 
 def _redis(*, write: bool) -> Any:
     return get_redis_connection(app_settings().cache, write=write)
+
+
+def keyed_by_mailbox_alone() -> bool:
+    """Tell whether nothing but the mailbox decides on a key: a KEY_FUNCTION may tell tenants apart."""
+    return not django_settings.CACHES.get(app_settings().cache, {}).get("KEY_FUNCTION")
 
 
 def cache_key(pk: UUID | str, resource: str) -> str:
