@@ -74,7 +74,7 @@ def make_resting(number: int, using: str = "default") -> None:
     constants = {column: value for column, value in pattern.items() if column not in computed}
     with connections[using].cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO {TABLE} ({', '.join([*computed, *constants])}) "  # noqa: S608  # a model's own names
+            f"INSERT INTO {TABLE} ({', '.join([*computed, *constants])}) "
             f"SELECT {', '.join([*computed.values(), *['%s'] * len(constants)])} "
             f"FROM generate_series(%s, %s) AS number",
             [*constants.values(), first, first + number - 1],
@@ -129,7 +129,7 @@ def _batches(items: Iterator[tuple[UUID, Header]], size: int) -> Iterator[list[t
 def _next_user(number: int, using: str) -> int:
     """The first of `number` users who have no mailbox yet."""
     with connections[using].cursor() as cursor:
-        cursor.execute(f"SELECT COALESCE(MAX(user_id), 0) FROM {TABLE}")  # noqa: S608  # a model's own name
+        cursor.execute(f"SELECT COALESCE(MAX(user_id), 0) FROM {TABLE}")
         first = int(cursor.fetchone()[0]) + 1
     make_users(first + number - 1, using)
     return first

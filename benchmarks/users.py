@@ -10,7 +10,7 @@ def make_users(upto: int, using: str = "default") -> None:
     """Make users until there is one for each number from 1 to `upto`: it is their id."""
     table = User._meta.db_table
     with connections[using].cursor() as cursor:
-        cursor.execute(f"SELECT COALESCE(MAX(id), 0) FROM {table}")  # noqa: S608  # a model's own name
+        cursor.execute(f"SELECT COALESCE(MAX(id), 0) FROM {table}")
         cursor.execute(
             f"""
             INSERT INTO {table} (id, username, password, first_name, last_name, email,
@@ -18,6 +18,6 @@ def make_users(upto: int, using: str = "default") -> None:
             SELECT number, 'user' || number, '!', '', '', 'user' || number || '@example.com',
                    FALSE, FALSE, TRUE, NOW()
             FROM generate_series(%s, %s) AS number
-            """,  # noqa: S608
+            """,
             [int(cursor.fetchone()[0]) + 1, upto],
         )

@@ -59,10 +59,10 @@ def fill(model: type[models.Model], accounts: int, columns: dict[str, str]) -> N
     make_users(accounts)
     table = model._meta.db_table
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT COUNT(*) FROM {table}")  # noqa: S608  # a model's own name
+        cursor.execute(f"SELECT COUNT(*) FROM {table}")
         held = int(cursor.fetchone()[0])
         cursor.execute(
-            f"INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(columns.values())} "  # noqa: S608
+            f"INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(columns.values())} "
             f"FROM generate_series(%s, %s) AS number",
             [held + 1, accounts],
         )
