@@ -80,22 +80,24 @@ def save_all(group: GroupCommit, claims: list[MailCredentials]) -> list[Any]:
 
 class TestAGroup:
     def test_is_what_queued_up_behind_a_commit(self, claimed, group, monkeypatch):
-        sizes, gate = [], threading.Event()
+        sizes, begun, gate = [], threading.Event(), threading.Event()
         real = Statements.save
 
         def slow(self: Statements, saves: list[Save]) -> Any:
             sizes.append(len(saves))
-            if len(sizes) == 1:
-                gate.wait(10)
+            begun.set()
+            gate.wait(10)
             return real(self, saves)
 
         monkeypatch.setattr(Statements, "save", slow)
-        claims = claimed(6)
-        threading.Timer(0.5, gate.set).start()
-        assert all(token is not None for token in save_all(group, claims))
-        assert sizes[0] < 6
-        assert sum(sizes) == 6
-        assert len(sizes) <= 3, "nobody waits for more than the commit under way"
+        first, *others = claimed(6)
+        early = threading.Thread(target=lambda: save_all(group, [first]))
+        early.start()
+        begun.wait(10)
+        threading.Timer(1, gate.set).start()
+        assert all(token is not None for token in save_all(group, others))
+        early.join()
+        assert sizes == [1, 5]
 
     def test_is_saved_by_one_statement(self, claimed, django_assert_num_queries):
         claims = claimed(5)
