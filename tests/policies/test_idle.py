@@ -104,7 +104,7 @@ def test_a_token_inside_its_margin_is_still_replaced_behind_a_caller(separate_co
 class TestTheSweep:
     def test_is_no_use(self, idle, site):
         site("recently_used")
-        MailCredentials.objects.update(refresh_at=timezone.now())
+        MailCredentials.objects.update(refresh_at=timezone.now() - HOUR)
         assert sweep().refreshed == 1
         assert stored(idle).last_used_at is None
         assert waits(idle) > 20 * DAY
