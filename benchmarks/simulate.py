@@ -39,6 +39,7 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
         budget=options.budget,
         beat=options.beat,
         asked_every=options.asked_every,
+        caller_patience=options.callers_wait,
         outage=replace(DAY.outage, seconds=options.outage * 60, silent=options.silent),
     )
 
@@ -75,6 +76,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--budget", type=float, default=DAY.budget, help="CALLS_PER_SECOND likewise; 0 for none")
     made.add_argument("--beat", type=int, default=DAY.beat, help="seconds between two ticks of beat")
     made.add_argument("--asked-every", type=float, default=DAY.asked_every, help="seconds between two callers")
+    made.add_argument(
+        "--callers-wait",
+        type=float,
+        default=DAY.caller_patience,
+        help="seconds for the budget; inf: they call at once",
+    )
     made.add_argument("--picture", type=Path, help="write an SVG of the day, over the naive one")
     return made
 

@@ -37,6 +37,7 @@ class Fleet:
         self.free_at = [0.0 for _ in scenario.apps]
         median = math.log(scenario.latency)
         self.latencies = [rng.lognormvariate(median, LATENCY_SIGMA) for _ in range(LATENCIES)]
+        self.tasks = scenario.tasks
         self.messages = 0
         self.sweeps: deque[int] = deque()
         """When each running sweep ends."""
@@ -90,12 +91,12 @@ class Fleet:
         app, expiry = mailboxes.app[mailbox], mailboxes.expiry[mailbox]
         left = self.record.lanes[app].seconds_left(now)
         held, pausing = left is not None and left > 0, mailboxes.failures[mailbox] and mailboxes.due[mailbox] > now
-        if held or pausing or self.free_at[app] > now + self.rules.caller_patience:
+        if held or pausing or self.free_at[app] > now + self.scenario.caller_patience:
             self.record.refused[now] += now >= expiry
             if held and not pausing and now < expiry:
                 self._postpone(mailbox, left or 0.0, now)
         elif mailbox not in self.flying:
-            at = max(now, int(self.free_at[app])) if self.rules.caller_patience < math.inf else now
+            at = max(now, int(self.free_at[app])) if self.scenario.caller_patience < math.inf else now
             self._spend(app, now)
             self.record.on_demand[now] += 1
             self._serve(mailbox, now, at)
@@ -111,10 +112,10 @@ class Fleet:
         """Send messages as `refresh_due` does, and begin as many sweeps as there are workers."""
         if now % self.scenario.beat == 0:
             due = math.ceil(self.mailboxes.backlog * self.scenario.weight / self.settings.batch_size)
-            self.messages += min(due, 2 * self.scenario.tasks)
+            self.messages += min(due, 2 * self.tasks)
         while self.sweeps and self.sweeps[0] <= now:
             self.sweeps.popleft()
-        beginning = min(self.messages, self.scenario.tasks - len(self.sweeps))
+        beginning = min(self.messages, self.tasks - len(self.sweeps))
         self.messages -= beginning
         self.sweeps.extend([now + self.settings.batch_seconds] * beginning)
 

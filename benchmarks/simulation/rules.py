@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from datetime import timedelta
 
@@ -25,9 +24,6 @@ class AppRules:
 
     budgets = True
     """Whether calls are counted against CALLS_PER_SECOND."""
-
-    caller_patience = math.inf
-    """How many seconds a caller waits for a free moment of the budget; infinite: it calls at once."""
 
     def __init__(self, rng: random.Random) -> None:
         """Decide by chance where the app does."""

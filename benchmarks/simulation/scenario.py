@@ -64,6 +64,7 @@ class Scenario:
     budget: float = 1.5
     latency: float = 0.1
     asked_every: float = 600.0
+    caller_patience: float = math.inf
     beat: int = 10
 
     @property
