@@ -9,10 +9,10 @@ values are raw bytes through raw commands, so nothing that lies in the cache is 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from django.core.cache import caches
@@ -20,6 +20,7 @@ from django.utils import timezone
 from django_redis import get_redis_connection
 from django_redis.cache import RedisCache
 
+from mail_oauth import raw_redis
 from mail_oauth.conf import app_settings
 from mail_oauth.encryption import Sealed, seal, unseal
 from mail_oauth.exceptions import SealError
@@ -38,17 +39,6 @@ LAST_GENERATION = 2**53 - 1
 """The generation of a row that is gone, the greatest that Lua counts exactly: nothing comes after it."""
 
 _HEADER_BYTES = 64
-_PUT_UNLESS_NEWER = """
-local held = redis.pcall('GETRANGE', KEYS[1], 0, 63)
-if type(held) ~= 'string' then held = '' end
-local generation, issued, expiry = string.match(held, '^1|(%d+)|(%d+)|(%d+)|')
-if generation then
-  local order = tonumber(generation) - tonumber(ARGV[3])
-  if order > 0 or (order == 0 and expiry == '0') then return 0 end
-end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +60,19 @@ class Header:
         if len(parts) != 5 or parts[0] != b"1" or not all(part.isdigit() for part in parts[1:4]):
             return None
         return cls(*(int(part) for part in parts[1:4]))
+
+
+class Copy(NamedTuple):
+    """A value on its way into the cache: what comes after its header, and for how many seconds it stays."""
+
+    key: str
+    header: Header
+    text: str
+    seconds: float
+
+    def bytes(self) -> bytes:
+        """Return the value as it is stored."""
+        return self.header.bytes() + self.text.encode("ascii")
 
 
 class TokenCache:
@@ -97,12 +100,15 @@ class TokenCache:
 
     def put(self, pk: UUID | str, token: AccessToken, resource: str = MAIL) -> bool:
         """Store a copy until the token expires, unless a newer generation or a tombstone stands there."""
-        header = Header(token.generation, int(token.issued_at.timestamp()), int(token.expires_at.timestamp()))
-        seconds = header.expiry - timezone.now().timestamp()
-        if seconds < 1:
-            return False
-        sealed = seal(Secret(token.reveal()), place_of(pk, resource, header))
-        return tolerantly(lambda: write_unless_newer(cache_key(pk, resource), header, sealed.text, seconds), False)
+        copy = _copy(pk, token, resource)
+        return copy is not None and tolerantly(lambda: write_unless_newer(*copy), False)
+
+    def put_many(self, items: Mapping[UUID, AccessToken], resource: str = MAIL) -> set[UUID]:
+        """Store many copies, in one round trip where the cache can do that; return whose were stored."""
+        copies = {pk: copy for pk, token in items.items() if (copy := _copy(pk, token, resource)) is not None}
+        stored: set[UUID] = set()
+        tolerantly(lambda: _write_many(copies, stored), None)
+        return stored
 
     def bury(self, pk: UUID | str, generation: int, resource: str = MAIL) -> bool:
         """Leave a tombstone, so that no late result of an older generation comes back."""
@@ -134,17 +140,42 @@ def read_raw(key: str) -> Any:
 
 def write_unless_newer(key: str, header: Header, text: str, seconds: float) -> bool:
     """Store a value for so many seconds; False when a newer generation or a tombstone stands there."""
-    cache = _cache()
-    value = header.bytes() + text.encode("ascii")
+    cache, copy = _cache(), Copy(key, header, text, seconds)
     if isinstance(cache, RedisCache):
-        put = _redis(write=True).register_script(_PUT_UNLESS_NEWER)
-        arguments = [value, int(seconds * 1000), header.generation]
-        return bool(put(keys=[str(cache.make_key(key))], args=arguments))
+        return raw_redis.store(_redis(write=True), _raw_write(cache, copy))
     held = Header.parse(cache.get(key))  # best effort: between this read and the write is a gap
     if held and (held.generation, not held.expiry) > (header.generation, False):
         return False
-    cache.set(key, value, timeout=int(seconds))
+    cache.set(key, copy.bytes(), timeout=int(seconds))
     return True
+
+
+def _raw_write(cache: RedisCache, copy: Copy) -> raw_redis.Write:
+    key = str(cache.make_key(copy.key))
+    return raw_redis.Write(key, copy.bytes(), int(copy.seconds * 1000), copy.header.generation)
+
+
+def _copy(pk: UUID | str, token: AccessToken, resource: str) -> Copy | None:
+    """Return what is stored of a token; None for one that is over."""
+    header = Header(token.generation, int(token.issued_at.timestamp()), int(token.expires_at.timestamp()))
+    seconds = header.expiry - timezone.now().timestamp()
+    if seconds < 1:
+        return None
+    sealed = seal(Secret(token.reveal()), place_of(pk, resource, header))
+    return Copy(cache_key(pk, resource), header, sealed.text, seconds)
+
+
+def _write_many(copies: Mapping[UUID, Copy], stored: set[UUID]) -> None:
+    """Add to `stored` whose copies were written; raises what the cache raises, and goes no further then."""
+    cache = _cache()
+    if not isinstance(cache, RedisCache):
+        for pk, copy in copies.items():
+            if write_unless_newer(*copy):
+                stored.add(pk)
+        return
+    writes = [_raw_write(cache, copy) for copy in copies.values()]
+    done = raw_redis.store_many(_redis(write=True), writes) if writes else []
+    stored.update(pk for pk, was_stored in zip(copies, done, strict=True) if was_stored)
 
 
 def read_starts(keys: Sequence[str]) -> list[Any]:
