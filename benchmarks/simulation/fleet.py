@@ -50,7 +50,7 @@ class Fleet:
         """Go through the day."""
         if not self.scenario.imported:
             for mailbox in range(self.scenario.simulated):
-                self.mailboxes.renew(mailbox, 0, age=self.rng.random() or 0.5)
+                self.mailboxes.connected_long_ago(mailbox, 0)
         for now in range(len(self.record.oldest)):
             if self.scenario.imported and now < IMPORT_SECONDS:
                 self._import(now)

@@ -11,7 +11,7 @@ import random
 from collections import defaultdict, deque
 
 from benchmarks.simulation.rules import AppRules
-from benchmarks.simulation.scenario import Scenario
+from benchmarks.simulation.scenario import HOUR, Scenario
 from mail_oauth.refresh import policy
 
 Calendar = dict[int, list[int]]
@@ -23,13 +23,14 @@ class Mailboxes:
     def __init__(self, scenario: Scenario, rules: AppRules, rng: random.Random) -> None:
         """Distribute the mailboxes to apps and places; none has a token yet."""
         count = scenario.simulated
-        self.rules, self.rng = rules, rng
+        self._rules, self._rng = rules, rng
         self.app: list[int] = rng.choices(
             range(len(scenario.apps)), weights=[app.share for app in scenario.apps], k=count
         )
-        self.lifetimes = [app.lifetimes for app in scenario.apps]
+        self._lifetimes = [app.lifetimes for app in scenario.apps]
         self.place = [rng.random() for _ in range(count)]
-        self.due = [-1] * count
+        self.lifetime = [0] * count
+        self.due = [0] * count
         self.expiry = [0] * count
         self.aged = [0] * count
         self.failures = [0] * count
@@ -42,21 +43,28 @@ class Mailboxes:
         self._aged_at: Calendar = defaultdict(list)
         self._expired_at: Calendar = defaultdict(list)
 
-    def renew(self, mailbox: int, now: int, *, age: float = 0.0) -> None:
-        """Give a mailbox a new token, of which that share of its period has already passed."""
-        shortest, longest = self.lifetimes[self.app[mailbox]]
-        lifetime = shortest + int(self.rng.random() * (longest - shortest + 1))
-        lasting = self._is_expired[mailbox]
-        self._is_expired[mailbox] = 0
-        self.expired -= lasting
-        first = not age and (self.due[mailbox] < 0 or bool(lasting))
-        period = self.rules.period(lifetime, self.place[mailbox], first=first)
-        issued = now - int(age * period)
+    def renew(self, mailbox: int, now: int) -> None:
+        """Give a mailbox a new token."""
+        before = self.lifetime[mailbox] or None
+        if self._is_expired[mailbox]:
+            self._is_expired[mailbox], before = 0, None
+            self.expired -= 1
+        shortest, longest = self._lifetimes[self.app[mailbox]]
+        lifetime = shortest + int(self._rng.random() * (longest - shortest + 1))
         self.failures[mailbox] = 0
-        self.expiry[mailbox] = issued + lifetime
-        self.aged[mailbox] = aged = issued + lifetime - int(policy.margin(lifetime))
+        self.lifetime[mailbox] = lifetime
+        self.expiry[mailbox] = expiry = now + lifetime
+        self.aged[mailbox] = aged = expiry - int(policy.margin(lifetime))
         self._aged_at[aged].append(mailbox)
-        self.schedule(mailbox, issued + period, now)
+        when = self._rules.refresh_at(now, lifetime, self.place[mailbox], before=before)
+        self.schedule(mailbox, when, now)
+
+    def connected_long_ago(self, mailbox: int, now: int) -> None:
+        """Give a mailbox the token that it would have by now."""
+        at = now - int((2 + self._rng.random()) * HOUR)
+        while at <= now:
+            self.renew(mailbox, at)
+            at = self.due[mailbox]
 
     def schedule(self, mailbox: int, when: float, now: int) -> None:
         """Make a mailbox due then, in a second that is still to come."""

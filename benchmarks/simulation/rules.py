@@ -16,8 +16,6 @@ GRANTED = Verdict(action=Action.GRANTED)
 SERVER_ERROR = judge(HttpReply(status=503, body=b""))
 SILENCE = judge_fault(TransportError("no answer", cause="timeout", outcome_unknown=True))
 
-_NOON = moment(0)
-
 
 class AppRules:
     """What the app decides. All of it is asked of its own functions."""
@@ -29,10 +27,11 @@ class AppRules:
         """Decide by chance where the app does."""
         self.rng = rng
 
-    def period(self, lifetime: int, place: float, *, first: bool) -> float:
-        """How many seconds after its issue a token is replaced. It does not matter when that was."""
-        expires_at = _NOON + timedelta(seconds=lifetime)
-        return (policy.next_refresh(_NOON, expires_at, place=place, first=first) - _NOON).total_seconds()
+    def refresh_at(self, issued: int, lifetime: int, place: float, *, before: int | None) -> float:
+        """When a token is replaced; `before` is the lifetime of the one before it, if that was still alive."""
+        issued_at = moment(issued)
+        at = policy.next_refresh(issued_at, issued_at + timedelta(seconds=lifetime), place=place, before=before)
+        return issued + (at - issued_at).total_seconds()
 
     def postponement(self, seconds: float) -> float:
         """For how long a mailbox is left alone whose lane is held for so many more seconds."""
@@ -48,9 +47,9 @@ class NaiveRules(AppRules):
 
     budgets = False
 
-    def period(self, lifetime: int, place: float, *, first: bool) -> float:
+    def refresh_at(self, issued: int, lifetime: int, place: float, *, before: int | None) -> float:
         """The margin before its expiry, and up to a minute."""
-        return lifetime - policy.margin(lifetime) - self.rng.uniform(0, 60)
+        return issued + lifetime - policy.margin(lifetime) - self.rng.uniform(0, 60)
 
     def postponement(self, seconds: float) -> float:
         """Until the hold ends."""
