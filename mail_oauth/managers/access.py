@@ -22,6 +22,7 @@ from mail_oauth.near import Look, near_copies
 from mail_oauth.refresh.engine import Outcome, refresh
 from mail_oauth.refresh.policy import least_validity, margin
 from mail_oauth.tokens import AccessToken, Secret
+from mail_oauth.usage import uses
 
 if TYPE_CHECKING:
     from mail_oauth.managers import MailCredentialsManager
@@ -73,8 +74,10 @@ class TokenAccess:
         look = near_copies.look(pk) if may_be_near() else None
         cached = token_cache.get(pk)
         if cached is not None and self._will_do(pk, cached, min_validity, look):
+            uses.note(pk)
             return cached
         row = self.rows.get(pk=pk)
+        uses.note(pk)
         token = self._stored(row)
         if not only_test_transactions(self.using):
             look = (
@@ -101,6 +104,7 @@ class TokenAccess:
         if not isinstance(rejected, Secret):
             raise TypeError("report_rejected() takes the token that get_access_token() returned, not its text.")
         near_copies.drop(pk)
+        uses.note(pk)
         return outside_transaction(self.using, lambda: self._replace(self.rows.get(pk=pk), rejected))
 
     async def areport_rejected(self, pk: UUID, rejected: Secret) -> AccessToken:
