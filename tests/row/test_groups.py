@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from mail_oauth.cache import token_cache
+from mail_oauth.cache import TokenCache, token_cache
 from mail_oauth.managers.groups import GroupCommit, Save, Statements
 from mail_oauth.managers.transitions import Transitions
 from mail_oauth.managers.vocabulary import EventKind, Status
@@ -197,6 +197,20 @@ class TestAGroupThatFails:
         [last] = claimed(1)
         assert group.save(made_save(last, 9)) is True, "and the next group has a connection again"
 
+    def test_is_over_for_those_who_wait_whatever_went_wrong(self, claimed, group, monkeypatch):
+        monkeypatch.setattr(TokenCache, "put_many", lambda *_: 1 / 0)
+        first, second = claimed(2)
+        ledger = Transitions(rows, group)
+        assert ledger.save_tokens(first, pair(1))
+        monkeypatch.undo()
+        assert ledger.save_tokens(second, pair(2))
+        assert token_cache.get(second.pk) is not None
+
+    def test_is_none_where_no_thread_can_be_started(self, claimed, group, monkeypatch):
+        monkeypatch.setattr(GroupCommit, "_start", lambda _: _raise(RuntimeError("can't start new thread")))
+        [row] = claimed(1)
+        assert Transitions(rows, group).save_tokens(row, pair())
+
     def test_ends_with_what_waits(self, claimed):
         group = GroupCommit.over(rows)
         claims = claimed(3)
@@ -221,6 +235,10 @@ class TestTheHistory:
         assert Transitions(rows).save_tokens(alone, pair())
         assert Transitions(rows).save_tokens(told, pair(), reason="adopted")
         assert (kinds(alone), kinds(told)) == ([], [EventKind.REFRESHED])
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def made_save(row: MailCredentials, number: int) -> Save:
