@@ -8,21 +8,25 @@ values are raw bytes through raw commands, so nothing that lies in the cache is 
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, TypeVar
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
+from django.conf import settings as django_settings
 from django.core.cache import caches
 from django.utils import timezone
 from django_redis import get_redis_connection
 from django_redis.cache import RedisCache
 
+from mail_oauth import raw_redis
 from mail_oauth.conf import app_settings
-from mail_oauth.encryption import Sealed, seal, unseal
+from mail_oauth.encryption import seal, unseal_stored
 from mail_oauth.exceptions import SealError
+from mail_oauth.near import near_copies
 from mail_oauth.tokens import AccessToken, Secret
 
 T = TypeVar("T")
@@ -38,21 +42,10 @@ LAST_GENERATION = 2**53 - 1
 """The generation of a row that is gone, the greatest that Lua counts exactly: nothing comes after it."""
 
 _HEADER_BYTES = 64
-_PUT_UNLESS_NEWER = """
-local held = redis.pcall('GETRANGE', KEYS[1], 0, 63)
-if type(held) ~= 'string' then held = '' end
-local generation, issued, expiry = string.match(held, '^1|(%d+)|(%d+)|(%d+)|')
-if generation then
-  local order = tonumber(generation) - tonumber(ARGV[3])
-  if order > 0 or (order == 0 and expiry == '0') then return 0 end
-end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
-"""
+_HEADER = re.compile(rb"1\|([0-9]+)\|([0-9]+)\|([0-9]+)\|")
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """What a cached value says of itself in clear. `expiry` 0 marks a tombstone."""
 
     generation: int
@@ -66,10 +59,21 @@ class Header:
     @classmethod
     def parse(cls, raw: Any) -> Header | None:
         """Read the start of a stored value; None for anything that this app did not write."""
-        parts = raw[:_HEADER_BYTES].split(b"|", 4) if isinstance(raw, bytes) else []
-        if len(parts) != 5 or parts[0] != b"1" or not all(part.isdigit() for part in parts[1:4]):
-            return None
-        return cls(*(int(part) for part in parts[1:4]))
+        found = _HEADER.match(raw, 0, _HEADER_BYTES) if isinstance(raw, bytes) else None
+        return None if found is None else cls._make(map(int, found.groups()))
+
+
+class Copy(NamedTuple):
+    """A value on its way into the cache: what comes after its header, and for how many seconds it stays."""
+
+    key: str
+    header: Header
+    text: str
+    seconds: float
+
+    def bytes(self) -> bytes:
+        """Return the value as it is stored."""
+        return self.header.bytes() + self.text.encode("ascii")
 
 
 class TokenCache:
@@ -77,43 +81,43 @@ class TokenCache:
 
     def get(self, pk: UUID | str, resource: str = MAIL) -> AccessToken | None:
         """Return the copy, or None when there is none that can be trusted."""
-        raw = tolerantly(lambda: read_raw(cache_key(pk, resource)), None)
+        name = str(pk)
+        raw = tolerantly(lambda: read_raw(cache_key(name, resource)), None)
         header = Header.parse(raw)
         if header is None or not header.expiry:
             return None
         try:
-            text = raw[len(header.bytes()) :].decode("ascii", "replace")
-            secret = unseal(Sealed(text), place_of(pk, resource, header))
+            secret = unseal_stored(raw[len(header.bytes()) :], place_of(name, resource, header))
         except SealError as error:
-            logger.warning("cached token refused", extra={"mailbox": str(pk), "cause": str(error)})
+            logger.warning("cached token refused", extra={"mailbox": name, "cause": str(error)})
             self.forget(pk, resource)
             return None
-        return AccessToken(
-            secret.reveal(),
-            issued_at=datetime.fromtimestamp(header.issued, UTC),
-            expires_at=datetime.fromtimestamp(header.expiry, UTC),
-            generation=header.generation,
-        )
+        return AccessToken.of_epoch(secret.reveal(), header.issued, header.expiry, header.generation)
 
     def put(self, pk: UUID | str, token: AccessToken, resource: str = MAIL) -> bool:
         """Store a copy until the token expires, unless a newer generation or a tombstone stands there."""
-        header = Header(token.generation, int(token.issued_at.timestamp()), int(token.expires_at.timestamp()))
-        seconds = header.expiry - timezone.now().timestamp()
-        if seconds < 1:
-            return False
-        sealed = seal(Secret(token.reveal()), place_of(pk, resource, header))
-        return tolerantly(lambda: write_unless_newer(cache_key(pk, resource), header, sealed.text, seconds), False)
+        copy = _copy(pk, token, resource)
+        with _outdating({pk: token.generation}, resource):
+            return copy is not None and tolerantly(lambda: write_unless_newer(*copy), False)
+
+    def put_many(self, items: Mapping[UUID, AccessToken], resource: str = MAIL) -> set[UUID]:
+        """Store many copies, in one round trip where the cache can do that; return whose were stored."""
+        copies = {pk: copy for pk, token in items.items() if (copy := _copy(pk, token, resource)) is not None}
+        stored: set[UUID] = set()
+        with _outdating({pk: token.generation for pk, token in items.items()}, resource):
+            tolerantly(lambda: _write_many(copies, stored), None)
+        return stored
 
     def bury(self, pk: UUID | str, generation: int, resource: str = MAIL) -> bool:
         """Leave a tombstone, so that no late result of an older generation comes back."""
-        tombstone = Header(generation, 0, 0)
-        return tolerantly(
-            lambda: write_unless_newer(cache_key(pk, resource), tombstone, "", TOMBSTONE_SECONDS), False
-        )
+        tombstone = Copy(cache_key(pk, resource), Header(generation, 0, 0), "", TOMBSTONE_SECONDS)
+        with _outdating({pk: math.inf}, resource):
+            return tolerantly(lambda: write_unless_newer(*tombstone), False)
 
     def forget(self, pk: UUID | str, resource: str = MAIL) -> None:
         """Remove whatever stands there."""
-        tolerantly(lambda: remove(cache_key(pk, resource)), None)
+        with _outdating({pk: math.inf}, resource):
+            tolerantly(lambda: remove(cache_key(pk, resource)), None)
 
     def headers(self, pks: Sequence[UUID], resource: str = MAIL) -> dict[UUID, Header | None]:
         """Return the headers of many copies, without transferring their tokens where the cache can do that.
@@ -124,27 +128,65 @@ class TokenCache:
         return {pk: Header.parse(raw) for pk, raw in zip(pks, found, strict=True)}
 
 
+@contextlib.contextmanager
+def _outdating(generations: Mapping[UUID | str, float], resource: str) -> Iterator[None]:
+    """Drop this process's copies of older generations at once, and again what was taken from the cache until then."""
+    changed = generations.items() if resource == MAIL else ()
+    for pk, generation in changed:
+        near_copies.outdate(pk, generation)
+    try:
+        yield
+    finally:
+        for pk, generation in changed:
+            near_copies.outdate(pk, generation)
+
+
 def read_raw(key: str) -> Any:
     """Return what stands there, as raw as the cache gives it; None for nothing."""
     cache = _cache()
     if isinstance(cache, RedisCache):
-        return _redis(write=False).get(str(cache.make_key(key)))
+        return raw_redis.get(cache.client.get_client(write=False), str(cache.make_key(key)))
     return cache.get(key)
 
 
 def write_unless_newer(key: str, header: Header, text: str, seconds: float) -> bool:
     """Store a value for so many seconds; False when a newer generation or a tombstone stands there."""
-    cache = _cache()
-    value = header.bytes() + text.encode("ascii")
+    cache, copy = _cache(), Copy(key, header, text, seconds)
     if isinstance(cache, RedisCache):
-        put = _redis(write=True).register_script(_PUT_UNLESS_NEWER)
-        arguments = [value, int(seconds * 1000), header.generation]
-        return bool(put(keys=[str(cache.make_key(key))], args=arguments))
+        return raw_redis.store(cache.client.get_client(write=True), _raw_write(cache, copy))
     held = Header.parse(cache.get(key))  # best effort: between this read and the write is a gap
     if held and (held.generation, not held.expiry) > (header.generation, False):
         return False
-    cache.set(key, value, timeout=int(seconds))
+    cache.set(key, copy.bytes(), timeout=int(seconds))
     return True
+
+
+def _raw_write(cache: RedisCache, copy: Copy) -> raw_redis.Write:
+    key = str(cache.make_key(copy.key))
+    return raw_redis.Write(key, copy.bytes(), int(copy.seconds * 1000), copy.header.generation)
+
+
+def _copy(pk: UUID | str, token: AccessToken, resource: str) -> Copy | None:
+    """Return what is stored of a token; None for one that is over."""
+    header = Header(token.generation, int(token.issued_at.timestamp()), int(token.expires_at.timestamp()))
+    seconds = header.expiry - timezone.now().timestamp()
+    if seconds < 1:
+        return None
+    sealed = seal(Secret(token.reveal()), place_of(pk, resource, header))
+    return Copy(cache_key(pk, resource), header, sealed.text, seconds)
+
+
+def _write_many(copies: Mapping[UUID, Copy], stored: set[UUID]) -> None:
+    """Add to `stored` whose copies were written; raises what the cache raises, and goes no further then."""
+    cache = _cache()
+    if not isinstance(cache, RedisCache):
+        for pk, copy in copies.items():
+            if write_unless_newer(*copy):
+                stored.add(pk)
+        return
+    writes = [_raw_write(cache, copy) for copy in copies.values()]
+    done = raw_redis.store_many(cache.client.get_client(write=True), writes) if writes else []
+    stored.update(pk for pk, was_stored in zip(copies, done, strict=True) if was_stored)
 
 
 def read_starts(keys: Sequence[str]) -> list[Any]:
@@ -157,6 +199,16 @@ def read_starts(keys: Sequence[str]) -> list[Any]:
         return [start or None for start in pipeline.execute()]
     values = cache.get_many(keys)
     return [values.get(key) for key in keys]
+
+
+def write_all(values: Mapping[str, bytes], seconds: int) -> None:
+    """Store many small values in one round trip, whatever stands there."""
+    cache = _cache()
+    if isinstance(cache, RedisCache):
+        made = {str(cache.make_key(key)): value for key, value in values.items()}
+        raw_redis.set_all(cache.client.get_client(write=True), made, seconds)
+    else:
+        cache.set_many(values, timeout=seconds)
 
 
 def remove(key: str) -> None:
@@ -174,6 +226,16 @@ def _cache() -> Any:
 
 def _redis(*, write: bool) -> Any:
     return get_redis_connection(app_settings().cache, write=write)
+
+
+def keyed_by_mailbox_alone() -> bool:
+    """Tell whether nothing but the mailbox decides on a key: a KEY_FUNCTION may tell tenants apart."""
+    return not django_settings.CACHES.get(app_settings().cache, {}).get("KEY_FUNCTION")
+
+
+def may_be_near() -> bool:
+    """Tell whether a process may keep what it reads."""
+    return app_settings().near_cache_seconds > 0 and keyed_by_mailbox_alone()
 
 
 def cache_key(pk: UUID | str, resource: str) -> str:

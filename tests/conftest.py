@@ -9,7 +9,10 @@ from django.core.cache import cache, caches
 from django.core.cache.backends.locmem import LocMemCache
 from django.test import TransactionTestCase
 
+from mail_oauth.managers.counts import tally
 from mail_oauth.managers.health import board
+from mail_oauth.near import near_copies
+from mail_oauth.usage import uses
 from tests.services import MariaDB, Postgres, Redis, Server, require
 from tests.services.programs import MissingProgram, skip_or_fail
 from tests.settings import redis_cache as redis_cache_settings
@@ -129,6 +132,9 @@ def empty_memory_cache() -> Iterator[None]:
     """No test meets what another left in this process's memory."""
     yield
     board.forget()
+    tally.forget()
+    near_copies.clear()
+    uses.clear()
     if isinstance(caches["default"], LocMemCache):
         cache.clear()
 

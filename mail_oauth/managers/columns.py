@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from django.utils import timezone
 
 from mail_oauth.exceptions import ConfigurationError
+from mail_oauth.managers.clock import on_database_clock
 from mail_oauth.managers.keeping import keeping_of
+from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.providers import provider_for
 from mail_oauth.refresh.keeping import due_at
 from mail_oauth.tokens import TokenSet
@@ -79,3 +81,23 @@ def _estimated_end(row: MailCredentials, used_at: datetime) -> datetime | None:
         return provider_for(row.provider).grant_ends_at(row.connected_at, used_at)
     except ConfigurationError:  # a pair is saved whatever became of the settings
         return None
+
+
+def pair_changes(
+    grant: MailCredentials, tokens: TokenSet, received_at: datetime, reason: str
+) -> tuple[EventKind, dict[str, Any]]:
+    """Return the event of a refreshed pair, and the columns that change."""
+    recovered = grant.status != Status.CONNECTED or grant.refresh_failures > 0
+    changes = token_changes(grant, tokens, received_at) | {
+        "status": Status.CONNECTED,
+        "status_reason": reason if reason == "scope_missing" else "",
+    }
+    if not grant.use_oauth:
+        changes["refresh_at"] = None
+    return EventKind.RECOVERED if recovered else EventKind.REFRESHED, changes
+
+
+def written(changes: dict[str, Any]) -> dict[str, Any]:
+    """Return what the database is told: the schedule is kept by its own clock."""
+    planned = changes.get("refresh_at")
+    return changes if planned is None else {**changes, "refresh_at": on_database_clock(planned)}

@@ -18,7 +18,7 @@ from mail_oauth.conf import app_settings
 from mail_oauth.encryption import Sealed, seal, unseal
 from mail_oauth.fields import SealedField
 from mail_oauth.managers import MailCredentialsManager
-from mail_oauth.managers.access import TokenAccess
+from mail_oauth.managers.access import TokenAccess, nearby
 from mail_oauth.managers.transitions import after_commit
 from mail_oauth.managers.vocabulary import EventKind, RefreshPolicy, Status
 from mail_oauth.providers import provider_for
@@ -30,7 +30,7 @@ class MailCredentials(models.Model):
 
     The primary key is a UUID: it is the name in URLs, logs and cache keys, it is never given twice, and the
     encrypted columns are bound to it. Columns in `MANAGED` change only by `MailCredentialsManager`'s
-    transitions (compare-and-swap on `generation`); `save()` leaves them alone.
+    transitions (compare-and-swap on `generation`) and by upkeep; `save()` leaves them alone.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
@@ -104,7 +104,7 @@ class MailCredentials(models.Model):
             "status status_reason status_changed_at access_token refresh_token token_issued_at token_expiry "
             "refresh_token_expires_at requested_scopes granted_scopes generation lease_owner refresh_at "
             "refresh_failures last_refresh_error outcome_unknown last_refreshed_at connected_at use_oauth "
-            "grant_end_estimated grant_warned_at rejected_at"
+            "grant_end_estimated grant_warned_at rejected_at last_used_at"
         ).split()
     )
 
@@ -200,10 +200,16 @@ class MailCredentials(models.Model):
 
         Comes from the cache without a query where it can. Raises a `MailboxError`, which says what to do.
         """
+        near = nearby(self.pk, min_validity, resource)
+        if near is not None:
+            return near
         return self._access().get(self.pk, min_validity=min_validity, resource=resource)
 
     async def aget_access_token(self, *, min_validity: float | None = None, resource: str = "mail") -> AccessToken:
         """The same, awaited."""
+        near = nearby(self.pk, min_validity, resource)
+        if near is not None:
+            return near
         return await self._access().aget(self.pk, min_validity=min_validity, resource=resource)
 
     def refresh_now(self) -> AccessToken:
