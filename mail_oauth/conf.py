@@ -6,6 +6,7 @@ import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
@@ -13,6 +14,14 @@ from django.conf import settings as django_settings
 from django.core.signals import setting_changed
 
 from mail_oauth.exceptions import ConfigurationError
+
+
+class Policy(StrEnum):
+    """Which mailboxes the sweep keeps warm. Whatever it says, grants are kept alive."""
+
+    ALWAYS = "always"
+    RECENTLY_USED = "recently_used"
+    ON_DEMAND = "on_demand"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +55,7 @@ class Settings:
     min_validity: int = 60
     """A caller never gets a token that lives shorter, unless it was issued so."""
     refresh_jitter: int = 60
-    """Refreshes are spread at random over this long before the margin, or a tenth of the lifetime."""
+    """Refreshes come up to this long before the margin, or a tenth of the lifetime; how long, each mailbox keeps."""
     default_expires_in: int = 600
     """The lifetime that is assumed where a provider names none."""
     connect_timeout: float = 5.0
@@ -140,8 +149,8 @@ def _problem(name: str, value: Any) -> str:
     if isinstance(default, (int, float)):
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
             return f"MAIL_OAUTH[{name!r}] must be a number, zero or more: it is {value!r}."
-    elif isinstance(default, str) and not isinstance(value, str):
-        return f"MAIL_OAUTH[{name!r}] must be a string."
+    elif isinstance(default, str):
+        return _problem_of_text(name, value)
     elif isinstance(default, Mapping) and not isinstance(value, Mapping):
         return f"MAIL_OAUTH[{name!r}] must be a dict."
     elif isinstance(default, tuple) and not (
@@ -149,6 +158,20 @@ def _problem(name: str, value: Any) -> str:
     ):
         return f"MAIL_OAUTH[{name!r}] must be a list of strings."
     return ""
+
+
+def _problem_of_text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        return f"MAIL_OAUTH[{name!r}] must be a string."
+    return policy_problem(f"MAIL_OAUTH[{name!r}]", value) if name == "REFRESH_POLICY" else ""
+
+
+def policy_problem(where: str, value: Any) -> str:
+    """Say what is wrong with a refresh policy that stands at `where`, with the line to write."""
+    if value in list(Policy):
+        return ""
+    near = difflib.get_close_matches(str(value).lower(), Policy, n=1, cutoff=0.0)
+    return f"{where} is one of {', '.join(Policy)}, not {value!r}: write {where} = {str(near[0])!r}."
 
 
 def _frozen(value: Any) -> Any:

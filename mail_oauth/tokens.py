@@ -86,6 +86,12 @@ class TokenSet:
     scopes: tuple[str, ...] | None = None
     id_token: Secret | None = None
 
+    def lasting(self, issued_at: datetime, expires_at: datetime, *, generation: int) -> AccessToken:
+        """Return the access token with the lifetime, and the generation of its mailbox, that were saved for it."""
+        return AccessToken(
+            self.access_token.reveal(), issued_at=issued_at, expires_at=expires_at, generation=generation
+        )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Identity:

@@ -9,6 +9,7 @@ from django.core.cache import cache, caches
 from django.core.cache.backends.locmem import LocMemCache
 from django.test import TransactionTestCase
 
+from mail_oauth.managers.counts import tally
 from mail_oauth.managers.health import board
 from tests.services import MariaDB, Postgres, Redis, Server, require
 from tests.services.programs import MissingProgram, skip_or_fail
@@ -129,6 +130,7 @@ def empty_memory_cache() -> Iterator[None]:
     """No test meets what another left in this process's memory."""
     yield
     board.forget()
+    tally.forget()
     if isinstance(caches["default"], LocMemCache):
         cache.clear()
 

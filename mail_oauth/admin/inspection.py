@@ -13,6 +13,7 @@ from mail_oauth.admin.comparison import Comparison, compare, unreachable
 from mail_oauth.admin.moments import DASH, Moment, moment
 from mail_oauth.admin.notices import Badge, Notice, badge, is_called, notices
 from mail_oauth.admin.panels import ScopeLine, TokenPanel, access_token_panel, refresh_token_panel, scope_lines
+from mail_oauth.admin.policies import policy_words
 from mail_oauth.cache import token_cache
 from mail_oauth.managers.lanes import Lanes
 from mail_oauth.models import CredentialEvent, MailCredentials
@@ -89,6 +90,7 @@ def account(row: MailCredentials, now: datetime, user_url: str) -> list[Fact]:
         Fact(label=_("UUID"), text=str(row.pk), code=True),
         Fact(label=_("Connected"), moment=moment(row.connected_at, now)),
         Fact(label=_("Last used"), moment=moment(row.last_used_at, now)),
+        Fact(label=_("Kept warm"), text=policy_words(row)),
     ]
 
 

@@ -28,8 +28,9 @@ from mail_oauth.admin.batches import perform_all
 from mail_oauth.admin.filters import FailingFilter, ProviderFilter
 from mail_oauth.admin.inspection import inspect_mailbox
 from mail_oauth.admin.moments import DASH, distance
-from mail_oauth.admin.notices import badge
+from mail_oauth.admin.notices import badge, is_idle
 from mail_oauth.admin.operations import OPERATIONS, Operation, perform
+from mail_oauth.admin.policies import POLICIES
 from mail_oauth.admin.reports import report, report_one
 from mail_oauth.models import MailCredentials
 
@@ -84,8 +85,10 @@ class MailCredentialsAdmin(_MailboxAdmin):
 
     @admin.display(description=gettext_lazy("expires"))
     def expires(self, row: MailCredentials) -> str:
-        """When the access token ends."""
-        return distance(row.token_expiry, timezone.now())
+        """When the access token ends; one of an idle mailbox that has ended is replaced when it is asked for."""
+        now = timezone.now()
+        expired = row.token_expiry is not None and row.token_expiry <= now
+        return str(_("when asked for")) if expired and is_idle(row, now) else distance(row.token_expiry, now)
 
     @admin.display(description=gettext_lazy("refreshed"))
     def refreshed(self, row: MailCredentials) -> str:
@@ -166,6 +169,9 @@ class MailCredentialsAdmin(_MailboxAdmin):
             "operations": [
                 each for each in OPERATIONS.values() if each.offered(row) and self.allowed(request, each, row)
             ],
+            "policies": [
+                (each, each.offered(row)) for each in POLICIES.values() if self.allowed(request, each, row)
+            ],
             "has_delete_permission": self.has_delete_permission(request, row),
             **(extra_context or {}),
         }
@@ -173,7 +179,7 @@ class MailCredentialsAdmin(_MailboxAdmin):
 
     def operate_view(self, request: HttpRequest, pk: UUID, name: str) -> HttpResponse:
         """Do something to one mailbox, after a question where the operation wants one."""
-        operation, row = OPERATIONS.get(name), self.get_object(request, str(pk))
+        operation, row = (OPERATIONS | POLICIES).get(name), self.get_object(request, str(pk))
         if operation is None or row is None:
             raise Http404
         if not self.allowed(request, operation, row):

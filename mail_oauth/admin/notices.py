@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from mail_oauth.admin.moments import DASH, distance
+from mail_oauth.exceptions import ConfigurationError
+from mail_oauth.managers.keeping import is_warm
 from mail_oauth.managers.queryset import REFRESHABLE
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
@@ -65,7 +68,17 @@ def badge(row: MailCredentials, *, unreadable: bool = False) -> Badge:
         return Badge(Level.BAD, str(Status.UNREADABLE.label))
     if row.status == Status.CONNECTED and row.refresh_failures:
         return Badge(Level.WAIT, _("connected, refresh failing"))
+    if is_idle(row, timezone.now()):
+        return Badge(Level.GOOD, _("connected, idle"))
     return Badge(_LEVELS[Status(row.status)], str(row.get_status_display()))
+
+
+def is_idle(row: MailCredentials, now: datetime) -> bool:
+    """Tell whether a mailbox that works is refreshed only when its token is asked for, which may have expired."""
+    try:
+        return row.is_connected and not row.refresh_failures and not is_warm(row, now)
+    except ConfigurationError:
+        return False
 
 
 def is_called(row: MailCredentials) -> bool:
@@ -202,9 +215,15 @@ def _connected(row: MailCredentials, now: datetime) -> Notice:
     if row.refresh_at is None:
         next_step = _("No refresh is planned. Press “Refresh now” to plan the next one.")
         return Notice(Level.WAIT, _("Connected, but nothing keeps it so."), next_step)
-    return Notice(
-        Level.GOOD, _("Connected."), _("Nobody has to act. The next refresh is planned %(when)s.") % when
-    )
+    return _in_order(row, now, when)
+
+
+def _in_order(row: MailCredentials, now: datetime, when: dict[str, str]) -> Notice:
+    if is_idle(row, now):
+        next_step = _("Nobody has to act. To keep its grant alive it is refreshed %(when)s at the latest.") % when
+        return Notice(Level.GOOD, _("Connected; idle: refreshed when it is asked for."), next_step)
+    next_step = _("Nobody has to act. The next refresh is planned %(when)s.") % when
+    return Notice(Level.GOOD, _("Connected."), next_step)
 
 
 def _failing(row: MailCredentials, when: dict[str, str]) -> Notice:

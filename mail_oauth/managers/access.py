@@ -123,7 +123,7 @@ class TokenAccess:
         if token is not None and not self._ages(token):
             token_cache.put(pk, token)
             return
-        claimed = self.rows.claim(pk, generation=row.generation)
+        claimed = self.rows.claim(pk, generation=row.generation, used=True)
         if claimed is not None:
             refresh(claimed, self.ledger)
 
@@ -135,7 +135,7 @@ class TokenAccess:
         row = seen
         for attempt in itertools.count():
             self._spare_a_held_lane(row, force)
-            claimed = self.rows.claim(row.pk, generation=row.generation, force=force)
+            claimed = self.rows.claim(row.pk, generation=row.generation, force=force, used=True)
             if claimed is not None:
                 return self._settle(claimed, refresh(claimed, self.ledger, min_validity=min_validity, force=force))
             row = self.rows.get(pk=row.pk)
@@ -168,7 +168,7 @@ class TokenAccess:
             if token is not None and token != rejected and self._lives_long_enough(token, None):
                 token_cache.put(pk, token)
                 return token
-            claimed = self.rows.claim(pk, generation=row.generation, force=True, rejected=True)
+            claimed = self.rows.claim(pk, generation=row.generation, force=True, rejected=True, used=True)
             if claimed is not None:
                 outcome = refresh(claimed, self.ledger)
                 if outcome.held:  # nothing was tried: the next report may try

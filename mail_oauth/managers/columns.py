@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 
 from mail_oauth.exceptions import ConfigurationError
+from mail_oauth.managers.clock import on_database_clock
+from mail_oauth.managers.keeping import keeping_of
+from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.providers import provider_for
-from mail_oauth.refresh.policy import next_refresh
+from mail_oauth.refresh.keeping import due_at
 from mail_oauth.tokens import TokenSet
 
 if TYPE_CHECKING:
@@ -19,7 +23,8 @@ if TYPE_CHECKING:
 def token_changes(row: MailCredentials, tokens: TokenSet, received_at: datetime | None = None) -> dict[str, Any]:
     """Return the columns that a new token pair sets, sealed for `row`; failures and lease are cleared.
 
-    Its lifetimes begin at `received_at`, now unless told.
+    Its lifetimes begin at `received_at`, now unless told. When it is refreshed next follows from the mailbox's policy,
+    and from its place among all where no living token came before this one.
     """
     now = received_at or timezone.now()
     expiry = now + timedelta(seconds=tokens.expires_in)
@@ -36,8 +41,11 @@ def token_changes(row: MailCredentials, tokens: TokenSet, received_at: datetime 
     if tokens.scopes is not None:
         changes["granted_scopes"] = " ".join(tokens.scopes)
     changes |= refresh_token_changes(row, tokens, now)
-    ends = changes.get("refresh_token_expires_at", row.refresh_token_expires_at)
-    return changes | {"refresh_at": next_refresh(now, expiry, grant_ends_at=ends)}
+    keeping = keeping_of(row, now, expiry)
+    if "refresh_token_expires_at" in changes:
+        keeping = replace(keeping, grant_ends_at=changes["refresh_token_expires_at"])
+    first = row.token_expiry is None or row.token_expiry <= now
+    return changes | {"refresh_at": due_at(keeping, now, first=first)}
 
 
 def refresh_token_changes(row: MailCredentials, tokens: TokenSet, received_at: datetime) -> dict[str, Any]:
@@ -65,3 +73,23 @@ def _estimated_end(row: MailCredentials, used_at: datetime) -> datetime | None:
         return provider_for(row.provider).grant_ends_at(row.connected_at, used_at)
     except ConfigurationError:  # a pair is saved whatever became of the settings
         return None
+
+
+def pair_changes(
+    grant: MailCredentials, tokens: TokenSet, received_at: datetime, reason: str
+) -> tuple[EventKind, dict[str, Any]]:
+    """Return the event of a refreshed pair, and the columns that change."""
+    recovered = grant.status != Status.CONNECTED or grant.refresh_failures > 0
+    changes = token_changes(grant, tokens, received_at) | {
+        "status": Status.CONNECTED,
+        "status_reason": reason if reason == "scope_missing" else "",
+    }
+    if not grant.use_oauth:
+        changes["refresh_at"] = None
+    return EventKind.RECOVERED if recovered else EventKind.REFRESHED, changes
+
+
+def written(changes: dict[str, Any]) -> dict[str, Any]:
+    """Return what the database is told: the schedule is kept by its own clock."""
+    planned = changes.get("refresh_at")
+    return changes if planned is None else {**changes, "refresh_at": on_database_clock(planned)}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db import connections, models
-from django.db.models import Count, Q
+from django.db.models import Count, Max, Q
 
 from mail_oauth.conf import app_settings
 from mail_oauth.managers.clock import DatabaseNow
@@ -98,6 +98,16 @@ class ProviderFaultQuerySet(models.QuerySet["ProviderFault"]):
             unnamed=Count("mailbox", distinct=True, filter=Q(tenant="")),
         )
         return Sightings(mailboxes=counts["mailboxes"], tenants=counts["named"] + counts["unnamed"])
+
+    def enough_since(
+        self, provider: str, trouble: Trouble, since: datetime, tenant: str, enough: int
+    ) -> datetime | None:
+        """Return since when `enough` mailboxes had it; None where there are fewer. No success may lie between."""
+        found = self.filter(provider=provider, trouble=trouble.value, at__gt=since)
+        if tenant:
+            found = found.filter(tenant=tenant)
+        latest = found.order_by().values("mailbox").annotate(latest=Max("at")).order_by("-latest")
+        return latest.values_list("latest", flat=True)[enough - 1 : enough].first()
 
     def mailboxes(self, provider: str, trouble: Trouble, since: datetime, tenant: str = "") -> list[UUID]:
         """Return which mailboxes had it."""

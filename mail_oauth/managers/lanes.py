@@ -8,19 +8,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from uuid import UUID
 
-from django.apps import apps
-from django.utils import timezone
-
-from mail_oauth import signals
 from mail_oauth.conf import app_settings
-from mail_oauth.managers.health import ProviderFaultQuerySet, ProviderHealthQuerySet, board
+from mail_oauth.managers.budget import calls_per_second
+from mail_oauth.managers.counts import tally
+from mail_oauth.managers.health import board
+from mail_oauth.managers.holds import Holds
 from mail_oauth.managers.queryset import REFRESHABLE
 from mail_oauth.managers.vocabulary import Status
-from mail_oauth.providers import provider_for
 from mail_oauth.refresh.classification import Trouble
 from mail_oauth.refresh.lanes import (
     Admission,
@@ -38,7 +36,6 @@ from mail_oauth.refresh.lanes import (
 from mail_oauth.refresh.verdicts import Verdict
 
 if TYPE_CHECKING:
-    from mail_oauth.managers import MailCredentialsManager
     from mail_oauth.models import MailCredentials
 
 T = TypeVar("T")
@@ -52,15 +49,8 @@ class Postponed(NamedTuple):
     rows: list[MailCredentials]
 
 
-class Lanes:
-    """The lanes of all providers, in the database of one manager."""
-
-    def __init__(self, manager: MailCredentialsManager) -> None:
-        """Read and write where the mailboxes are written."""
-        using = manager.write_alias()
-        self.rows = manager.using(using)
-        self.health: ProviderHealthQuerySet = _table("ProviderHealth").using(using)
-        self.faults: ProviderFaultQuerySet = _table("ProviderFault").using(using)
+class Lanes(Holds):
+    """The lanes of all providers: who may call, and what comes of it."""
 
     # --- calls ---
 
@@ -98,11 +88,18 @@ class Lanes:
                 return Admission(hold=replace(hold, seconds=float(app_settings().circuit_pause)))
         if holds:
             board.forget()
+        rate = None if self.prepaid else calls_per_second(row.provider)
+        if rate:
+            self.budgets.spend(row.provider, rate)
         return Admission(probing=tuple(holds))
 
     def learn(self, row: Calling, verdict: Verdict, admission: Admission) -> None:
-        """Hold, hold on or release lanes, after a verdict. What it saw is saved by now: no error is raised."""
-        _tolerantly(lambda: self._learn(row, verdict, admission), None)
+        """Count, and hold, hold on or release lanes, after a verdict that is saved by now: no error is raised."""
+        tally.add(row.provider, verdict)
+        if not self.prepaid:
+            _tolerantly(lambda: tally.flush_now_and_then(self.counts), None)
+        if verdict.trouble is not None or admission.probing:
+            _tolerantly(lambda: self._learn(row, verdict, admission), None)
 
     def _learn(self, row: Calling, verdict: Verdict, admission: Admission) -> None:
         for hold in admission.probing:
@@ -174,87 +171,20 @@ class Lanes:
         return sum(self.release(hold.pk) for hold in over)
 
     def _granted(self, provider: str, tenant: str, since: datetime, refused: int) -> int:
-        """Count mailboxes, or organisations, with a success; no more than the decision needs."""
-        rows = self.rows.filter(provider=provider, last_refreshed_at__gt=since)
+        """Count mailboxes of an organisation, or organisations of an app, with a success; no more than needed."""
         limit = int(refused / max(app_settings().brake_share, 0.01)) + 1
+        if not tenant:
+            # There are at most as many organisations as calls; that is mostly enough to know.
+            counted = self.counts.granted_since(provider, since) + tally.granted_since(provider, since)
+            if counted < limit:
+                return counted
+        rows = self.rows.filter(provider=provider, last_refreshed_at__gt=since)
         if tenant:
             return int(rows.filter(tenant=tenant)[:limit].count())
         tenants = rows.exclude(tenant="").order_by().values_list("tenant", flat=True).distinct()[:limit]
         nobodys = ["", *(each for each in tenants if not self._organisation(provider, each))]
         named = len(tenants) + 1 - len(nobodys)  # personal accounts share a tenant, and count one by one
         return int(named + rows.filter(tenant__in=nobodys)[:limit].count())
-
-    # --- both ---
-
-    def release(self, pk: int, *, over: bool = False) -> bool:
-        """End a hold, with `over` only if its time is over, and say so once."""
-        released = self.health.release(pk, over=over)
-        board.forget()
-        if released:
-            health: Any = self.health.get(pk=pk)
-            logger.warning("%s is over", health, extra=_about(health, "released"))
-            _send(signals.lane_released, health)
-        return released
-
-    def _hold(self, provider: str, tenant: str, verdict: Verdict, seconds: float) -> None:
-        """Hold a lane for a verdict's trouble, and say so once."""
-        if verdict.trouble is None:
-            return
-        health = self.health.hold(provider, tenant, verdict.trouble, reason=verdict.reason, seconds=seconds)
-        board.forget()
-        if health is not None:
-            logger.error("%s (%s)", health, verdict.reason, extra=_about(health, "held"))
-            _send(signals.lane_held, health)
-
-    def _note(self, row: Calling, trouble: Trouble) -> str:
-        """Write a fault down, and return the organisation whose lane it is on."""
-        tenant = self._tenant(row)
-        self.faults.create(provider=row.provider, tenant=tenant, trouble=trouble.value, mailbox=row.pk)
-        return tenant
-
-    def _holds(self, row: Calling) -> list[Hold]:
-        """Return what holds the calls of a mailbox."""
-        return [hold for hold in self._of_lane(row) if hold.trouble is not Trouble.REAUTH]
-
-    def _of_lane(self, row: Calling) -> list[Hold]:
-        """Return every hold of a mailbox's app and organisation."""
-        holds = board.holds(self.health)
-        lanes = {(row.provider, ""), (row.provider, self._tenant(row))} if holds else set()
-        return [hold for hold in holds if (hold.provider, hold.tenant) in lanes]
-
-    def _tenant(self, row: Calling) -> str:
-        """Return the organisation that a mailbox shares its fate with; empty where it is nobody's."""
-        return self._organisation(row.provider, row.tenant)
-
-    def _organisation(self, provider: str, tenant: str) -> str:
-        try:
-            return provider_for(provider).organisation(tenant)
-        except Exception:  # noqa: BLE001  # a provider that is gone from the settings, or a project's own class
-            return tenant
-
-    def _only_tenant(self, row: Calling) -> bool:
-        return not self.rows.filter(provider=row.provider).exclude(tenant=row.tenant).exists()
-
-    def _seen(self, provider: str, tenant: str, trouble: Trouble) -> Sightings:
-        """Count who had a trouble on a lane within the window, and since the last success there."""
-        since = self._window(provider, tenant, trouble)
-        successes = self.rows.filter(provider=provider, last_refreshed_at__gt=since)
-        if tenant:
-            successes = successes.filter(tenant=tenant)
-        latest = successes.order_by("-last_refreshed_at").values_list("last_refreshed_at", flat=True).first()
-        return self.faults.seen(provider, trouble, latest or since, tenant)
-
-    def _window(self, provider: str, tenant: str, trouble: Trouble) -> datetime:
-        """Return the beginning of `CIRCUIT_WINDOW`, or when the lane was last released, whichever is later."""
-        begin = timezone.now() - timedelta(seconds=app_settings().circuit_window)
-        known = self.health.filter(provider=provider, tenant=tenant, trouble=trouble.value)
-        released = known.values_list("released_at", flat=True).first()
-        return max(begin, released) if released else begin
-
-
-def _table(name: str) -> Any:
-    """Return the manager of a model, which lies on the floor above."""
-    return apps.get_model("mail_oauth", name)._default_manager
 
 
 def _tolerantly(work: Callable[[], T], otherwise: T) -> T:
@@ -264,20 +194,3 @@ def _tolerantly(work: Callable[[], T], otherwise: T) -> T:
     except Exception:  # a receiver of signals and a project's own provider class have their part in it
         logger.exception("the state of a lane could not be saved", extra={"action": "lane"})
         return otherwise
-
-
-def _send(signal: Any, health: Any) -> None:
-    for receiver, answer in signal.send_robust(type(health), health=health):
-        if isinstance(answer, Exception):
-            logger.error("receiver %r failed", receiver, exc_info=answer)
-
-
-def _about(health: Any, outcome: str) -> dict[str, object]:
-    return {
-        "action": "lane",
-        "provider": health.provider,
-        "tenant": health.tenant,
-        "trouble": health.trouble,
-        "reason": health.reason,
-        "outcome": outcome,
-    }

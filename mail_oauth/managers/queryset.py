@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -22,6 +22,15 @@ REFRESHABLE = (Status.CONNECTED, Status.NEEDS_ADMIN, Status.NEEDS_ATTENTION, Sta
 
 ATTENTION = (Status.NEEDS_REAUTH, Status.NEEDS_ADMIN, Status.NEEDS_ATTENTION, Status.UNREADABLE)
 """The states in which someone must act."""
+
+
+NOT_SWEPT = frozenset(
+    (
+        "access_token status_changed_at token_issued_at last_refreshed_at rejected_at created_at "
+        "granted_scopes email_verified address_typed sign_in_address refresh_at grant_warned_at"
+    ).split()
+)
+"""What a sweep need not read of the rows that it claims. Reading such a column later costs a query."""
 
 
 class MailCredentialsQuerySet(models.QuerySet["MailCredentials"]):
@@ -52,18 +61,19 @@ class MailCredentialsQuerySet(models.QuerySet["MailCredentials"]):
         return self.filter(refresh_at__lte=DatabaseNow())
 
     def claim(
-        self, pk: UUID, *, generation: int, force: bool = False, rejected: bool = False
+        self, pk: UUID, *, generation: int, force: bool = False, rejected: bool = False, used: bool = False
     ) -> MailCredentials | None:
         """Lease one mailbox for a refresh, or return None when it is leased, paused or not refreshable.
 
         None also when it is not of `generation` any more: who has just saved a token did the work already.
         Without `force`, one that failed is left alone until its pause is over. The lease's end is
         `refresh_at`: a worker that dies leaves a row that falls due by itself. With `rejected`, because a mail
-        server refused the token, at most once within `REJECTION_INTERVAL`.
+        server refused the token, at most once within `REJECTION_INTERVAL`. With `used`, because somebody asks for the
+        token, that is written down, and the policy by which the new pair is saved knows of it.
         """
         idle = Q(lease_owner="") if force else Q(lease_owner="", refresh_failures=0)
         free = self.filter(idle | Q(refresh_at__lte=DatabaseNow()), generation=generation)
-        also: dict[str, Any] = {}
+        also: dict[str, Any] = {"last_used_at": DatabaseNow()} if used else {}
         if rejected:
             lately = DatabaseNow() - timedelta(seconds=app_settings().rejection_interval)
             free = free.filter(Q(rejected_at__isnull=True) | Q(rejected_at__lte=lately))
@@ -71,18 +81,46 @@ class MailCredentialsQuerySet(models.QuerySet["MailCredentials"]):
         owner = self._lease(free.filter(pk=pk, use_oauth=True, status__in=REFRESHABLE), **also)
         return self.filter(pk=pk, lease_owner=owner).first()
 
-    def claim_due(self, limit: int) -> list[MailCredentials]:
-        """Lease the next `limit` due mailboxes, the longest due first; two claimers never get the same."""
+    def claim_due(
+        self, limit: int, *, sparing: Collection[str] = (), only: str | None = None
+    ) -> list[MailCredentials]:
+        """Lease the next `limit` due mailboxes, the longest due first; two claimers never get the same.
+
+        None of the providers that are `sparing`, or of one provider `only`. Columns that a refresh does not need
+        stay in the database.
+        """
+        candidates = self.due().order_by("refresh_at")
+        if only is not None:
+            candidates = candidates.filter(provider=only)
+        if sparing:
+            candidates = candidates.exclude(provider__in=sparing)
         connection = connections[self.db]
+        if connection.vendor == "postgresql":
+            return self._claim_in_one(candidates.values("pk", "refresh_at")[:limit])
+        if connection.features.has_select_for_update_skip_locked:
+            candidates = candidates.select_for_update(skip_locked=True)
         with transaction.atomic(using=self.db):
-            candidates = self.due().order_by("refresh_at")
-            if connection.features.has_select_for_update_skip_locked:
-                candidates = candidates.select_for_update(skip_locked=True)
             pks = list(candidates.values_list("pk", flat=True)[:limit])
             if not pks:
                 return []
             owner = self._lease(self.due().filter(pk__in=pks))
-        return list(self.filter(pk__in=pks, lease_owner=owner).order_by("refresh_at"))
+        claimed = self.filter(pk__in=pks, lease_owner=owner).defer(*NOT_SWEPT)
+        return sorted(claimed, key=lambda row: pks.index(row.pk))
+
+    def _claim_in_one(self, candidates: Any) -> list[MailCredentials]:
+        """Select, lease and read in one round trip: a third of the time of doing it in turns."""
+        columns = [field.column for field in self.model._meta.concrete_fields if field.name not in NOT_SWEPT]
+        selected, values = candidates.query.get_compiler(self.db).as_sql()
+        lease = timedelta(seconds=app_settings().lease_seconds)
+        sql = (
+            f"WITH due (id, due_at) AS MATERIALIZED ({selected} FOR UPDATE SKIP LOCKED) UPDATE {self.model._meta.db_table} AS stored "
+            "SET lease_owner = %s, refresh_at = STATEMENT_TIMESTAMP() + %s, "
+            "outcome_unknown = stored.outcome_unknown OR stored.lease_owner <> '' "
+            "FROM due WHERE stored.id = due.id "
+            f"RETURNING {', '.join(f'stored.{column}' for column in columns)}, EXTRACT(EPOCH FROM due.due_at)::float8 AS due_at"
+        )
+        rows: Any = self.model._base_manager.using(self.db).raw(sql, [*values, uuid4().hex, lease])
+        return sorted(rows, key=lambda row: row.due_at)
 
     def nudge(self, pk: UUID) -> bool:
         """Make a mailbox due now, unless it is leased or paused after a failure."""

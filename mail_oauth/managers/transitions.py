@@ -15,8 +15,8 @@ from django.utils import timezone
 from mail_oauth import parking, signals
 from mail_oauth.cache import token_cache
 from mail_oauth.conf import app_settings
-from mail_oauth.managers.clock import on_database_clock
-from mail_oauth.managers.columns import refresh_token_changes, token_changes
+from mail_oauth.managers.columns import pair_changes, refresh_token_changes, written
+from mail_oauth.managers.groups import GroupCommit, Save, is_told
 from mail_oauth.managers.lanes import Lanes
 from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.refresh.adoption import park
@@ -66,11 +66,18 @@ def after_commit(using: str, action: Callable[[], Any]) -> None:
 class Transitions:
     """Writes to rows through one manager; the `Ledger` of the refresh engine."""
 
-    def __init__(self, manager: MailCredentialsManager) -> None:
-        """Write through `manager`, to the database that its router names for writing."""
+    def __init__(
+        self, manager: MailCredentialsManager, group: GroupCommit | None = None, *, prepaid: bool = False
+    ) -> None:
+        """Write through `manager`, to the database that its router names for writing.
+
+        With `group`, refreshed pairs are saved together with those of other threads, where that can be done.
+        `prepaid`: see `Lanes`.
+        """
         self.manager = manager
         self.using = manager.write_alias()
-        self.lanes = Lanes(manager)
+        self.lanes = Lanes(manager, prepaid=prepaid)
+        self.group = group
 
     def apply(
         self,
@@ -95,19 +102,25 @@ class Transitions:
         guard = {"lease_owner": row.lease_owner} if leased else {}
         with transaction.atomic(using=self.using):
             rows = self.manager.using(self.using).filter(pk=row.pk, generation=before, **guard)
-            if not rows.update(**_written(changes)):
+            if not rows.update(**written(changes)):
                 return False
             self.record(row, kind, reason=reason, generation=before + 1, actor=actor)
+        self._applied(row, kind, changes, reason, old_status)
+        return True
+
+    def _applied(
+        self, row: MailCredentials, kind: EventKind, changes: dict[str, Any], reason: str, old_status: str
+    ) -> None:
+        """Bring the row in hand up to date with what was saved of it, and tell."""
         for name, value in changes.items():
             setattr(row, name, value)
         after_commit(self.using, lambda: self._announce(row, kind, reason, old_status))
-        return True
 
     def create(self, row: MailCredentials, *, actor: Any = None) -> MailCredentials:
         """Store a new mailbox. Raises `IntegrityError` when the same one stands there already."""
         with transaction.atomic(using=self.using):
             row.save(using=self.using, force_insert=True)
-            self.manager.using(self.using).filter(pk=row.pk).update(**_written({"refresh_at": row.refresh_at}))
+            self.manager.using(self.using).filter(pk=row.pk).update(**written({"refresh_at": row.refresh_at}))
             self.record(row, EventKind.CONNECTED, generation=row.generation, actor=actor or row.user)
         after_commit(self.using, lambda: self._announce(row, EventKind.CONNECTED, "", row.status))
         return row
@@ -130,13 +143,15 @@ class Transitions:
         self, row: MailCredentials, kind: EventKind, *, reason: str = "", generation: int, actor: Any = None
     ) -> None:
         """Write an event to the history of a mailbox."""
+        if not is_told(kind, reason):
+            return
         events = row.events.model._default_manager.using(self.using)
         events.create(credentials_id=row.pk, kind=kind, reason=reason[:64], generation=generation, actor=actor)
 
     def save_tokens(
         self, grant: Any, tokens: TokenSet, received_at: datetime | None = None, *, reason: str = ""
     ) -> AccessToken | None:
-        """Save a refreshed pair and release the lease; see `Ledger`."""
+        """Save a refreshed pair, release the lease and publish the token; see `Ledger`."""
         received_at = received_at or timezone.now()
         if not self._save_pair(grant, tokens, received_at, reason):
             current = self._now(grant)
@@ -148,14 +163,21 @@ class Transitions:
             if not self._save_pair(current, tokens, received_at, reason):
                 return None
             grant = current
-        if not grant.use_oauth:
-            return None
-        return AccessToken(
-            tokens.access_token.reveal(),
-            issued_at=grant.token_issued_at,
-            expires_at=grant.token_expiry,
-            generation=grant.generation,
-        )
+        return _token(grant, tokens) if grant.use_oauth else None
+
+    def _save_pair(self, grant: MailCredentials, tokens: TokenSet, received_at: datetime, reason: str) -> bool:
+        kind, changes = pair_changes(grant, tokens, received_at, reason)
+        if self.group is not None and grant.is_connected:
+            saved = self.group.save(Save(grant, changes, kind, reason, tokens))
+            if saved:
+                self._applied(grant, kind, {**changes, "generation": grant.generation + 1}, reason, grant.status)
+            if saved is not None:
+                return saved
+        if not self.apply(grant, kind, changes, reason=reason, leased=True):
+            return False
+        if grant.use_oauth:
+            token_cache.put(grant.pk, _token(grant, tokens))
+        return True
 
     def postpone(self, grant: Any, seconds: float) -> None:
         """Release a claim under which nothing was tried; see `Ledger`."""
@@ -175,18 +197,6 @@ class Transitions:
         """Save a refresh token alone, and go on holding the lease; see `Ledger`."""
         changes = refresh_token_changes(grant, tokens, received_at) | {"outcome_unknown": False}
         return self.apply(grant, EventKind.REFRESHED, changes, reason=reason, leased=True)
-
-    def _save_pair(self, grant: MailCredentials, tokens: TokenSet, received_at: datetime, reason: str) -> bool:
-        recovered = grant.status != Status.CONNECTED or grant.refresh_failures > 0
-        kind = EventKind.RECOVERED if recovered else EventKind.REFRESHED
-        narrower = reason if reason == "scope_missing" else ""
-        changes = token_changes(grant, tokens, received_at) | {
-            "status": Status.CONNECTED,
-            "status_reason": narrower,
-        }
-        if not grant.use_oauth:
-            changes["refresh_at"] = None
-        return self.apply(grant, kind, changes, reason=reason, leased=True)
 
     def _leave(
         self, row: MailCredentials, grant: MailCredentials, tokens: TokenSet, received_at: datetime
@@ -281,7 +291,6 @@ def _is_same_grant(current: MailCredentials, grant: MailCredentials) -> bool:
     return same_pair and same_life and current.lease_owner in {"", grant.lease_owner}
 
 
-def _written(changes: dict[str, Any]) -> dict[str, Any]:
-    """Return what the database is told: the schedule is kept by its own clock."""
-    planned = changes.get("refresh_at")
-    return changes if planned is None else {**changes, "refresh_at": on_database_clock(planned)}
+def _token(row: Any, tokens: TokenSet) -> AccessToken:
+    """Return the access token of a pair that was saved in `row`."""
+    return tokens.lasting(row.token_issued_at, row.token_expiry, generation=row.generation)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
 
+from mail_oauth.conf import Policy
 from mail_oauth.refresh.classification import Trouble
 
 
@@ -53,11 +54,11 @@ class TroubleKind(TextChoices):
 
 
 class RefreshPolicy(TextChoices):
-    """Which mailboxes the sweep keeps warm. Whatever it says, grants are kept alive."""
+    """Which mailboxes the sweep keeps warm (see `Policy`)."""
 
-    ALWAYS = "always", _("always")
-    RECENTLY_USED = "recently_used", _("while it is used")
-    ON_DEMAND = "on_demand", _("when its token is asked for")
+    ALWAYS = Policy.ALWAYS.value, _("always")
+    RECENTLY_USED = Policy.RECENTLY_USED.value, _("while it is used")
+    ON_DEMAND = Policy.ON_DEMAND.value, _("when its token is asked for")
 
 
 class CountedOutcome(TextChoices):

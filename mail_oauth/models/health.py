@@ -6,6 +6,8 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from mail_oauth.managers.budget import CallBudgetManager
+from mail_oauth.managers.counts import RefreshCountManager
 from mail_oauth.managers.health import ProviderFaultManager, ProviderHealthManager
 from mail_oauth.managers.vocabulary import CountedOutcome, TroubleKind
 
@@ -76,6 +78,8 @@ class RefreshCount(models.Model):
     outcome = models.CharField(_("outcome"), max_length=16, choices=CountedOutcome)
     number = models.PositiveBigIntegerField(_("number"), default=0)
 
+    objects = RefreshCountManager()
+
     class Meta:
         verbose_name = _("count of refreshes")
         verbose_name_plural = _("counts of refreshes")
@@ -97,6 +101,8 @@ class CallBudget(models.Model):
 
     provider = models.CharField(max_length=64, unique=True)
     free_at = models.DateTimeField(default=timezone.now)
+
+    objects = CallBudgetManager()
 
     class Meta:
         verbose_name = _("call budget")

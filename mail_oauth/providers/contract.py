@@ -11,6 +11,7 @@ from typing import Any, ClassVar, get_args
 
 from oauthlib.oauth2 import WebApplicationClient
 
+from mail_oauth.conf import policy_problem
 from mail_oauth.exceptions import ConfigurationError, ConnectRefused
 from mail_oauth.providers.claims import LONGEST_SUBJECT, address_claim, text_claim
 from mail_oauth.providers.id_tokens import verified_claims
@@ -72,6 +73,10 @@ class Provider:
     """Whether revoking one token ends every grant of that account to this client."""
     grant_days: ClassVar[float | None] = None
     """After so many days without a refresh a grant ends; None where nobody can tell."""
+    calls_per_second: ClassVar[float | None] = None
+    """How many refreshes a second all workers together may ask for; None: as many as they can."""
+    refresh_policy: ClassVar[str] = ""
+    """Which of its mailboxes are kept warm (see `Policy`); empty: as the setting of that name says."""
     required_options: ClassVar[tuple[str, ...]] = ("CLIENT_ID",)
 
     imap: ClassVar[MailServer | None] = None
@@ -82,7 +87,8 @@ class Provider:
     OPTIONS: ClassVar[frozenset[str]] = frozenset(
         (
             "CLASS CLIENT_ID CLIENT_SECRET NAME SCOPES AUTHORIZE_URL TOKEN_URL REVOKE_URL USERINFO_URL "
-            "JWKS_URL ISSUER ACCOUNT_URL AUTHORIZE_PARAMETERS CLIENT_AUTH USES_PKCE GRANT_DAYS IMAP POP SMTP"
+            "JWKS_URL ISSUER ACCOUNT_URL AUTHORIZE_PARAMETERS CLIENT_AUTH USES_PKCE GRANT_DAYS CALLS_PER_SECOND "
+            "REFRESH_POLICY IMAP POP SMTP"
         ).split()
     )
 
@@ -104,9 +110,14 @@ class Provider:
         found += [f"{where} has no option {name!r}." for name in self.options if name not in self.OPTIONS]
         if self.setting("CLIENT_AUTH") not in get_args(ClientAuth):
             found.append(f'{where}["CLIENT_AUTH"] is one of {", ".join(get_args(ClientAuth))}.')
-        days = self.options.get("GRANT_DAYS", 1)
-        if days is not None and (isinstance(days, bool) or not isinstance(days, (int, float)) or days <= 0):
-            found.append(f'{where}["GRANT_DAYS"] is a number of days, or None.')
+        for option, what in (("GRANT_DAYS", "number of days"), ("CALLS_PER_SECOND", "number")):
+            value = self.options.get(option, 1)
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if value is not None and not (number and value > 0):
+                found.append(f'{where}["{option}"] is a {what} above zero, or None.')
+        policy = self.setting("REFRESH_POLICY")
+        if policy and (problem := policy_problem(f'{where}["REFRESH_POLICY"]', policy)):
+            found.append(problem)
         if not _ALIAS.fullmatch(self.alias):  # it stands in URLs, and in a column
             found.append(f"{where}: an alias has up to 64 letters, digits, hyphens and underscores.")
         return found

@@ -14,7 +14,6 @@ from django.db import InterfaceError, OperationalError, connections
 from django.utils import timezone
 
 from mail_oauth import parking
-from mail_oauth.cache import token_cache
 from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import ConfigurationError, SealError, TransportError
 from mail_oauth.providers import Provider, provider_for
@@ -46,15 +45,22 @@ class Outcome:
     held: bool = False
 
 
-def refresh(grant: Grant, ledger: Ledger, *, min_validity: float | None = None, force: bool = False) -> Outcome:
+def refresh(
+    grant: Grant,
+    ledger: Ledger,
+    *,
+    min_validity: float | None = None,
+    force: bool = False,
+    may_be_parked: bool = True,
+) -> Outcome:
     """Refresh a claimed mailbox. The new pair is saved before anyone sees it.
 
     A parked pair is adopted instead where its access token still lives `min_validity` seconds; where it does
-    not, its refresh token is saved and used. Under a hold of its provider no call is made, unless by `force`.
+    not, its refresh token is saved and used; who has looked already says so by `may_be_parked`. Under a hold of its provider no call is made, unless by `force`.
     Raises a database error if the outcome could not be saved after several attempts: then the pair is parked, and
     the token endpoint is never asked a second time for that.
     """
-    adopted = adopt(grant, ledger, min_validity=min_validity)
+    adopted = adopt(grant, ledger, min_validity=min_validity) if may_be_parked else None
     if adopted is not None:
         return adopted
     admission = ledger.lanes.admit(grant, force=force)
@@ -113,8 +119,6 @@ def adopt(grant: Grant, ledger: Ledger, *, min_validity: float | None = None) ->
     outcome: Outcome | None = Outcome(verdict=verdict)
     if pair.seconds_left(timezone.now()) > max(margin(lifetime), least_validity(lifetime, min_validity)):
         token = persist(lambda: ledger.save_tokens(grant, tokens, received_at, reason="adopted"))
-        if token is not None:
-            token_cache.put(grant.pk, token)
         outcome = Outcome(verdict=verdict, token=token)
     elif not pair.brings_other_than(grant.open_refresh_token()) or persist(
         lambda: ledger.keep_refresh_token(grant, tokens, received_at, reason="adopted")
@@ -152,8 +156,6 @@ def _granted(grant: Grant, ledger: Ledger, verdict: Verdict, tokens: TokenSet) -
     token = _save_or_park(
         grant, tokens, received_at, lambda: ledger.save_tokens(grant, tokens, received_at, reason=reason)
     )
-    if token is not None:
-        token_cache.put(grant.pk, token)
     return Outcome(verdict=verdict, token=token)
 
 

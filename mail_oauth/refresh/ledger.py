@@ -59,7 +59,7 @@ class Ledger(Protocol):
     def save_tokens(
         self, grant: Grant, tokens: TokenSet, received_at: datetime | None = None, *, reason: str = ""
     ) -> AccessToken | None:
-        """Save a pair, received now unless told, and release the claim; None if the claim was lost."""
+        """Save a pair, received now unless told, release the claim and publish the token; None if it was lost."""
 
     def keep_refresh_token(self, grant: Grant, tokens: TokenSet, received_at: datetime, *, reason: str) -> bool:
         """Save the refresh token of a pair alone and go on holding the claim; False if it was lost."""

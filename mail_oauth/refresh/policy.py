@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 from datetime import datetime, timedelta
+from hashlib import blake2b
 from typing import Protocol
+from uuid import UUID
 
 from mail_oauth.conf import Settings, app_settings
 from mail_oauth.refresh.verdicts import HELD_BACK, Verdict
@@ -33,22 +35,53 @@ def least_validity(lifetime: float, wanted: float | None = None) -> float:
     return min(max(wanted, 0.0), lifetime * 0.8)
 
 
+def place_of_row(pk: UUID) -> float:
+    """Return the place of a mailbox among all, from 0 to below 1: ever the same, and evenly spread.
+
+    It is hashed, for a project's own UUIDs may be counted up (version 7 begins with the time).
+    """
+    digest = blake2b(pk.bytes, digest_size=8).digest()
+    return (int.from_bytes(digest) >> 11) / 2**53
+
+
+def jitter(lifetime: float) -> float:
+    """How many seconds before the margin the earliest refresh of a token of this lifetime comes."""
+    return min(float(app_settings().refresh_jitter), lifetime / 10)
+
+
 def next_refresh(
     issued_at: datetime,
     expires_at: datetime,
-    rng: random.Random | None = None,
     *,
+    place: float,
+    first: bool = False,
     grant_ends_at: datetime | None = None,
 ) -> datetime:
-    """Choose when to refresh a token: its expiry less the margin and a jitter that spreads the load.
+    """Choose when to refresh a token: its expiry less the margin, and less between half the jitter and all of it.
+
+    How much of the jitter, follows from the mailbox's `place` (see `place_of_row`) and does not change: so each
+    mailbox has a period of its own, and what was refreshed at one moment drifts apart.
+
+    The `first` token is one that continues none: of a new connection, or after an outage in which the one before
+    it expired. It is refreshed at the mailbox's place in its first period, however early that is, and so the
+    refreshes of a million mailboxes that were connected in one minute are spread over the whole period, and stay so.
+    The earliest comes after half the jitter.
 
     Where the grant ends before the token does, it is used while it can still be renewed.
     """
     if grant_ends_at is not None and issued_at < grant_ends_at < expires_at:
         expires_at = grant_ends_at
     lifetime = (expires_at - issued_at).total_seconds()
-    jitter = (rng or random).uniform(0, min(app_settings().refresh_jitter, lifetime / 10))
-    return expires_at - timedelta(seconds=margin(lifetime) + jitter)
+    spread = jitter(lifetime)
+    # The digits behind those that order the mailboxes: as even, and they have nothing to do with each other.
+    own_spread = spread * (0.5 + place * 4096 % 1 / 2)
+    period = lifetime - margin(lifetime) - own_spread
+    return issued_at + timedelta(seconds=spread / 2 + place * period if first else period)
+
+
+def mean_period(lifetime: float) -> float:
+    """How many seconds pass between two refreshes of a warm mailbox with tokens of this lifetime, on an average."""
+    return lifetime - margin(lifetime) - 0.75 * jitter(lifetime)
 
 
 def warns_at(begun_at: datetime, ends_at: datetime) -> datetime:
@@ -66,8 +99,14 @@ def failures_in_a_row(row: Failing, verdict: Verdict) -> int:
 
 
 def postponement(seconds: float, rng: random.Random | None = None) -> float:
-    """Return how long a mailbox waits whose lane is held for `seconds`: not all come back at the same moment."""
-    return max(seconds, 0.0) + (rng or random).uniform(1, max(app_settings().circuit_pause, 1))
+    """Return how long a mailbox waits whose lane is held for `seconds`: not all come back at the same moment.
+
+    Whom a hold has gathered come over as long a time again, at least `CIRCUIT_PAUSE` and at most `CIRCUIT_CAP`: a
+    provider that has just recovered does not meet them all at once.
+    """
+    settings = app_settings()
+    span = min(max(seconds, settings.circuit_pause), max(settings.circuit_cap, settings.circuit_pause))
+    return max(seconds, 0.0) + (rng or random).uniform(1, max(span, 1))
 
 
 def retry_delay(

@@ -9,9 +9,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Literal, NoReturn
-from urllib.parse import quote_plus
+from urllib.parse import quote_plus, urlencode
 
 import requests
 from requests.auth import HTTPBasicAuth
@@ -26,6 +25,8 @@ from mail_oauth.transport.deadlines import deadline
 from mail_oauth.transport.pool import adapter
 
 hide_secrets_in_logs()
+
+_HEADERS = {"User-Agent": requests.utils.default_user_agent(), "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
 
 ClientAuth = Literal["post", "basic", "none"]
 """How a client shows who it is (OIDC Core §9): in the body, by HTTP Basic, or not at all."""
@@ -44,24 +45,22 @@ class PooledSession(OAuth2Session):
     def __init__(self, client_id: str = "") -> None:
         """Make a session; cheap, since the pool and its certificates are shared."""
         super().__init__(client_id)
-        self.trust_env = False
-        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self.register_compliance_hook("access_token_response", _capture)
         self.register_compliance_hook("refresh_token_response", _capture)
 
-    def get_adapter(self, url: str) -> Any:
-        """Return the shared, bounded adapter."""
-        return adapter()
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Never look where a reply points: requests would parse it, and trip over an odd one."""
-
     def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> requests.Response:
-        """Send without following redirects, which would carry a token elsewhere."""
-        settings = app_settings()
-        kwargs["allow_redirects"] = False
-        kwargs["timeout"] = (settings.connect_timeout, settings.read_timeout)
-        return super().request(method, url, *args, **kwargs)
+        """Send one request over the shared adapter, and nothing else.
+
+        What a session of requests does besides (cookies, redirects, which would carry a token elsewhere, the
+        environment) is not wanted here, and takes as long as the rest of the call.
+        """
+        settings, request, data = app_settings(), requests.PreparedRequest(), kwargs.get("data")
+        headers = {**_HEADERS, **(kwargs.get("headers") or {})}
+        if isinstance(data, Mapping):
+            data = urlencode(data)
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        request.prepare(method=method, url=url, headers=headers, data=data, auth=kwargs.get("auth"))
+        return adapter().send(request, timeout=(settings.connect_timeout, settings.read_timeout))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -87,11 +87,29 @@ class _PublicPeer:
         return sock
 
 
-class _HTTPConnection(_PublicPeer, HTTPConnection):
+class _OneWrite:
+    """A connection that sends the head of a request together with its body: one TLS record instead of two."""
+
+    _head: bytes | None = None
+
+    def request(self, method: str, url: str, body: Any = None, *args: Any, **kwargs: Any) -> None:
+        self._head = b"" if body and isinstance(body, (bytes, str)) else None
+        super().request(method, url, body, *args, **kwargs)  # type: ignore[misc]
+
+    def send(self, data: Any) -> None:
+        if self._head == b"":
+            self._head = data
+            return
+        if self._head:
+            data, self._head = self._head + data, None
+        super().send(data)  # type: ignore[misc]
+
+
+class _HTTPConnection(_PublicPeer, _OneWrite, HTTPConnection):
     response_class = _Response
 
 
-class _HTTPSConnection(_PublicPeer, HTTPSConnection):
+class _HTTPSConnection(_PublicPeer, _OneWrite, HTTPSConnection):
     response_class = _Response
 
 

@@ -67,7 +67,7 @@ class BoundedAdapter(HTTPAdapter):
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
         """Send, and read the body up to the cap. Raises `TransportError` if that fails."""
         kwargs.update(stream=True, verify=True)
-        if self.ignore_no_proxy or not should_bypass_proxies(request.url or "", None):
+        if self.proxies and (self.ignore_no_proxy or not should_bypass_proxies(request.url or "", None)):
             kwargs["proxies"] = self.proxies
         response = super().send(request, *args, **kwargs)
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -10,28 +9,39 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from mail_oauth.conf import app_settings
-from mail_oauth.models import ConnectAttempt, CredentialEvent, ProviderFault
+from mail_oauth.managers.vocabulary import EventKind
+from mail_oauth.models import ConnectAttempt, CredentialEvent, ProviderFault, RefreshCount
 
 BATCH = 1000
 """How many rows one statement deletes, so that none holds locks for long."""
 
 
 def prune_events(days: float | None = None) -> int:
-    """Delete events older than `days` (`EVENT_DAYS` by default), expired consents, and faults that count no more.
+    """Delete events older than `days` (`EVENT_DAYS` by default), and whatever else has had its time.
 
-    Returns how many events.
+    Routine refreshes are kept for `REFRESH_EVENT_DAYS` at the most, counts for `COUNT_DAYS`; expired consents and
+    faults that count no more go at once. Returns how many events.
     """
-    kept = app_settings().event_days if days is None else days
-    before = timezone.now() - timedelta(days=kept)
-    _prune(lambda: ConnectAttempt.objects.filter(expires_at__lt=timezone.now()).order_by("expires_at"))
-    past = timezone.now() - 2 * timedelta(seconds=app_settings().circuit_window)
-    _prune(lambda: ProviderFault.objects.filter(at__lt=past).order_by("at"))
-    return _prune(lambda: CredentialEvent.objects.filter(created_at__lt=before).order_by("created_at"))
+    settings, now = app_settings(), timezone.now()
+    kept = settings.event_days if days is None else days
+    _prune(ConnectAttempt.objects.filter(expires_at__lt=now), "expires_at")
+    _prune(ProviderFault.objects.filter(at__lt=now - 2 * timedelta(seconds=settings.circuit_window)), "at")
+    _prune(RefreshCount.objects.filter(begins_at__lt=now - timedelta(days=settings.count_days)), "begins_at")
+    events = CredentialEvent.objects.filter(created_at__lt=now - timedelta(days=kept))
+    routine_kept = timedelta(days=min(kept, settings.refresh_event_days))
+    routine = CredentialEvent.objects.filter(
+        created_at__lt=now - routine_kept, kind=EventKind.REFRESHED, reason=""
+    )
+    return _prune(events, "created_at") + _prune(routine, "created_at")
 
 
-def _prune(old: Callable[[], QuerySet[Any]]) -> int:
-    """Delete in batches, oldest first. Keys are fetched first: MariaDB allows no LIMIT within IN."""
-    deleted = 0
-    while pks := list(old().values_list("pk", flat=True)[:BATCH]):
-        deleted += old().model._base_manager.filter(pk__in=pks).delete()[0]
+def _prune(old: QuerySet[Any], when: str) -> int:
+    """Delete in batches, oldest first, each from where the last one ended: what is kept is passed over once.
+
+    Keys are fetched first: MariaDB allows no LIMIT within IN.
+    """
+    deleted, passed = 0, old
+    while batch := list(passed.order_by(when).values_list("pk", when)[:BATCH]):
+        deleted += old.model._base_manager.filter(pk__in=[pk for pk, _ in batch]).delete()[0]
+        passed = old.filter(**{f"{when}__gte": batch[-1][1]})
     return deleted

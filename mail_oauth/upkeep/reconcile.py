@@ -14,16 +14,15 @@ from django.utils import timezone
 from mail_oauth import parking
 from mail_oauth.cache import Header, token_cache
 from mail_oauth.exceptions import SealError
-from mail_oauth.managers.clock import on_database_clock
 from mail_oauth.managers.queryset import REFRESHABLE, MailCredentialsQuerySet
 from mail_oauth.managers.transitions import Transitions
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.refresh.adoption import parked_for
 from mail_oauth.refresh.engine import adopt
-from mail_oauth.refresh.policy import next_refresh
 from mail_oauth.upkeep.drift import RowState, drift
 from mail_oauth.upkeep.horizon import ends_soon, warn
+from mail_oauth.upkeep.schedule import mend_schedule
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +40,8 @@ class ReconcileReport:
     """What a walk found, and what it mended (nothing, on a dry run).
 
     `drift` counts copies by cause (see `Drift`), `repaired` those that agree now. `rescheduled` mailboxes had
-    fallen out of the schedule. `adopted` ones had a token pair parked in the cache, which they hold now. `ending`:
-    their grants end soon, of which `grant_ending` told.
+    fallen out of the schedule, or were put off too long by a policy that has changed. `adopted` ones had a token pair
+    parked in the cache, which they hold now. `ending`: their grants end soon, of which `grant_ending` told.
     `cache_error` names what the cache raised; empty where it answered.
     """
 
@@ -90,9 +89,9 @@ class Walk:
         dead = self.rows.dead_leases().count() if self.dry_run else self.rows.release_dead_leases()
         if not self.dry_run:
             self.transitions.lanes.lift_brakes()
+        self.rescheduled = mend_schedule(self.rows, dry_run=self.dry_run)
         for page in self._pages(limit):
             self.ending += sum(self._warn(state) for state in page)
-            self.rescheduled += sum(self._reschedule(state) for state in page if state.refresh_at is None)
             self._adopt(page)
             self._compare(page)
             walked += len(page)
@@ -128,20 +127,6 @@ class Walk:
     def _warn(self, state: RowState) -> bool:
         now = timezone.now()
         return ends_soon(state, now) and (self.dry_run or warn(state, self.transitions, now))
-
-    def _reschedule(self, state: RowState) -> bool:
-        """Give a refreshable mailbox that nothing would ever refresh its place in the schedule."""
-        if state.status not in REFRESHABLE or not state.use_oauth:
-            return False
-        unscheduled = self.rows.filter(
-            pk=state.pk, generation=state.generation, refresh_at__isnull=True, refresh_token__isnull=False
-        )
-        if self.dry_run:
-            return unscheduled.exists()
-        when = timezone.now()
-        if state.token_issued_at and state.token_expiry:
-            when = next_refresh(state.token_issued_at, state.token_expiry)
-        return bool(unscheduled.update(refresh_at=on_database_clock(when)))
 
     def _adopt(self, page: Sequence[RowState]) -> None:
         """Give rows the pairs that are parked for them."""

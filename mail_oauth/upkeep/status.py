@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from django.db.models import Count, Min, Q
 from django.utils import timezone
 
+from mail_oauth.managers.keeping import warm
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
 
@@ -19,13 +20,15 @@ LATE = timedelta(minutes=5)
 class GroupStatus:
     """Mailboxes of one provider in one state. Times are aware, in UTC; None where there is none.
 
-    `overdue` are those that should have been refreshed five minutes ago, `oldest_due` is the longest due.
-    `soonest_expiry` is that of the tokens in use.
+    `idle` ones are refreshed when their token is asked for, so that it may have expired. `overdue` are those that
+    should have been refreshed five minutes ago, `oldest_due` is the longest due. `soonest_expiry` is that of the tokens
+    that are kept valid.
     """
 
     provider: str
     status: str
     mailboxes: int
+    idle: int
     overdue: int
     oldest_due: datetime | None
     soonest_expiry: datetime | None
@@ -43,6 +46,11 @@ class StatusReport:
         return sum(group.mailboxes for group in self.groups)
 
     @property
+    def idle(self) -> int:
+        """How many are refreshed only when their token is asked for, and to keep their grants alive."""
+        return sum(group.idle for group in self.groups)
+
+    @property
     def overdue(self) -> int:
         """How many should have been refreshed five minutes ago."""
         return sum(group.overdue for group in self.groups)
@@ -54,22 +62,23 @@ class StatusReport:
 
     @property
     def soonest_expiry(self) -> datetime | None:
-        """When the next token in use expires."""
+        """When the next token expires of those that are kept valid."""
         return min((group.soonest_expiry for group in self.groups if group.soonest_expiry), default=None)
 
 
 def status_report() -> StatusReport:
     """Count mailboxes by provider and status, in one query."""
     now = timezone.now()
-    in_use = Q(status=Status.CONNECTED, use_oauth=True)
+    in_use, kept = Q(status=Status.CONNECTED, use_oauth=True), warm(now)
     groups = (
         MailCredentials.objects.order_by("provider", "status")
         .values("provider", "status")
         .annotate(
             mailboxes=Count("pk"),
+            idle=Count("pk", filter=in_use & ~kept),
             overdue=Count("pk", filter=Q(refresh_at__lt=now - LATE)),
             oldest_due=Min("refresh_at", filter=Q(refresh_at__lte=now)),
-            soonest_expiry=Min("token_expiry", filter=in_use),
+            soonest_expiry=Min("token_expiry", filter=in_use & kept),
         )
     )
     return StatusReport(groups=tuple(GroupStatus(**group) for group in groups))

@@ -9,24 +9,34 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from mail_oauth import parking
+from django.db import Error
+
 from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import TransactionHeld
+from mail_oauth.managers import MailCredentialsManager
 from mail_oauth.managers.background import own_connection_possible
+from mail_oauth.managers.counts import tally
+from mail_oauth.managers.groups import GroupCommit
 from mail_oauth.managers.queryset import REFRESHABLE, MailCredentialsQuerySet
 from mail_oauth.managers.transitions import Transitions, only_test_transactions
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.refresh.engine import SAVE_PAUSES, refresh
 from mail_oauth.refresh.policy import postponement
+from mail_oauth.upkeep.claiming import Claimed, Claimer
 from mail_oauth.upkeep.crew import Crew
 
 logger = logging.getLogger(__name__)
+
+PACE = 0.05
+"""How long to wait before looking again whether a provider may be called, in seconds."""
 
 SAVE_SECONDS = 5 + sum(SAVE_PAUSES)
 """What one mailbox may take beside the provider's answer: claim, decryption, and a save tried several times."""
 
 Fate = Literal["refreshed", "failed", "lost", "broken", "revocations", "unscheduled", "held", "given_back"]
+
+Result = tuple[MailCredentials, Fate]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +86,7 @@ def refresh_batch(
     if not only_test_transactions(manager.write_alias()):
         raise TransactionHeld("A sweep saves each mailbox by itself: call it outside transaction.atomic().")
     sweep = Sweep(
-        Transitions(manager),
+        manager,
         revoke=revoke,
         threads=max(settings.refresh_threads if threads is None else threads, 1),
         size=size or settings.batch_size,
@@ -94,14 +104,6 @@ def batches_wanted() -> int:
     return -(-due // settings.batch_size)
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """A leased row, and until when (by `time.monotonic`) there is time enough left to begin with it."""
-
-    row: MailCredentials
-    begin_before: float
-
-
 class Sweep:
     """One sweep under way.
 
@@ -112,68 +114,98 @@ class Sweep:
     """
 
     def __init__(
-        self, ledger: Transitions, *, revoke: Callable[[MailCredentials], object], threads: int, size: int
+        self,
+        manager: MailCredentialsManager,
+        *,
+        revoke: Callable[[MailCredentials], object],
+        threads: int,
+        size: int,
     ) -> None:
-        """Prepare a sweep that saves through `ledger`."""
+        """Prepare a sweep over the rows of `manager`."""
         settings = app_settings()
         call = settings.total_timeout + SAVE_SECONDS
-        self.ledger = ledger
-        self.rows: MailCredentialsQuerySet = ledger.manager.using(ledger.using)
+        using = manager.write_alias()
+        self.crewed = own_connection_possible(using)
+        self.group = GroupCommit.over(manager) if self.crewed else None
+        self.ledger = Transitions(manager, self.group, prepaid=True)
+        self.rows: MailCredentialsQuerySet = manager.using(using)
         self.revoke = revoke
         self.threads = threads
         self.size = size
         self.most_held = threads * max(int(settings.lease_seconds // call), 1)
-        self.patience = max(settings.lease_seconds - call, settings.lease_seconds / 2)
+        patience = max(settings.lease_seconds - call, settings.lease_seconds / 2)
+        self.claimer = Claimer(self.rows, self.ledger.lanes.budgets, room=self.most_held, patience=patience)
         self.fates: Counter[Fate] = Counter()
-        self._drained = False
         self._over: Callable[[], bool] = lambda: False
 
     def run(self, seconds: float, stopped: Callable[[], bool]) -> SweepReport:
         """Sweep; see `refresh_batch`."""
         begun = time.monotonic()
         self._over = lambda: stopped() or time.monotonic() - begun > seconds
-        crew = Crew(self._settle, self.threads if own_connection_possible(self.ledger.using) else 0)
+        crew = Crew(self._work, self.threads if self.crewed else 0)
         ended = "done"
         try:
             while self._feed(crew):
-                self.fates[crew.wait()] += 1
+                row, fate = crew.wait()
+                self.claimer.done(row)
+                self.fates[fate] += 1
+                self._count()
                 if self._over():
                     ended = "stopped" if stopped() else "time"
                     break
         finally:
-            not_begun, fates = crew.dismiss()
+            not_begun, results = crew.dismiss()
+            if self.group is not None:
+                self.group.close()
             self.rows.give_back([claimed.row for claimed in not_begun])
-            self.fates.update(fates)
+            self.fates.update(fate for _, fate in results)
             self.fates["given_back"] += len(not_begun)
+            self._count(at_once=True)
         counts = {str(fate): number for fate, number in self.fates.items()}
         return SweepReport(**counts, ended=ended, seconds=round(time.monotonic() - begun, 3))
 
-    def _feed(self, crew: Crew[Claimed, Fate]) -> bool:
+    def _feed(self, crew: Crew[Claimed, Result]) -> bool:
         """Claim what there is room for; False when nothing is left to wait for.
 
         A claim that brought less than it asked for is not repeated before everything is worked off, or each
         of the last refreshes would cost a query that finds nothing.
         """
         room = self.most_held - crew.outstanding
-        if not crew.outstanding or (room >= self.threads and not self._drained):
+        if not crew.outstanding or (room >= self.threads and not self.claimer.drained):
             crew.give(self._claim(min(room, self.size)))
         return bool(crew.outstanding)
 
     def _claim(self, wanted: int) -> list[Claimed]:
         """Claim up to so many rows that may be called for; those whose lane is held are postponed by the way."""
         while True:
-            begin_before = time.monotonic() + self.patience
-            rows = self.rows.claim_due(wanted)
-            self._drained = len(rows) < wanted
-            free, held = self.ledger.lanes.sift(rows)
+            claims = self.claimer.claim(wanted)
+            by_row = {claim.row: claim for claim in claims}
+            free, held = self.ledger.lanes.sift(by_row)
             for hold, postponed in held:
-                # A pair that is parked for a mailbox can be adopted without a call.
-                parked = parking.waiting_as_far_as_known([row.pk for row in postponed])
-                free += [row for row in postponed if row.pk in parked]
-                rest = [row for row in postponed if row.pk not in parked]
+                free += [row for row in postponed if by_row[row].may_be_parked]  # adopting takes no call
+                rest = [row for row in postponed if not by_row[row].may_be_parked]
                 self.fates["held"] += self.rows.postpone(rest, postponement(hold.seconds))
-            if free or self._drained or self._over():
-                return [Claimed(row, begin_before) for row in free]
+                for row in rest:
+                    self.claimer.done(row)
+            if free or self.claimer.drained or self._over():
+                return [by_row[row] for row in free]
+            if self.claimer.paced:
+                time.sleep(PACE)
+
+    def _count(self, *, at_once: bool = False) -> None:
+        """Add to the table what was counted, every few seconds. Counts are worth no failure of a sweep."""
+        add = tally.flush if at_once else tally.flush_now_and_then
+        try:
+            add(self.ledger.lanes.counts)
+        except Error as error:
+            logger.warning("refreshes could not be counted so far: %s", type(error).__name__)
+
+    def _work(self, claimed: Claimed) -> Result:
+        """Wait until the provider may be called, if it has a budget of calls, and do what the row needs."""
+        early = claimed.begin_at - time.monotonic()
+        if early > 0:
+            time.sleep(early)
+        return claimed.row, self._settle(claimed)
 
     def _settle(self, claimed: Claimed) -> Fate:
         """Do what a due row needs. One that fails never stops the others."""
@@ -188,14 +220,14 @@ class Sweep:
             if row.status not in REFRESHABLE or not row.use_oauth:
                 self.rows.unschedule(row)
                 return "unscheduled"
-            return self._refresh(row)
+            return self._refresh(claimed)
         except Exception:
             about = {"action": "sweep", "mailbox": str(row.pk), "provider": row.provider}
             logger.exception("upkeep of mailbox %s failed; its lease ends by itself", row.pk, extra=about)
             return "broken"
 
-    def _refresh(self, row: MailCredentials) -> Fate:
-        outcome = refresh(row, self.ledger)
+    def _refresh(self, claimed: Claimed) -> Fate:
+        outcome = refresh(claimed.row, self.ledger, may_be_parked=claimed.may_be_parked)
         if outcome.token is not None:
             return "refreshed"
         if outcome.held:

@@ -56,7 +56,7 @@ def install() -> None:
     token_refreshed.connect(_note_saved)
     _around(MailCredentialsQuerySet, "claim", after=lambda row: row is not None and reach("claimed"))
     _around(HTTPConnection, "getresponse", before=lambda: reach("posted"))
-    _around(Transitions, "save_tokens", before=_before_save, after=lambda token: reach("saved"))
+    _around(Transitions, "save_tokens", before=_before_save)
     _around(parking, "park", after=_after_park)
     _around(TokenCache, "put", after=lambda written: reach("published"))
 
@@ -92,6 +92,7 @@ def _traced_send(self: HTTPAdapter, request: PreparedRequest, *args: Any, **kwar
 
 def _note_saved(credentials: MailCredentials, **_: Any) -> None:
     note("saved", mailbox=str(credentials.pk), generation=credentials.generation)
+    reach("saved")
 
 
 def _before_save() -> None:

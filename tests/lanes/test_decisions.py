@@ -48,7 +48,13 @@ def test_a_pause_is_bounded(trials, retry_after):
 
 @given(seconds=st.floats(-10, 900))
 def test_who_is_postponed_comes_after_the_pause_and_not_with_everybody(seconds):
-    assert max(seconds, 0) < postponement(seconds) <= max(seconds, 0) + app_settings().circuit_pause
+    span = max(seconds, app_settings().circuit_pause)
+    assert max(seconds, 0) < postponement(seconds) <= max(seconds, 0) + span
+
+
+@given(seconds=st.floats(900, 1e6))
+def test_nor_is_anybody_postponed_for_long_for_the_sake_of_others(seconds):
+    assert postponement(seconds) <= seconds + app_settings().circuit_cap
 
 
 GRANTED, REFUSED = Verdict(action=Action.GRANTED), Verdict(action=Action.REAUTH, trouble=Trouble.REAUTH)

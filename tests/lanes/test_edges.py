@@ -12,10 +12,11 @@ from django.utils import timezone
 from mail_oauth import parking
 from mail_oauth.connect.disconnect import retry_revocation
 from mail_oauth.exceptions import MailboxError, ProviderUnavailable
+from mail_oauth.managers.counts import slot_of
 from mail_oauth.managers.lanes import Lanes
 from mail_oauth.managers.transitions import Transitions
-from mail_oauth.managers.vocabulary import Status
-from mail_oauth.models import MailCredentials, ProviderHealth
+from mail_oauth.managers.vocabulary import CountedOutcome, Status
+from mail_oauth.models import MailCredentials, ProviderHealth, RefreshCount
 from mail_oauth.providers.contract import Provider
 from mail_oauth.refresh.adoption import park
 from mail_oauth.refresh.classification import Action, Trouble
@@ -218,6 +219,7 @@ class TestTheBrake:
         personal = "9188040d-6c67-4c5b-b112-36a304b66dad"
         for _ in range(40):
             connect(seconds_left=3000, tenant=personal, last_refreshed_at=timezone.now())
+        RefreshCount.objects.add((slot_of(timezone.now()), "microsoft", CountedOutcome.GRANTED), 40)
         for _ in range(4):
             row = connect(seconds_left=-10, tenant=personal)
             provider.fail_next(1, self.REFUSED, email=row.email)

@@ -146,11 +146,12 @@ def test_a_mailbox_that_nobody_uses_lives_on(connect):
         assert days_left(row) == pytest.approx(90, abs=0.1)
 
 
-def test_a_grant_that_ends_before_its_token_is_renewed_in_time():
-    expiry = NOW + DAY
-    assert next_refresh(NOW, expiry, grant_ends_at=NOW + timedelta(hours=6)) < NOW + timedelta(hours=6)
-    assert next_refresh(NOW, expiry, grant_ends_at=NOW + 30 * DAY) > NOW + timedelta(hours=23)
-    assert next_refresh(NOW, expiry, grant_ends_at=NOW - DAY) > NOW + timedelta(hours=23), "an end that is past"
+@pytest.mark.parametrize("place", [0.0, 0.5, 0.999])
+def test_a_grant_that_ends_before_its_token_is_renewed_in_time(place):
+    expiry, soon, later, past = NOW + DAY, NOW + timedelta(hours=6), NOW + 30 * DAY, NOW - DAY
+    assert next_refresh(NOW, expiry, place=place, grant_ends_at=soon) < soon
+    assert next_refresh(NOW, expiry, place=place, grant_ends_at=later) > NOW + timedelta(hours=23)
+    assert next_refresh(NOW, expiry, place=place, grant_ends_at=past) > NOW + timedelta(hours=23)
 
 
 @pytest.mark.parametrize(("life", "ahead"), [(90, 7), (7, 7 / 3), (21, 7)])

@@ -159,7 +159,7 @@ NUMBERS: dict[int, list[str]] = {
             for what in (
                 "a_beat_asks_for_no_more_than_its_share",
                 "a_claim_takes_no_more_than_it_was_told_each_mailbox_once",
-                "afterwards_is_due_spread_over_a_minute",
+                "afterwards_is_due_spread_over_the_life_of_a_token",
             )
         ),
     ],

@@ -90,7 +90,7 @@ def it_is_scheduled(row: MailCredentials) -> None:
     assert row.refresh_at is not None, "this mailbox has fallen out of the schedule"
     if not row.refresh_failures and not row.lease_owner and row.token_expiry > timezone.now():
         settings = app_settings()
-        postponed = timezone.now() + timedelta(seconds=settings.circuit_cap + settings.circuit_pause)
+        postponed = timezone.now() + timedelta(seconds=2 * settings.circuit_cap)
         assert row.refresh_at < max(row.token_expiry, postponed), "its token expires before it is refreshed"
 
 

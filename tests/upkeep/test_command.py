@@ -123,10 +123,10 @@ class TestStatus:
         head, google, microsoft = text.splitlines()
         assert code == 0
         assert head.split() == [
-            *["provider", "status", "mailboxes", "overdue"],
+            *["provider", "status", "mailboxes", "idle", "overdue"],
             *["oldest", "due", "soonest", "expiry"],
         ]
-        assert google.split()[:4] == ["google", "connected", "1", "0"]
+        assert google.split()[:5] == ["google", "connected", "1", "0", "0"]
         assert microsoft.split()[-3:] == ["in", "60", "min"] or microsoft.split()[-3:] == ["in", "1", "h"]
 
     def test_is_json_for_programs(self, run, connect):

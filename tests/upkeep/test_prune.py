@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from mail_oauth.managers.vocabulary import EventKind
-from mail_oauth.models import ConnectAttempt, CredentialEvent, MailCredentials
+from mail_oauth.models import ConnectAttempt, CredentialEvent, MailCredentials, RefreshCount
 from mail_oauth.upkeep import prune
 from mail_oauth.upkeep.prune import prune_events
 
@@ -21,9 +21,9 @@ def history(user):
     """Makes so many events of one mailbox, so many days old."""
     row = MailCredentials.objects.create(user=user, provider="microsoft", email="ada@example.com")
 
-    def make(number: int, *, days: float) -> None:
+    def make(number: int, *, days: float, kind: EventKind = EventKind.REFRESH_FAILED, reason: str = "") -> None:
         when = timezone.now() - timedelta(days=days)
-        event = {"credentials": row, "kind": EventKind.REFRESHED, "created_at": when}
+        event = {"credentials": row, "kind": kind, "reason": reason, "created_at": when}
         CredentialEvent.objects.bulk_create([CredentialEvent(**event) for _ in range(number)], batch_size=500)
 
     return make
@@ -37,6 +37,22 @@ def test_events_are_kept_as_long_as_the_settings_say(history, settings):
     assert CredentialEvent.objects.count() == 2
 
 
+def test_routine_refreshes_go_earlier(history):
+    history(3, days=8, kind=EventKind.REFRESHED)
+    history(1, days=8, kind=EventKind.REFRESHED, reason="adopted")
+    history(1, days=8, kind=EventKind.RECOVERED)
+    history(2, days=6, kind=EventKind.REFRESHED)
+    assert prune_events() == 3
+    assert CredentialEvent.objects.count() == 4
+
+
+def test_counts_are_kept_as_long_as_the_settings_say():
+    for days in (89, 91):
+        RefreshCount.objects.create(begins_at=timezone.now() - timedelta(days=days), provider="a", outcome="retry")
+    prune_events()
+    assert RefreshCount.objects.get().begins_at > timezone.now() - timedelta(days=90)
+
+
 def test_or_as_long_as_the_caller_says(history):
     history(3, days=2)
     assert prune_events(days=1) == 3
@@ -45,7 +61,9 @@ def test_or_as_long_as_the_caller_says(history):
 def test_many_are_deleted_batch_by_batch(history, monkeypatch, django_assert_num_queries):
     monkeypatch.setattr(prune, "BATCH", 100)
     history(250, days=400)
-    with django_assert_num_queries(2 + 3 * 2 + 1):  # consents, faults; keys and DELETE of each batch; the end
+    with django_assert_num_queries(
+        3 + 3 * 2 + 2
+    ):  # consents, faults, counts; keys and DELETE of each batch; the ends
         assert prune_events() == 250
 
 

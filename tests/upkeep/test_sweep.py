@@ -18,12 +18,12 @@ from django.utils import timezone
 from mail_oauth.conf import app_settings
 from mail_oauth.connect.disconnect import retry_revocation
 from mail_oauth.exceptions import TransactionHeld
-from mail_oauth.managers.transitions import Transitions
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.testing.faults import Fault
+from mail_oauth.upkeep.claiming import Claimed
 from mail_oauth.upkeep.crew import Crew
-from mail_oauth.upkeep.sweep import Claimed, Sweep, SweepReport, batches_wanted, refresh_batch
+from mail_oauth.upkeep.sweep import Sweep, SweepReport, batches_wanted, refresh_batch
 
 
 def sweep(**options: Any) -> SweepReport:
@@ -230,15 +230,14 @@ class TestNoMoreIsHeldThanALeaseSufficesFor:
     )
     def test_even_if_every_provider_is_silent(self, settings, lease, total, held):
         settings.MAIL_OAUTH = {"LEASE_SECONDS": lease, "TOTAL_TIMEOUT": total}
-        ledger = Transitions(MailCredentials.objects)
-        assert Sweep(ledger, revoke=retry_revocation, threads=8, size=100).most_held == held
+        assert Sweep(MailCredentials.objects, revoke=retry_revocation, threads=8, size=100).most_held == held
 
     def test_and_what_came_too_late_is_not_begun(self, due, provider):
         """As after a process was suspended: another worker may hold the mailbox by now."""
         [row] = due(1)
         [claimed] = MailCredentials.objects.claim_due(1)
-        late = Sweep(Transitions(MailCredentials.objects), revoke=retry_revocation, threads=1, size=1)
-        assert late._settle(Claimed(claimed, begin_before=time.monotonic() - 1)) == "given_back"
+        late = Sweep(MailCredentials.objects, revoke=retry_revocation, threads=1, size=1)
+        assert late._settle(Claimed(claimed, time.monotonic() - 1, may_be_parked=False)) == "given_back"
         assert refreshes(provider, [row]) == [0]
         assert MailCredentials.objects.due().get() == row
 

@@ -1,4 +1,4 @@
-"""`manage.py mail_oauth refresh|reconcile|status|prune`: upkeep by hand, or by cron where there is no Celery."""
+"""`manage.py mail_oauth refresh|reconcile|status|forecast|prune`: upkeep by hand, or by cron where there is no Celery."""
 
 from __future__ import annotations
 
@@ -17,20 +17,25 @@ from django.db.models.functions import Lower
 
 from mail_oauth.connect.disconnect import retry_revocation
 from mail_oauth.exceptions import MailboxError
+from mail_oauth.management.forecasts import as_data, as_text
 from mail_oauth.management.tables import table
 from mail_oauth.models import MailCredentials
+from mail_oauth.upkeep.forecast import forecast
 from mail_oauth.upkeep.prune import prune_events
 from mail_oauth.upkeep.reconcile import reconcile_cache
 from mail_oauth.upkeep.status import GroupStatus, status_report
 from mail_oauth.upkeep.sweep import refresh_batch
 
-_TOTALS = ("mailboxes", "overdue", "oldest_due", "soonest_expiry")
+_TOTALS = ("mailboxes", "idle", "overdue", "oldest_due", "soonest_expiry")
 
 
 class Command(BaseCommand):
     """Upkeep of connected mailboxes. The exit code is 1 when something failed."""
 
-    help = "Refresh due mailboxes, compare the cache with the table, show how mailboxes are, delete old events."
+    help = (
+        "Refresh due mailboxes, compare the cache with the table, show how mailboxes are and what falls due, delete old "
+        "events."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the subcommands."""
@@ -44,6 +49,9 @@ class Command(BaseCommand):
         reconcile.add_argument("--dry-run", action="store_true", help="only say what is wrong")
         status = _action(actions, "status", self.status, "count mailboxes by provider and status")
         status.add_argument("--json", action="store_true", help="for programs")
+        ahead = _action(actions, "forecast", self.forecast, "count the refreshes of the next hours")
+        ahead.add_argument("--hours", type=_hours, default=6.0, help="how far ahead, up to 48 (default: 6)")
+        ahead.add_argument("--json", action="store_true", help="for programs")
         prune = _action(actions, "prune", self.prune, "delete old events and unfinished consents")
         prune.add_argument("--days", type=float, help="how long events are kept (default: EVENT_DAYS)")
 
@@ -84,6 +92,12 @@ class Command(BaseCommand):
         heads = [field.name for field in fields(GroupStatus)]
         self._say(heads, (asdict(group).values() for group in report.groups))
 
+    def forecast(self, options: dict[str, Any]) -> None:
+        """Show what falls due when, for people or as JSON."""
+        found = forecast(options["hours"])
+        data = json.dumps(as_data(found), cls=DjangoJSONEncoder, indent=2) if options["json"] else as_text(found)
+        self.stdout.write(data)
+
     def prune(self, options: dict[str, Any]) -> None:
         """Delete what is old."""
         self.stdout.write(f"{prune_events(options['days'])} events deleted")
@@ -109,6 +123,13 @@ def _action(actions: Any, name: str, method: Callable[[dict[str, Any]], None], w
     parser: ArgumentParser = actions.add_parser(name, help=what)
     parser.set_defaults(action=method)
     return parser
+
+
+def _hours(text: str) -> float:
+    hours = float(text)
+    if not 0 < hours <= 48:
+        raise ValueError("out of range")
+    return hours
 
 
 def _figures(numbers: dict[str, Any]) -> list[tuple[str, object]]:

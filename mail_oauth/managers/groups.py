@@ -1,0 +1,255 @@
+"""Saves that arrive while another one is being committed are committed together, by one statement.
+
+No save is held back for company: the first is taken at once, and what queues up behind it is the next group. So the
+time between a reply and its commit grows by one commit at the most, while a busy process pays for one statement, one
+round trip and one flush of the log where it had a dozen replies to save.
+
+PostgreSQL only; elsewhere, and for whatever a group could not save, `Transitions` saves one by one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.db import Error, connections
+from django.utils import timezone
+
+from mail_oauth.cache import token_cache
+from mail_oauth.conf import app_settings
+from mail_oauth.managers.vocabulary import EventKind
+from mail_oauth.tokens import AccessToken, TokenSet
+
+if TYPE_CHECKING:
+    from mail_oauth.managers import MailCredentialsManager
+    from mail_oauth.models import MailCredentials
+
+logger = logging.getLogger(__name__)
+
+MOST = 128
+"""How many saves one statement carries."""
+
+LOCK_TIMEOUT = "250ms"
+"""How long a group waits for a row that somebody has locked, before its saves go their own ways."""
+
+
+@dataclass(slots=True)
+class Save:
+    """One pair to be saved: the columns that change, and the event that tells of it.
+
+    `saved` is None until it was tried: then whether the claim still held. It stays None if the group failed.
+    """
+
+    row: MailCredentials
+    changes: dict[str, Any]
+    kind: EventKind
+    reason: str
+    tokens: TokenSet
+    saved: bool | None = None
+    _done: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._done.acquire()
+
+    @property
+    def access_token(self) -> AccessToken:
+        """The token that is published once it is saved."""
+        issued_at, expires_at = self.changes["token_issued_at"], self.changes["token_expiry"]
+        return self.tokens.lasting(issued_at, expires_at, generation=self.row.generation + 1)
+
+    def wait(self) -> bool | None:
+        """Wait until its group was committed; return `saved`."""
+        self._done.acquire()
+        return self.saved
+
+    def finish(self) -> None:
+        """Let the one who waits go on."""
+        self._done.release()
+
+
+class GroupCommit:
+    """A thread that commits saves in groups, on one connection of its own."""
+
+    def __init__(self, statements: Statements) -> None:
+        """Start when the first save comes."""
+        self._statements = statements
+        self._waiting: SimpleQueue[Save | None] = SimpleQueue()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    @classmethod
+    def over(cls, manager: MailCredentialsManager) -> GroupCommit | None:
+        """Return one that writes the rows of `manager`; None where its database has no statement for that."""
+        using = manager.write_alias()
+        if connections[using].vendor != "postgresql":
+            return None
+        return cls(Statements(manager.model, using))
+
+    def save(self, save: Save) -> bool | None:
+        """Save it with those that wait as well; True when saved, False when the claim was lost, None when not tried."""
+        if self._thread is None:
+            self._start()
+        self._waiting.put(save)
+        return save.wait()
+
+    def close(self) -> None:
+        """Commit what waits, and end the thread. Nobody saves through it any more."""
+        if self._thread is not None:
+            self._waiting.put(None)
+            self._thread.join()
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="mail_oauth-commit")
+                self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            while (first := self._waiting.get()) is not None:
+                group = [first, *self._queued()]
+                try:
+                    self._commit(group)
+                finally:
+                    for save in group:
+                        save.finish()
+        finally:
+            self._statements.close()
+
+    def _queued(self) -> Iterable[Save]:
+        for _ in range(MOST - 1):
+            try:
+                save = self._waiting.get_nowait()
+            except Empty:
+                return
+            if save is None:
+                self._waiting.put(None)  # the end comes after this group
+                return
+            yield save
+
+    def _commit(self, group: list[Save]) -> None:
+        """Commit saves that change the same columns by one statement each time, then publish their tokens."""
+        alike: defaultdict[tuple[str, ...], list[Save]] = defaultdict(list)
+        for save in group:
+            alike[tuple(save.changes)].append(save)
+        for saves in alike.values():
+            try:
+                saved = self._statements.save(saves)
+            except Exception as error:  # noqa: BLE001  # each is saved by itself now, and has its own error raised
+                logger.warning(
+                    "a group of %d saves failed (%s): they are saved one by one", len(saves), type(error).__name__
+                )
+                self._statements.recover()
+                continue
+            for save in saves:
+                save.saved = save.row.pk in saved
+        token_cache.put_many({save.row.pk: save.access_token for save in group if save.saved})
+
+
+class Statements:
+    """The statement by which PostgreSQL saves a group: compare-and-swap for each row, and their events."""
+
+    def __init__(self, model: type[MailCredentials], using: str) -> None:
+        """Write rows of `model`, and their events, through the connection of the thread that saves."""
+        self._using = using
+        self._columns: dict[str, Any] = {column.name: column for column in model._meta.concrete_fields}
+        self._table = model._meta.db_table
+        self._events = model._meta.get_field("events").related_model._meta.db_table
+        self._limited: Any = None
+
+    def save(self, saves: list[Save]) -> set[UUID]:
+        """Save rows of which the same columns change; return those whose claim still held."""
+        names = list(saves[0].changes)
+        same = [name for name in names if name not in _ON_THE_CLOCK and _all_equal(saves, name)]
+        varying = [name for name in names if name not in same]
+        parts = [self._given(saves, varying), self._updated(saves[0], same, varying), self._told()]
+        sql = ", ".join(sql for sql, _ in parts) + " SELECT id FROM saved"
+        self._limit_lock_waits()
+        with connections[self._using].cursor() as cursor:
+            cursor.execute(sql, [value for _, values in parts for value in values])
+            return {pk for (pk,) in cursor.fetchall()}
+
+    def recover(self) -> None:
+        """Leave a connection behind that the next group can use."""
+        connections[self._using].close_if_unusable_or_obsolete()
+
+    def close(self) -> None:
+        """Give the connection back as it was."""
+        connection = connections[self._using]
+        if self._limited is not None and connection.connection is self._limited:
+            with contextlib.suppress(Error), connection.cursor() as cursor:  # one that broke takes it with it
+                cursor.execute("RESET lock_timeout")
+        connection.close()
+
+    def _limit_lock_waits(self) -> None:
+        """Make sure that a row which somebody has locked keeps nobody else's tokens from being saved."""
+        connection = connections[self._using]
+        connection.ensure_connection()
+        if self._limited is not connection.connection:
+            with connection.cursor() as cursor:
+                cursor.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+            self._limited = connection.connection
+
+    def _given(self, saves: list[Save], varying: list[str]) -> tuple[str, list[Any]]:
+        """List the rows, what they must be like to be saved, and their new values."""
+        names = ["id", "generation", "lease_owner", "kind", "reason", *(f"new_{name}" for name in varying)]
+        types = [*map(self._type, ("id", "generation", "lease_owner")), "text", "text", *map(self._type, varying)]
+        first = ", ".join(f"%s::{type_}" for type_ in types)
+        rows = [first, *[", ".join(["%s"] * len(names))] * (len(saves) - 1)]
+        values: list[Any] = []
+        for save in saves:
+            row = save.row
+            values += [row.pk, row.generation, row.lease_owner, str(save.kind), save.reason[:64]]
+            values += [self._prepared(name, save.changes[name]) for name in varying]
+        return f"WITH given ({', '.join(names)}) AS (VALUES {', '.join(f'({row})' for row in rows)})", values
+
+    def _updated(self, save: Save, same: list[str], varying: list[str]) -> tuple[str, list[Any]]:
+        """Change those that nobody else has changed since they were claimed."""
+        assigned = [f"{name} = {_ON_THE_CLOCK.get(name, '')}given.new_{name}" for name in varying]
+        assigned += [f"{name} = %s" for name in same]
+        sql = (
+            f"saved AS (UPDATE {self._table} AS stored SET {', '.join(assigned)}, generation = stored.generation + 1 "
+            "FROM given WHERE stored.id = given.id AND stored.generation = given.generation "
+            "AND stored.lease_owner = given.lease_owner "
+            "RETURNING stored.id, stored.generation, given.kind, given.reason)"
+        )
+        return sql, [self._prepared(name, save.changes[name]) for name in same]
+
+    def _told(self) -> tuple[str, list[Any]]:
+        """Write the events of those that were saved, as `is_told` says."""
+        sql = (
+            f"told AS (INSERT INTO {self._events} (credentials_id, created_at, kind, reason, generation) "
+            "SELECT id, %s, kind, reason, generation FROM saved WHERE %s OR kind <> %s OR reason <> '')"
+        )
+        return sql, [timezone.now(), is_told(EventKind.REFRESHED, ""), EventKind.REFRESHED.value]
+
+    def _type(self, name: str) -> str:
+        if name in _ON_THE_CLOCK:
+            return "interval"
+        return str(self._columns[name].db_type(connections[self._using]))
+
+    def _prepared(self, name: str, value: Any) -> Any:
+        if name in _ON_THE_CLOCK:
+            return None if value is None else value - timezone.now()
+        return self._columns[name].get_db_prep_save(value, connections[self._using])
+
+
+_ON_THE_CLOCK = {"refresh_at": "STATEMENT_TIMESTAMP() + "}
+"""Columns that are kept by the database's clock: they are told as a distance from now."""
+
+
+def is_told(kind: EventKind, reason: str) -> bool:
+    """Tell whether the history has room for an event: not for routine, if `REFRESH_EVENT_DAYS` is 0."""
+    return kind != EventKind.REFRESHED or bool(reason) or app_settings().refresh_event_days > 0
+
+
+def _all_equal(saves: list[Save], name: str) -> bool:
+    first = saves[0].changes[name]
+    return all(save.changes[name] == first for save in saves)

@@ -1,0 +1,102 @@
+"""Which due mailboxes a sweep claims next: fair between providers, and within the budgets of calls."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+from mail_oauth import parking
+from mail_oauth.conf import app_settings
+from mail_oauth.managers.budget import CallBudgetQuerySet, calls_per_second
+from mail_oauth.managers.queryset import MailCredentialsQuerySet
+from mail_oauth.models import MailCredentials
+
+FAIR_SHARE = 0.75
+"""A provider with so much of a sweep's room takes more only if no other has anything due."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A leased row, and between which moments (by `time.monotonic`) it may be begun.
+
+    `begin_at` keeps the pace of a provider's budget of calls; after `begin_before` too little is left of the lease.
+    `may_be_parked`: a token pair may wait for it in the cache.
+    """
+
+    row: MailCredentials
+    begin_before: float
+    may_be_parked: bool
+    begin_at: float = 0.0
+
+
+class Claimer:
+    """Claims for one sweep, and knows what of it is under way."""
+
+    def __init__(
+        self, rows: MailCredentialsQuerySet, budgets: CallBudgetQuerySet, *, room: int, patience: float
+    ) -> None:
+        """Claim among `rows`. The sweep has `room` for so many at once, and begins each within `patience` seconds."""
+        self._rows = rows
+        self._budgets = budgets
+        self._room = room
+        self._patience = patience
+        self._under_way: Counter[str] = Counter()
+        aliases = app_settings().providers
+        self._rates = {alias: rate for alias in aliases if (rate := calls_per_second(alias)) is not None}
+        self._several = len(aliases) > 1
+        self.drained = False
+        """Whether nothing more was due at the last claim."""
+        self.paced = False
+        """Whether something more was due, but its provider may not be called yet."""
+
+    def claim(self, wanted: int) -> list[Claimed]:
+        """Claim up to so many due mailboxes, the longest due first where nothing speaks against it."""
+        begin_before = time.monotonic() + self._patience
+        begin_at: dict[MailCredentials, float] = {}
+        self.paced = False
+        for alias, rate in self._rates.items():
+            begin_at |= self._claim_paced(alias, rate, wanted - len(begin_at))
+        rows = [*begin_at, *self._claim_fairly(wanted - len(begin_at))]
+        self.drained = len(rows) < wanted and not self.paced
+        self._under_way.update(row.provider for row in rows)
+        # One look for the whole claim. Who held a lease before and let it end may park its pair any moment.
+        parked = parking.waiting_as_far_as_known([row.pk for row in rows]) if rows else set()
+        return [
+            Claimed(row, begin_before, row.pk in parked or row.outcome_unknown, begin_at.get(row, 0.0))
+            for row in rows
+        ]
+
+    def done(self, row: MailCredentials) -> None:
+        """Take a mailbox off what is under way."""
+        self._under_way[row.provider] -= 1
+
+    def _claim_fairly(self, wanted: int) -> list[MailCredentials]:
+        """Claim of providers without a budget; of one that has most of the room, only if nobody else needs it.
+
+        A provider that answers slowly, with a long queue of its own, would else fill every thread, and others'
+        tokens would expire meanwhile.
+        """
+        if wanted <= 0:
+            return []
+        budgeted = set(self._rates)
+        greedy = {alias for alias, number in self._under_way.items() if number > FAIR_SHARE * self._room}
+        if not (self._several and greedy - budgeted):
+            return self._rows.claim_due(wanted, sparing=budgeted)
+        rows = self._rows.claim_due(wanted, sparing=budgeted | greedy)
+        if len(rows) < wanted:
+            rows += self._rows.claim_due(wanted - len(rows), sparing=budgeted)
+        return rows
+
+    def _claim_paced(self, alias: str, rate: float, wanted: int) -> dict[MailCredentials, float]:
+        """Claim as many of a provider's mailboxes as it may be called for within a second; when to call for each."""
+        if wanted <= 0:
+            self.paced = True
+            return {}
+        now = time.monotonic()
+        permits = self._budgets.take(alias, rate, wanted)
+        rows = self._rows.claim_due(permits.number, only=alias) if permits.number else []
+        self._budgets.give_back(alias, permits, permits.number - len(rows))
+        if permits.number < wanted and len(rows) == permits.number:
+            self.paced = self.paced or self._rows.due().filter(provider=alias).exists()
+        return {row: now + permits.first_in + place * permits.every for place, row in enumerate(rows)}

@@ -1,0 +1,88 @@
+"""The schedule is made to agree with the policies: what fell out of it, and what a policy of before put off too long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db.models import Q
+from django.utils import timezone
+
+from mail_oauth.conf import Policy, app_settings
+from mail_oauth.managers.clock import on_database_clock
+from mail_oauth.managers.keeping import keeping_of, warm
+from mail_oauth.managers.queryset import REFRESHABLE, MailCredentialsQuerySet
+from mail_oauth.models import MailCredentials
+from mail_oauth.refresh.keeping import brought_forward, due_at, is_scheduled_too_late, patience
+
+PAGE = 500
+
+COLUMNS = (
+    *("pk", "provider", "refresh_policy", "connected_at", "last_used_at", "token_issued_at", "token_expiry"),
+    *("refresh_token_expires_at", "refresh_at"),
+)
+"""What the next refresh depends on; tokens stay in the database."""
+
+
+def mend_schedule(rows: MailCredentialsQuerySet, *, dry_run: bool = False, at_once: bool = False) -> int:
+    """Give each of these mailboxes a refresh at the time that its policy says, where it has none or one far too late.
+
+    Those that a change of policy made warm come back within the life of one token, each at its own place, or `at_once`.
+    Returns how many were, or on a dry run would be, moved. Costs one query where nothing is to be done.
+    """
+    now = timezone.now()
+    amiss = rows.filter(_amiss(now), use_oauth=True, status__in=REFRESHABLE)
+    moved = 0
+    for page in _pages(amiss):
+        planned = [(row, when) for row in page if (when := _mended(row, now, at_once)) is not None]
+        moved += len(planned) if dry_run else _move(amiss, planned)
+    return moved
+
+
+def set_policy(row: MailCredentials, policy: Policy | None) -> None:
+    """Put a mailbox under a policy of its own, or with None under its provider's.
+
+    One that becomes warm by it is due at once, if its token has aged; one that becomes idle keeps its next refresh.
+    """
+    rows = MailCredentials.objects.using(MailCredentials.objects.write_alias()).filter(pk=row.pk)
+    rows.update(refresh_policy=policy.value if policy else "")
+    mend_schedule(rows, at_once=True)
+
+
+def _amiss(now: datetime) -> Q:
+    """Return the condition for rows to look at. A pause after a failure is none of the policy's."""
+    far = Q(refresh_at__gt=now + patience(), lease_owner="", refresh_failures=0)
+    beyond = Q(refresh_at__gt=now + timedelta(days=app_settings().keep_alive_days))
+    return Q(refresh_at__isnull=True, refresh_token__isnull=False) | (far & (warm(now) | beyond))
+
+
+def _pages(rows: MailCredentialsQuerySet) -> Iterator[list[MailCredentials]]:
+    after: UUID | None = None
+    while True:
+        rest = rows if after is None else rows.filter(pk__gt=after)
+        page = list(rest.order_by("pk").only(*COLUMNS)[:PAGE])
+        if page:
+            yield page
+        if len(page) < PAGE:
+            return
+        after = page[-1].pk
+
+
+def _move(amiss: MailCredentialsQuerySet, planned: list[tuple[MailCredentials, datetime]]) -> int:
+    """Write new times; a row that was changed since it was read is no longer `amiss`, and is left alone."""
+    for row, when in planned:
+        row.refresh_at = on_database_clock(when)
+    return amiss.bulk_update([row for row, _ in planned], ["refresh_at"], batch_size=100)
+
+
+def _mended(row: MailCredentials, now: datetime, at_once: bool) -> datetime | None:
+    """Return when a mailbox is to be refreshed; None where it is scheduled right."""
+    if row.token_issued_at is None or row.token_expiry is None:
+        return now if row.refresh_at is None else None
+    keeping = keeping_of(row, row.token_issued_at, row.token_expiry)
+    if row.refresh_at is None:
+        return due_at(keeping, now)
+    if not is_scheduled_too_late(row.refresh_at, keeping, now):
+        return None
+    return due_at(keeping, now) if at_once else brought_forward(keeping, now)
