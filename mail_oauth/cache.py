@@ -9,13 +9,14 @@ values are raw bytes through raw commands, so nothing that lies in the cache is 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from django.core.cache import caches
+from django.core.cache.backends.base import BaseCache, default_key_func
 from django.utils import timezone
 from django_redis import get_redis_connection
 from django_redis.cache import RedisCache
@@ -112,22 +113,51 @@ class TokenCache:
 
     def bury(self, pk: UUID | str, generation: int, resource: str = MAIL) -> bool:
         """Leave a tombstone, so that no late result of an older generation comes back."""
-        tombstone = Header(generation, 0, 0)
-        return tolerantly(
-            lambda: write_unless_newer(cache_key(pk, resource), tombstone, "", TOMBSTONE_SECONDS), False
-        )
+        return tolerantly(lambda: write_unless_newer(*_tombstone(pk, generation, resource)), False)
 
     def forget(self, pk: UUID | str, resource: str = MAIL) -> None:
         """Remove whatever stands there."""
         tolerantly(lambda: remove(cache_key(pk, resource)), None)
+
+    def forget_many(self, held: Mapping[UUID, Header], resource: str = MAIL) -> set[UUID]:
+        """Remove copies that still have these headers, in one round trip where the cache can; return whose were."""
+        removed: set[UUID] = set()
+        tolerantly(lambda: _remove_many({pk: (cache_key(pk, resource), held[pk]) for pk in held}, removed), None)
+        return removed
+
+    def bury_many(self, generations: Mapping[UUID, int], resource: str = MAIL) -> set[UUID]:
+        """Leave many tombstones, in one round trip where the cache can; return whose were left."""
+        buried: set[UUID] = set()
+        tombstones = {pk: _tombstone(pk, generation, resource) for pk, generation in generations.items()}
+        tolerantly(lambda: _write_many(tombstones, buried), None)
+        return buried
 
     def headers(self, pks: Sequence[UUID], resource: str = MAIL) -> dict[UUID, Header | None]:
         """Return the headers of many copies, without transferring their tokens where the cache can do that.
 
         Raises whatever the cache raises: a sweep must tell "nothing there" from "cannot look".
         """
-        found = read_starts([cache_key(pk, resource) for pk in pks])
+        found = read_starts(cache_keys(pks, resource))
         return {pk: Header.parse(raw) for pk, raw in zip(pks, found, strict=True)}
+
+    def differing(self, expected: Mapping[str, str | None], resource: str = MAIL) -> dict[str, Header | None]:
+        """Return the headers of those copies that are not as `expected`, which maps mailboxes to headers as stored.
+
+        An empty one expects that no token is there; with None, whatever is there differs. Reads and raises as
+        `headers` does.
+        """
+        found = read_starts(cache_keys(expected, resource))
+        pairs = zip(expected.items(), found, strict=True)
+        return {pk: Header.parse(raw) for (pk, header), raw in pairs if not _is_as_expected(raw, header)}
+
+
+def _is_as_expected(raw: Any, header: str | None) -> bool:
+    if header:
+        return isinstance(raw, bytes) and raw.startswith(header.encode())
+    if header is None or not raw:
+        return header is not None
+    held = Header.parse(raw)
+    return held is None or not held.expiry
 
 
 def read_raw(key: str) -> Any:
@@ -178,16 +208,47 @@ def _write_many(copies: Mapping[UUID, Copy], stored: set[UUID]) -> None:
     stored.update(pk for pk, was_stored in zip(copies, done, strict=True) if was_stored)
 
 
+def _tombstone(pk: UUID | str, generation: int, resource: str) -> Copy:
+    return Copy(cache_key(pk, resource), Header(generation, 0, 0), "", TOMBSTONE_SECONDS)
+
+
+def _remove_many(held: Mapping[UUID, tuple[str, Header]], removed: set[UUID]) -> None:
+    """Add to `removed` whose values still had the header given, and are gone; raises what the cache raises."""
+    cache = _cache()
+    if not isinstance(cache, RedisCache):
+        for pk, (key, header) in held.items():
+            if Header.parse(cache.get(key)) == header:  # best effort: between this and the next line is a gap
+                cache.delete(key)
+                removed.add(pk)
+        return
+    begun = [(str(cache.make_key(key)), header.bytes()) for key, header in held.values()]
+    gone = raw_redis.remove_many(_redis(write=True), begun) if begun else []
+    removed.update(pk for pk, was_removed in zip(held, gone, strict=True) if was_removed)
+
+
 def read_starts(keys: Sequence[str]) -> list[Any]:
-    """Return the starts of many values, enough for a `Header`, in one round trip; None for nothing."""
+    """Return the starts of many values, enough for a `Header`, in one round trip; nothing, or None, for nothing."""
     cache = _cache()
     if isinstance(cache, RedisCache):
-        pipeline = _redis(write=False).pipeline(transaction=False)
-        for key in keys:
-            pipeline.getrange(str(cache.make_key(key)), 0, _HEADER_BYTES - 1)
-        return [start or None for start in pipeline.execute()]
+        return list(raw_redis.starts(_redis(write=False), _made(cache, keys), _HEADER_BYTES)) if keys else []
     values = cache.get_many(keys)
     return [values.get(key) for key in keys]
+
+
+def exist(keys: Sequence[str]) -> list[bool]:
+    """Tell of each key whether something stands there, in one round trip where nothing does."""
+    cache = _cache()
+    if isinstance(cache, RedisCache):
+        return raw_redis.exist(_redis(write=False), _made(cache, keys)) if keys else []
+    values = cache.get_many(keys)
+    return [key in values for key in keys]
+
+
+def _made(cache: RedisCache, keys: Sequence[str]) -> list[str]:
+    """Return what `make_key` makes of each key; asked for each of a million, that takes longer than Redis."""
+    if cache.key_func is default_key_func and type(cache).make_key is BaseCache.make_key:
+        return [f"{cache.key_prefix}:{cache.version}:{key}" for key in keys]
+    return [str(cache.make_key(key)) for key in keys]
 
 
 def remove(key: str) -> None:
@@ -210,6 +271,12 @@ def _redis(*, write: bool) -> Any:
 def cache_key(pk: UUID | str, resource: str) -> str:
     """Return the key of a mailbox's value."""
     return f"{app_settings().cache_prefix}:{resource}:{pk}"
+
+
+def cache_keys(pks: Iterable[UUID | str], resource: str) -> list[str]:
+    """Return the keys of many mailboxes' values."""
+    start = cache_key("", resource)
+    return [f"{start}{pk}" for pk in pks]
 
 
 def place_of(pk: UUID | str, resource: str, header: Header) -> str:
