@@ -8,26 +8,30 @@ values are raw bytes through raw commands, so nothing that lies in the cache is 
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
+from django.conf import settings as django_settings
 from django.core.cache import caches
-from django.core.cache.backends.base import BaseCache, default_key_func
 from django.utils import timezone
 from django_redis import get_redis_connection
 from django_redis.cache import RedisCache
 
-from mail_oauth import raw_redis
+from mail_oauth import bulk, raw_redis
 from mail_oauth.conf import app_settings
 from mail_oauth.encryption import Sealed, seal, unseal
 from mail_oauth.exceptions import SealError
+from mail_oauth.near import near_copies
 from mail_oauth.tokens import AccessToken, Secret
 
 T = TypeVar("T")
+PK = TypeVar("PK", bound=UUID | str)
 logger = logging.getLogger(__name__)
 
 MAIL = "mail"
@@ -102,42 +106,50 @@ class TokenCache:
     def put(self, pk: UUID | str, token: AccessToken, resource: str = MAIL) -> bool:
         """Store a copy until the token expires, unless a newer generation or a tombstone stands there."""
         copy = _copy(pk, token, resource)
-        return copy is not None and tolerantly(lambda: write_unless_newer(*copy), False)
+        with _outdating({pk: token.generation}, resource):
+            return copy is not None and tolerantly(lambda: write_unless_newer(*copy), False)
 
     def put_many(self, items: Mapping[UUID, AccessToken], resource: str = MAIL) -> set[UUID]:
         """Store many copies, in one round trip where the cache can do that; return whose were stored."""
         copies = {pk: copy for pk, token in items.items() if (copy := _copy(pk, token, resource)) is not None}
         stored: set[UUID] = set()
-        tolerantly(lambda: _write_many(copies, stored), None)
+        with _outdating({pk: token.generation for pk, token in items.items()}, resource):
+            tolerantly(lambda: _write_many(copies, stored), None)
         return stored
 
     def bury(self, pk: UUID | str, generation: int, resource: str = MAIL) -> bool:
         """Leave a tombstone, so that no late result of an older generation comes back."""
-        return tolerantly(lambda: write_unless_newer(*_tombstone(pk, generation, resource)), False)
+        return bool(self.bury_many({pk: generation}, resource))
 
     def forget(self, pk: UUID | str, resource: str = MAIL) -> None:
         """Remove whatever stands there."""
-        tolerantly(lambda: remove(cache_key(pk, resource)), None)
+        with _outdating({pk: math.inf}, resource):
+            tolerantly(lambda: remove(cache_key(pk, resource)), None)
 
-    def forget_many(self, held: Mapping[UUID, Header], resource: str = MAIL) -> set[UUID]:
-        """Remove copies that still have these headers, in one round trip where the cache can; return whose were."""
-        removed: set[UUID] = set()
-        tolerantly(lambda: _remove_many({pk: (cache_key(pk, resource), held[pk]) for pk in held}, removed), None)
-        return removed
-
-    def bury_many(self, generations: Mapping[UUID, int], resource: str = MAIL) -> set[UUID]:
-        """Leave many tombstones, in one round trip where the cache can; return whose were left."""
-        buried: set[UUID] = set()
-        tombstones = {pk: _tombstone(pk, generation, resource) for pk, generation in generations.items()}
-        tolerantly(lambda: _write_many(tombstones, buried), None)
+    def bury_many(self, generations: Mapping[PK, int], resource: str = MAIL) -> set[PK]:
+        """Leave many tombstones, in one round trip where the cache can do that; return whose were left."""
+        tombstones = {
+            pk: Copy(cache_key(pk, resource), Header(generation, 0, 0), "", TOMBSTONE_SECONDS)
+            for pk, generation in generations.items()
+        }
+        buried: set[PK] = set()
+        with _outdating(dict.fromkeys(generations, math.inf), resource):
+            tolerantly(lambda: _write_many(tombstones, buried), None)
         return buried
+
+    def forget_many(self, held: Mapping[PK, Header], resource: str = MAIL) -> set[PK]:
+        """Remove copies that still have these headers, in one round trip where the cache can; return whose were."""
+        starts = {cache_key(pk, resource): header.bytes() for pk, header in held.items()}
+        with _outdating(dict.fromkeys(held, math.inf), resource):
+            removed = tolerantly(lambda: bulk.remove(app_settings().cache, starts), [False] * len(held))
+        return {pk for pk, was_removed in zip(held, removed, strict=True) if was_removed}
 
     def headers(self, pks: Sequence[UUID], resource: str = MAIL) -> dict[UUID, Header | None]:
         """Return the headers of many copies, without transferring their tokens where the cache can do that.
 
         Raises whatever the cache raises: a sweep must tell "nothing there" from "cannot look".
         """
-        found = read_starts(cache_keys(pks, resource))
+        found = self._starts(pks, resource)
         return {pk: Header.parse(raw) for pk, raw in zip(pks, found, strict=True)}
 
     def differing(self, expected: Mapping[str, str | None], resource: str = MAIL) -> dict[str, Header | None]:
@@ -146,9 +158,12 @@ class TokenCache:
         An empty one expects that no token is there; with None, whatever is there differs. Reads and raises as
         `headers` does.
         """
-        found = read_starts(cache_keys(expected, resource))
+        found = self._starts(expected, resource)
         pairs = zip(expected.items(), found, strict=True)
         return {pk: Header.parse(raw) for (pk, header), raw in pairs if not _is_as_expected(raw, header)}
+
+    def _starts(self, pks: Iterable[UUID | str], resource: str) -> list[Any]:
+        return bulk.starts(app_settings().cache, cache_keys(pks, resource), _HEADER_BYTES)
 
 
 def _is_as_expected(raw: Any, header: str | None) -> bool:
@@ -158,6 +173,19 @@ def _is_as_expected(raw: Any, header: str | None) -> bool:
         return header is not None
     held = Header.parse(raw)
     return held is None or not held.expiry
+
+
+@contextlib.contextmanager
+def _outdating(generations: Mapping[UUID | str, float], resource: str) -> Iterator[None]:
+    """Drop this process's copies of older generations at once, and again what was taken from the cache until then."""
+    changed = generations.items() if resource == MAIL else ()
+    for pk, generation in changed:
+        near_copies.outdate(pk, generation)
+    try:
+        yield
+    finally:
+        for pk, generation in changed:
+            near_copies.outdate(pk, generation)
 
 
 def read_raw(key: str) -> Any:
@@ -195,7 +223,7 @@ def _copy(pk: UUID | str, token: AccessToken, resource: str) -> Copy | None:
     return Copy(cache_key(pk, resource), header, sealed.text, seconds)
 
 
-def _write_many(copies: Mapping[UUID, Copy], stored: set[UUID]) -> None:
+def _write_many(copies: Mapping[PK, Copy], stored: set[PK]) -> None:
     """Add to `stored` whose copies were written; raises what the cache raises, and goes no further then."""
     cache = _cache()
     if not isinstance(cache, RedisCache):
@@ -206,49 +234,6 @@ def _write_many(copies: Mapping[UUID, Copy], stored: set[UUID]) -> None:
     writes = [_raw_write(cache, copy) for copy in copies.values()]
     done = raw_redis.store_many(_redis(write=True), writes) if writes else []
     stored.update(pk for pk, was_stored in zip(copies, done, strict=True) if was_stored)
-
-
-def _tombstone(pk: UUID | str, generation: int, resource: str) -> Copy:
-    return Copy(cache_key(pk, resource), Header(generation, 0, 0), "", TOMBSTONE_SECONDS)
-
-
-def _remove_many(held: Mapping[UUID, tuple[str, Header]], removed: set[UUID]) -> None:
-    """Add to `removed` whose values still had the header given, and are gone; raises what the cache raises."""
-    cache = _cache()
-    if not isinstance(cache, RedisCache):
-        for pk, (key, header) in held.items():
-            if Header.parse(cache.get(key)) == header:  # best effort: between this and the next line is a gap
-                cache.delete(key)
-                removed.add(pk)
-        return
-    begun = [(str(cache.make_key(key)), header.bytes()) for key, header in held.values()]
-    gone = raw_redis.remove_many(_redis(write=True), begun) if begun else []
-    removed.update(pk for pk, was_removed in zip(held, gone, strict=True) if was_removed)
-
-
-def read_starts(keys: Sequence[str]) -> list[Any]:
-    """Return the starts of many values, enough for a `Header`, in one round trip; nothing, or None, for nothing."""
-    cache = _cache()
-    if isinstance(cache, RedisCache):
-        return list(raw_redis.starts(_redis(write=False), _made(cache, keys), _HEADER_BYTES)) if keys else []
-    values = cache.get_many(keys)
-    return [values.get(key) for key in keys]
-
-
-def exist(keys: Sequence[str]) -> list[bool]:
-    """Tell of each key whether something stands there, in one round trip where nothing does."""
-    cache = _cache()
-    if isinstance(cache, RedisCache):
-        return raw_redis.exist(_redis(write=False), _made(cache, keys)) if keys else []
-    values = cache.get_many(keys)
-    return [key in values for key in keys]
-
-
-def _made(cache: RedisCache, keys: Sequence[str]) -> list[str]:
-    """Return what `make_key` makes of each key; asked for each of a million, that takes longer than Redis."""
-    if cache.key_func is default_key_func and type(cache).make_key is BaseCache.make_key:
-        return [f"{cache.key_prefix}:{cache.version}:{key}" for key in keys]
-    return [str(cache.make_key(key)) for key in keys]
 
 
 def remove(key: str) -> None:
@@ -266,6 +251,11 @@ def _cache() -> Any:
 
 def _redis(*, write: bool) -> Any:
     return get_redis_connection(app_settings().cache, write=write)
+
+
+def keyed_by_mailbox_alone() -> bool:
+    """Tell whether nothing but the mailbox decides on a key: a KEY_FUNCTION may tell tenants apart."""
+    return not django_settings.CACHES.get(app_settings().cache, {}).get("KEY_FUNCTION")
 
 
 def cache_key(pk: UUID | str, resource: str) -> str:

@@ -16,25 +16,25 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
+from mail_oauth import bulk
 from mail_oauth.cache import (
+    PK,
     Header,
     cache_key,
     cache_keys,
-    exist,
     place_of,
     read_raw,
     remove,
     tolerantly,
     write_unless_newer,
 )
+from mail_oauth.conf import app_settings
 from mail_oauth.encryption import Sealed, seal, unseal
 from mail_oauth.exceptions import SealError
 from mail_oauth.tokens import Secret, TokenSet, scope_set
-
-PK = TypeVar("PK", UUID, str)
 
 RESOURCE = "parked"
 
@@ -100,7 +100,7 @@ def waiting(pks: Sequence[PK]) -> list[PK]:
 
     On Redis it takes one command where there is nothing, as nearly always.
     """
-    found = exist(cache_keys(pks, RESOURCE))
+    found = bulk.exist(app_settings().cache, cache_keys(pks, RESOURCE))
     return [pk for pk, is_there in zip(pks, found, strict=True) if is_there]
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db import models, router
 
-from mail_oauth.managers.access import TokenAccess
+from mail_oauth.managers.access import TokenAccess, nearby
 from mail_oauth.managers.queryset import MailCredentialsQuerySet
 from mail_oauth.tokens import AccessToken, Secret
 
@@ -34,12 +34,18 @@ class MailCredentialsManager(_Base.from_queryset(MailCredentialsQuerySet)):  # t
         It lives at least `min_validity` seconds (`MIN_VALIDITY` by default, clamped for short-lived tokens).
         Raises `MailCredentials.DoesNotExist` or a `MailboxError` that says what to do.
         """
+        near = nearby(pk, min_validity, resource)
+        if near is not None:
+            return near
         return TokenAccess(self).get(pk, min_validity=min_validity, resource=resource)
 
     async def aget_access_token(
         self, pk: UUID, *, min_validity: float | None = None, resource: str = "mail"
     ) -> AccessToken:
-        """`get_access_token`, awaited."""
+        """`get_access_token`, awaited; without a thread where this process gave it out a moment ago."""
+        near = nearby(pk, min_validity, resource)
+        if near is not None:
+            return near
         return await TokenAccess(self).aget(pk, min_validity=min_validity, resource=resource)
 
     def report_rejected(self, pk: UUID, access_token: Secret) -> AccessToken:

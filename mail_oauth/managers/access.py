@@ -1,4 +1,4 @@
-"""Getting a valid access token: cache, then row, then a refresh or the wait for somebody else's."""
+"""Getting a valid access token: near copy, cache, then row, then a refresh or the wait for somebody else's."""
 
 from __future__ import annotations
 
@@ -12,50 +12,75 @@ from asgiref.sync import sync_to_async
 from django.utils import timezone
 
 from mail_oauth import parking
-from mail_oauth.cache import MAIL, token_cache
+from mail_oauth.cache import MAIL, keyed_by_mailbox_alone, token_cache
 from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import ConfigurationError, MailboxDisconnected, ProviderUnavailable, SealError
 from mail_oauth.managers.background import behind, outside_transaction, own_connection_possible
 from mail_oauth.managers.errors import failed, held, pausing, refused_again, unusable
-from mail_oauth.managers.transitions import Transitions, only_test_transactions
+from mail_oauth.managers.transitions import Transitions, after_commit, only_test_transactions
+from mail_oauth.near import Look, near_copies
 from mail_oauth.refresh.engine import Outcome, refresh
 from mail_oauth.refresh.policy import least_validity, margin
 from mail_oauth.tokens import AccessToken, Secret
 
 if TYPE_CHECKING:
     from mail_oauth.managers import MailCredentialsManager
+    from mail_oauth.managers.queryset import MailCredentialsQuerySet
     from mail_oauth.models import MailCredentials
 
 _POLL_SECONDS = (0.02, 0.05, 0.1, 0.25)
 
 
+def nearby(pk: UUID, min_validity: float | None, resource: str) -> AccessToken | None:
+    """Return the token that this process gave out a moment ago, if it will do; it needs no refresh yet."""
+    token = near_copies.get(pk) if resource == MAIL else None
+    if token is None or min_validity is None or _lives_long_enough(token, min_validity):
+        return token
+    return None
+
+
+def _lives_long_enough(token: AccessToken, min_validity: float | None) -> bool:
+    return token.seconds_left(timezone.now()) >= least_validity(token.lifetime, min_validity)
+
+
 class TokenAccess:
-    """Access tokens of the mailboxes of one manager."""
+    """Access tokens of the mailboxes of one manager. A token that is cached needs none of its parts."""
 
     def __init__(self, manager: MailCredentialsManager) -> None:
         """Read and write on the primary: a replica may lag behind a rotation."""
         self.manager = manager
-        self.using = manager.write_alias()
-        self.rows = manager.using(self.using)
+
+    @cached_property
+    def using(self) -> str:
+        """The alias of that database."""
+        return self.manager.write_alias()
+
+    @cached_property
+    def rows(self) -> MailCredentialsQuerySet:
+        """Mailboxes, as they are there."""
+        rows: MailCredentialsQuerySet = self.manager.using(self.using)
+        return rows
 
     @cached_property
     def ledger(self) -> Transitions:
-        """Where refreshes are written; a token that is cached needs none."""
+        """Where refreshes are written."""
         return Transitions(self.manager)
 
     def get(self, pk: UUID, *, min_validity: float | None = None, resource: str = MAIL) -> AccessToken:
         """Return a valid token: from the cache, else from the row, else by a refresh."""
         if resource != MAIL:
             raise ConfigurationError(f"No resource {resource!r}: a grant carries {MAIL!r} tokens so far.")
-        cached = token_cache.get(pk, resource)
-        if cached is not None and self._lives_long_enough(cached, min_validity):
-            self._keep_fresh(pk, cached)
+        look = near_copies.look(pk) if keyed_by_mailbox_alone() else None
+        cached = token_cache.get(pk)
+        if cached is not None and _lives_long_enough(cached, min_validity):
+            self._keep(pk, cached, look)
             return cached
         row = self.rows.get(pk=pk)
         token = self._stored(row)
-        if token is not None and self._lives_long_enough(token, min_validity):
-            token_cache.put(pk, token, resource)
-            self._keep_fresh(pk, token)
+        if token is not None and _lives_long_enough(token, min_validity):
+            # What a caller reads in its own transaction may never be committed, or be long out of date.
+            self._keep(pk, token, look if only_test_transactions(self.using) else None)
+            after_commit(self.using, lambda: token_cache.put(pk, token))
             return token
         return outside_transaction(self.using, lambda: self._refresh_or_wait(row, min_validity))
 
@@ -74,6 +99,7 @@ class TokenAccess:
         """
         if not isinstance(rejected, Secret):
             raise TypeError("report_rejected() takes the token that get_access_token() returned, not its text.")
+        near_copies.drop(pk)
         return outside_transaction(self.using, lambda: self._replace(self.rows.get(pk=pk), rejected))
 
     async def areport_rejected(self, pk: UUID, rejected: Secret) -> AccessToken:
@@ -98,16 +124,22 @@ class TokenAccess:
         except SealError:
             return None
 
-    def _lives_long_enough(self, token: AccessToken, min_validity: float | None) -> bool:
+    def _keep(self, pk: UUID, token: AccessToken, look: Look | None) -> None:
+        """Have this process give a token out again at once, until it ages; then, have it refreshed."""
+        lifetime = token.lifetime
         left = token.seconds_left(timezone.now())
-        return left >= least_validity(token.lifetime, min_validity)
+        spare = left - margin(lifetime)
+        if spare < 0:
+            self._keep_fresh(pk)
+        elif look is not None:
+            near_copies.keep(pk, token, look, min(spare, left - least_validity(lifetime)))
 
     def _ages(self, token: AccessToken) -> bool:
         return token.seconds_left(timezone.now()) < margin(token.lifetime)
 
-    def _keep_fresh(self, pk: UUID, token: AccessToken) -> None:
+    def _keep_fresh(self, pk: UUID) -> None:
         """Have a token inside its margin refreshed behind the caller, or by the next sweep."""
-        if not self._ages(token) or behind.tried_lately(pk):
+        if behind.tried_lately(pk):
             return
         if own_connection_possible(self.using) and behind.submit(pk, lambda: self._refresh_behind(pk)):
             return
@@ -141,7 +173,7 @@ class TokenAccess:
             row = self.rows.get(pk=row.pk)
             token = self._stored(row)
             replaced = row.token_issued_at != seen.token_issued_at
-            if token is not None and (replaced or (not force and self._lives_long_enough(token, min_validity))):
+            if token is not None and (replaced or (not force and _lives_long_enough(token, min_validity))):
                 token_cache.put(row.pk, token)
                 return token
             error = pausing(row)
@@ -165,7 +197,7 @@ class TokenAccess:
         pk = row.pk
         for attempt in itertools.count():
             token = self._stored(row)
-            if token is not None and token != rejected and self._lives_long_enough(token, None):
+            if token is not None and token != rejected and _lives_long_enough(token, None):
                 token_cache.put(pk, token)
                 return token
             claimed = self.rows.claim(pk, generation=row.generation, force=True, rejected=True, used=True)

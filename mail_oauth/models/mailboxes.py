@@ -18,7 +18,7 @@ from mail_oauth.conf import app_settings
 from mail_oauth.encryption import Sealed, seal, unseal
 from mail_oauth.fields import SealedField
 from mail_oauth.managers import MailCredentialsManager
-from mail_oauth.managers.access import TokenAccess
+from mail_oauth.managers.access import TokenAccess, nearby
 from mail_oauth.managers.transitions import after_commit
 from mail_oauth.managers.vocabulary import EventKind, RefreshPolicy, Status
 from mail_oauth.providers import provider_for
@@ -200,10 +200,16 @@ class MailCredentials(models.Model):
 
         Comes from the cache without a query where it can. Raises a `MailboxError`, which says what to do.
         """
+        near = nearby(self.pk, min_validity, resource)
+        if near is not None:
+            return near
         return self._access().get(self.pk, min_validity=min_validity, resource=resource)
 
     async def aget_access_token(self, *, min_validity: float | None = None, resource: str = "mail") -> AccessToken:
         """The same, awaited."""
+        near = nearby(self.pk, min_validity, resource)
+        if near is not None:
+            return near
         return await self._access().aget(self.pk, min_validity=min_validity, resource=resource)
 
     def refresh_now(self) -> AccessToken:
