@@ -5,7 +5,7 @@ All functions raise whatever the cache raises.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django.core.cache import caches
@@ -15,23 +15,26 @@ from django_redis.cache import RedisCache
 
 from mail_oauth import raw_redis
 
+KEYS_AT_ONCE = 1000
+"""How many keys one command names: some three milliseconds of Redis' time, in which it serves nobody else."""
 
-def starts(alias: str, keys: Sequence[str], size: int) -> list[Any]:
-    """Return the first `size` bytes of many values, or more of them; something empty for nothing."""
+
+def starts(alias: str, keys: Sequence[str], size: int) -> list[bytes]:
+    """Return the first `size` bytes of many values; empty for nothing, and for what holds no bytes."""
     cache = caches[alias]
     if isinstance(cache, RedisCache):
-        return list(raw_redis.starts(_client(alias), _made(cache, keys), size)) if keys else []
-    values = cache.get_many(keys)
-    return [values.get(key) for key in keys]
+        client = _client(alias)
+        return [start for some in _parts(keys) for start in raw_redis.starts(client, _made(cache, some), size)]
+    return [_start(value, size) for some in _parts(keys) for value in _values(cache, some)]
 
 
 def exist(alias: str, keys: Sequence[str]) -> list[bool]:
     """Tell of each key whether something stands there."""
     cache = caches[alias]
     if isinstance(cache, RedisCache):
-        return raw_redis.exist(_client(alias), _made(cache, keys)) if keys else []
-    values = cache.get_many(keys)
-    return [key in values for key in keys]
+        client = _client(alias)
+        return [found for some in _parts(keys) for found in raw_redis.exist(client, _made(cache, some))]
+    return [value is not None for some in _parts(keys) for value in _values(cache, some)]
 
 
 def remove(alias: str, starts: Mapping[str, bytes]) -> list[bool]:
@@ -41,6 +44,19 @@ def remove(alias: str, starts: Mapping[str, bytes]) -> list[bool]:
         begun = list(zip(_made(cache, list(starts)), starts.values(), strict=True))
         return raw_redis.remove_many(_client(alias, write=True), begun) if begun else []
     return [_remove(cache, key, start) for key, start in starts.items()]
+
+
+def _parts(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (keys[start : start + KEYS_AT_ONCE] for start in range(0, len(keys), KEYS_AT_ONCE))
+
+
+def _values(cache: BaseCache, keys: Sequence[str]) -> list[Any]:
+    found = cache.get_many(keys)
+    return [found.get(key) for key in keys]
+
+
+def _start(value: Any, size: int) -> bytes:
+    return value[:size] if isinstance(value, bytes) else b""
 
 
 def _remove(cache: BaseCache, key: str, start: bytes) -> bool:

@@ -144,35 +144,34 @@ class TokenCache:
             removed = tolerantly(lambda: bulk.remove(app_settings().cache, starts), [False] * len(held))
         return {pk for pk, was_removed in zip(held, removed, strict=True) if was_removed}
 
-    def headers(self, pks: Sequence[UUID], resource: str = MAIL) -> dict[UUID, Header | None]:
+    def headers(self, pks: Sequence[PK], resource: str = MAIL) -> dict[PK, Header | None]:
         """Return the headers of many copies, without transferring their tokens where the cache can do that.
 
         Raises whatever the cache raises: a sweep must tell "nothing there" from "cannot look".
         """
-        found = self._starts(pks, resource)
-        return {pk: Header.parse(raw) for pk, raw in zip(pks, found, strict=True)}
+        found = self._starts(pks, _HEADER_BYTES, resource)
+        return {pk: Header.parse(start) for pk, start in zip(pks, found, strict=True)}
 
-    def differing(self, expected: Mapping[str, str | None], resource: str = MAIL) -> dict[str, Header | None]:
+    def differing(self, expected: Mapping[PK, str | None], resource: str = MAIL) -> dict[PK, Header | None]:
         """Return the headers of those copies that are not as `expected`, which maps mailboxes to headers as stored.
 
-        An empty one expects that no token is there; with None, whatever is there differs. Reads and raises as
-        `headers` does.
+        An empty one expects that no token is there; with None, whatever is there differs. Raises as `headers` does.
+        Only so much is transferred as there is to compare, and no object is made for a copy that is as expected.
         """
-        found = self._starts(expected, resource)
+        longest = max((len(header) for header in expected.values() if header), default=1)
+        found = self._starts(expected, longest, resource)
         pairs = zip(expected.items(), found, strict=True)
-        return {pk: Header.parse(raw) for (pk, header), raw in pairs if not _is_as_expected(raw, header)}
+        suspects = self.headers(
+            [pk for (pk, header), start in pairs if not _is_as_expected(start, header)], resource
+        )
+        return {pk: held for pk, held in suspects.items() if expected[pk] != "" or (held and held.expiry)}
 
-    def _starts(self, pks: Iterable[UUID | str], resource: str) -> list[Any]:
-        return bulk.starts(app_settings().cache, cache_keys(pks, resource), _HEADER_BYTES)
+    def _starts(self, pks: Iterable[UUID | str], size: int, resource: str) -> list[bytes]:
+        return bulk.starts(app_settings().cache, cache_keys(pks, resource), size)
 
 
-def _is_as_expected(raw: Any, header: str | None) -> bool:
-    if header:
-        return isinstance(raw, bytes) and raw.startswith(header.encode())
-    if header is None or not raw:
-        return header is not None
-    held = Header.parse(raw)
-    return held is None or not held.expiry
+def _is_as_expected(start: bytes, header: str | None) -> bool:
+    return start.startswith(header.encode()) if header else header == "" and not start
 
 
 @contextlib.contextmanager

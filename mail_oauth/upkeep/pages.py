@@ -15,8 +15,9 @@ from mail_oauth.managers.queryset import MailCredentialsQuerySet
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.upkeep.horizon import may_end_soon
 
-PAGE = 1000
-"""How many rows are compared at once: some hundred bytes each, and about two milliseconds of Redis' time."""
+PAGE = 5000
+"""How many rows are compared at once, of some hundred bytes each: few enough for constant memory, and so many that
+making the query costs nothing beside its rows."""
 
 
 Place = tuple[str, str | None, bool]
