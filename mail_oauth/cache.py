@@ -158,7 +158,7 @@ class TokenCache:
         An empty one expects that no token is there; with None, whatever is there differs. Raises as `headers` does.
         Only so much is transferred as there is to compare, and no object is made for a copy that is as expected.
         """
-        longest = max((len(header) for header in expected.values() if header), default=1)
+        longest = max(map(len, filter(None, expected.values())), default=1)
         found = self._starts(expected, longest, resource)
         pairs = zip(expected.items(), found, strict=True)
         suspects = self.headers(
