@@ -4,11 +4,12 @@
 #   make test ARGS="-k cache"        the whole suite; the database tests on PostgreSQL and MariaDB too
 #   make chaos                       workers and servers killed at random moments, in full: some minutes
 #   make fuzz                        what users, workers and faults do, in any order: some minutes
-#   make bench ARGS="--rounds 5"     what a read and a refresh cost, on PostgreSQL and Redis
+#   make bench ARGS=--quick          what reads and refreshes cost, beside the peers; without ARGS half an hour
 #   make lint PYTHON=python3.13      style, types, floors, migrations
 
 PYTHON ?= python3
 VENV ?= .venv
+BENCH_VENV ?= .venv-bench
 ARGS ?=
 
 BIN := $(VENV)/bin
@@ -50,12 +51,13 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 	DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python manage.py makemigrations --check --dry-run
 
-# On PostgreSQL and Redis, as in production; it says so where they are missing.
-bench: $(VENV)/.dev
-	$(BESIDE) postgres redis -- $(BIN)/python -m benchmarks $(ARGS)
+# On PostgreSQL and Redis, as in production, in an environment that has the peers too. It writes
+# docs/benchmark.md and its pictures; ARGS="--output FILE" puts them elsewhere.
+bench: $(BENCH_VENV)/.bench
+	$(BENCH_VENV)/bin/python -m benchmarks $(ARGS)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* htmlcov
+	rm -rf $(VENV) $(BENCH_VENV) build dist *.egg-info .coverage .coverage.* htmlcov
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -70,4 +72,9 @@ $(VENV)/.demo: setup.cfg | $(BIN)/python
 $(VENV)/.dev: setup.cfg | $(BIN)/python
 	$(PIP) --editable '.[test,lint,postgres]'
 	$(PIP) --editable '.[mariadb]' || echo "The MariaDB driver could not be built: its tests will not run."
+	touch $@
+
+$(BENCH_VENV)/.bench: setup.cfg
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test,postgres,bench]'
 	touch $@

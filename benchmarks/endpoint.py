@@ -28,6 +28,9 @@ LIFETIME = 3600
 ACCESS_TOKEN_LENGTH = 1800
 REFRESH_TOKEN_LENGTH = 1000
 
+FIRST_NUMBER = 10**12
+"""The number of the first pair; those of the tokens that mailboxes begin with are smaller."""
+
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
@@ -111,7 +114,7 @@ class Endpoint:
             now = time.monotonic()
             while self.waiting and self.waiting[0][0] <= now:
                 _, number, connection = heapq.heappop(self.waiting)
-                self._send(connection, (b"%020d" % number).join(self._parts))
+                self._send(connection, (b"%020d" % (FIRST_NUMBER + number)).join(self._parts))
 
     def _accept(self) -> None:
         accepted, _ = self.listener.accept()
@@ -183,7 +186,8 @@ def main() -> None:
     context.load_cert_chain(parser.parse_args().certificate)
     endpoint = Endpoint(context)
     print(endpoint.port, flush=True)
-    endpoint.run()
+    with endpoint.listener:
+        endpoint.run()
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.client import HTTPSConnection
 from pathlib import Path
-from urllib.request import urlopen
 
 import certifi
 
@@ -52,8 +52,11 @@ class TokenServer:
     def stats(self) -> dict[str, int]:
         """How many `connections`, `requests` (POSTs) and `faults` there were; this look is not counted."""
         context = ssl.create_default_context(cafile=str(self.bundle))
-        with urlopen(f"https://127.0.0.1:{self.port}/stats", context=context, timeout=10) as reply:
-            counts: dict[str, int] = json.load(reply)
+        with contextlib.closing(
+            HTTPSConnection("127.0.0.1", self.port, context=context, timeout=10)
+        ) as connection:
+            connection.request("GET", "/stats")
+            counts: dict[str, int] = json.load(connection.getresponse())
         return {**counts, "connections": counts["connections"] - 1}
 
 
@@ -90,5 +93,6 @@ def all_servers() -> Iterator[tuple[DurablePostgres, Redis, TokenServer]]:
             BENCH_TOKEN_URL=endpoint.url(100),
             BENCH_CA_BUNDLE=str(endpoint.bundle),
             REQUESTS_CA_BUNDLE=str(endpoint.bundle),
+            NO_PROXY="127.0.0.1",
         )
         yield postgres, redis, endpoint

@@ -3,7 +3,7 @@
     python -m benchmarks.worker SECONDS THREADS
 
 It says "ready" when Django is set up, begins at the next line of its standard input, and prints one line of JSON
-each few seconds: `{"rss": bytes}`; the last one also has the report of the sweep and `cpu`, its seconds of user
+each second: `{"rss": bytes}`; the last one also has the report of the sweep and `cpu`, its seconds of user
 and system time since it began.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import django
 
-SAMPLE_SECONDS = 5.0
+SAMPLE_SECONDS = 1.0
 
 
 def resident() -> int:
@@ -40,7 +40,7 @@ def tell(**facts: object) -> None:
 
 
 def sample(over: threading.Event) -> None:
-    """Tell the resident set every few seconds until it is `over`."""
+    """Tell the resident set every second until it is `over`."""
     while not over.wait(SAMPLE_SECONDS):
         tell(rss=resident())
 

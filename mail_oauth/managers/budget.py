@@ -8,7 +8,7 @@ instead of cells), so that the calls of all hosts together keep the pace.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
@@ -28,6 +28,7 @@ AHEAD = 1.0
 """How many seconds ahead moments are given out."""
 
 _ATTEMPTS = 5
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class CallBudgetQuerySet(models.QuerySet["CallBudget"]):
             self.filter(provider=provider).update(free_at=models.F("free_at") - spared)
 
     def _of(self, provider: str) -> Any:
-        row, _ = self.get_or_create(provider=provider)
+        row, _ = self.get_or_create(provider=provider, defaults={"free_at": _LONG_AGO})
         return self.annotate(now=DatabaseNow()).get(pk=row.pk)
 
 

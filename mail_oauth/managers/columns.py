@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def token_changes(row: MailCredentials, tokens: TokenSet, received_at: datetime | None = None) -> dict[str, Any]:
     """Return the columns that a new token pair sets, sealed for `row`; failures and lease are cleared.
 
-    Its lifetimes begin at `received_at`, now unless told. When it is refreshed next follows from the mailbox's policy,
-    and from its place among all where no living token came before this one.
+    Its lifetimes begin at `received_at`, now unless told. When it is refreshed next follows from the mailbox's policy
+    and its place among all.
     """
     now = received_at or timezone.now()
     expiry = now + timedelta(seconds=tokens.expires_in)
@@ -41,11 +41,19 @@ def token_changes(row: MailCredentials, tokens: TokenSet, received_at: datetime 
     if tokens.scopes is not None:
         changes["granted_scopes"] = " ".join(tokens.scopes)
     changes |= refresh_token_changes(row, tokens, now)
-    keeping = keeping_of(row, now, expiry)
-    if "refresh_token_expires_at" in changes:
-        keeping = replace(keeping, grant_ends_at=changes["refresh_token_expires_at"])
-    first = row.token_expiry is None or row.token_expiry <= now
-    return changes | {"refresh_at": due_at(keeping, now, first=first)}
+    keeping = replace(
+        keeping_of(row, now, expiry),
+        before=_living(row, now),
+        grant_ends_at=changes.get("refresh_token_expires_at", row.refresh_token_expires_at),
+    )
+    return changes | {"refresh_at": due_at(keeping, now)}
+
+
+def _living(row: MailCredentials, now: datetime) -> float | None:
+    """Return the lifetime of the token that a row holds, in seconds; None where that is over."""
+    if row.token_issued_at is None or row.token_expiry is None or row.token_expiry <= now:
+        return None
+    return (row.token_expiry - row.token_issued_at).total_seconds()
 
 
 def refresh_token_changes(row: MailCredentials, tokens: TokenSet, received_at: datetime) -> dict[str, Any]:

@@ -1,4 +1,3 @@
-import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
 
@@ -18,7 +17,7 @@ class Migration(migrations.Migration):
                     models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("provider", models.CharField(max_length=64, unique=True)),
-                ("free_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("free_at", models.DateTimeField()),
             ],
             options={
                 "verbose_name": "call budget",

@@ -100,7 +100,7 @@ class CallBudget(models.Model):
     """
 
     provider = models.CharField(max_length=64, unique=True)
-    free_at = models.DateTimeField(default=timezone.now)
+    free_at = models.DateTimeField()
 
     objects = CallBudgetManager()
 

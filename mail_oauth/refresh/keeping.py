@@ -15,6 +15,9 @@ from mail_oauth.refresh.policy import next_refresh, warns_at
 _EARLIEST, _LATEST = 0.7, 0.95
 """Between which parts of the longest time allowed idle mailboxes are touched: not all at once, and none too late."""
 
+_CENTURY = 36_525
+"""More days than that are as good as for ever, and calendars end."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Keeping:
@@ -27,12 +30,19 @@ class Keeping:
     """When somebody asked for its token last, as far as is known."""
     issued_at: datetime
     expires_at: datetime
+    before: float | None = None
+    """The lifetime of the token before (see `next_refresh`)."""
     grant_ends_at: datetime | None = None
 
 
 def recently(now: datetime) -> datetime:
     """Return since when a use, or the connection, counts as recent."""
-    return now - timedelta(days=app_settings().recent_use_days)
+    return now - _days(app_settings().recent_use_days)
+
+
+def longest_idle() -> timedelta:
+    """Return for how long an idle mailbox is left alone at the most."""
+    return _days(app_settings().keep_alive_days)
 
 
 def keeps_warm(policy: Policy, now: datetime, *, connected_at: datetime | None, used_at: datetime | None) -> bool:
@@ -42,8 +52,8 @@ def keeps_warm(policy: Policy, now: datetime, *, connected_at: datetime | None, 
     return policy is Policy.ALWAYS
 
 
-def due_at(keeping: Keeping, now: datetime, *, first: bool = False) -> datetime:
-    """Return when a mailbox is refreshed next; `first` as for `next_refresh`.
+def due_at(keeping: Keeping, now: datetime) -> datetime:
+    """Return when a mailbox is refreshed next.
 
     An idle one is touched after `KEEP_ALIVE_DAYS` or two thirds of what its grant has still to live, whichever
     is earlier, and before `grant_ending` would be sent; but never more often than a warm one.
@@ -53,7 +63,7 @@ def due_at(keeping: Keeping, now: datetime, *, first: bool = False) -> datetime:
         keeping.issued_at,
         keeping.expires_at,
         place=keeping.place,
-        first=first and warm,
+        before=keeping.before,
         grant_ends_at=keeping.grant_ends_at,
     )
     return replaced_at if warm else max(replaced_at, _touched_at(keeping))
@@ -61,12 +71,16 @@ def due_at(keeping: Keeping, now: datetime, *, first: bool = False) -> datetime:
 
 def _touched_at(keeping: Keeping) -> datetime:
     since, ends_at = keeping.issued_at, keeping.grant_ends_at
-    limits = [since + timedelta(days=app_settings().keep_alive_days)]
+    limits = [since + longest_idle()]
     if ends_at is not None:
         limits += [since + (ends_at - since) * 2 / 3, warns_at(keeping.connected_at, ends_at)]
     # What lies behind says nothing: an end that was estimated wrong, or one that no refresh moves.
     longest = min(limit for limit in limits if limit >= since) - since
     return since + longest * (_EARLIEST + (_LATEST - _EARLIEST) * keeping.place)
+
+
+def _days(number: float) -> timedelta:
+    return timedelta(days=min(number, _CENTURY))
 
 
 def patience() -> timedelta:
@@ -85,5 +99,5 @@ def brought_forward(keeping: Keeping, now: datetime) -> datetime:
     due = due_at(keeping, now)
     if due > now:
         return due
-    lifetime = keeping.expires_at - keeping.issued_at
-    return next_refresh(now, now + lifetime, place=keeping.place, first=True)
+    within = min(keeping.expires_at - keeping.issued_at, patience())
+    return next_refresh(now, now + within, place=keeping.place)

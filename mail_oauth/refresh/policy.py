@@ -11,6 +11,12 @@ from uuid import UUID
 from mail_oauth.conf import Settings, app_settings
 from mail_oauth.refresh.verdicts import HELD_BACK, Verdict
 
+_SAME_LIFETIME = 2.0
+"""By how many seconds the lifetimes of a provider's tokens may differ that are meant to be the same."""
+
+_SHORT = 10.0
+"""Seconds that no token lives less than; what is left of a grant may be less."""
+
 
 class Failing(Protocol):
     """A row, as far as its failures so far are known."""
@@ -49,39 +55,62 @@ def jitter(lifetime: float) -> float:
     return min(float(app_settings().refresh_jitter), lifetime / 10)
 
 
+def mean_period(lifetime: float) -> float:
+    """How many seconds pass between two refreshes of a warm mailbox with tokens of this lifetime, on an average."""
+    return _period(lifetime, 0.75)
+
+
+def _period(lifetime: float, share: float) -> float:
+    """Return the life of a token less its margin and a share of the jitter."""
+    return lifetime - margin(lifetime) - share * jitter(lifetime)
+
+
 def next_refresh(
     issued_at: datetime,
     expires_at: datetime,
     *,
     place: float,
-    first: bool = False,
+    before: float | None = None,
     grant_ends_at: datetime | None = None,
 ) -> datetime:
-    """Choose when to refresh a token: its expiry less the margin, and less between half the jitter and all of it.
+    """Choose when to refresh a token: never later than its expiry less the margin and, nearly always, half the jitter.
 
-    How much of the jitter, follows from the mailbox's `place` (see `place_of_row`) and does not change: so each
-    mailbox has a period of its own, and what was refreshed at one moment drifts apart.
+    Each mailbox has a period of its own: the life of its tokens less the margin and, by its `place` (see
+    `place_of_row`), between half the jitter and all of it. And it has moments of its own, one period apart, that
+    follow from its place and the calendar alone: its next refresh is at the next of them. So those of a million
+    mailboxes that were connected in one minute, or that had to wait for one provider, are spread over the whole period
+    at once, and each that came late is back at its moment next time. The earliest comes after half the jitter.
 
-    The `first` token is one that continues none: of a new connection, or after an outage in which the one before
-    it expired. It is refreshed at the mailbox's place in its first period, however early that is, and so the
-    refreshes of a million mailboxes that were connected in one minute are spread over the whole period, and stay so.
-    The earliest comes after half the jitter.
+    `before` is the lifetime in seconds of the token that this one replaces, None where none was valid any more. Where
+    it differs, lifetimes are random (Microsoft's are between 60 and 90 minutes): there are no such moments, chance
+    spreads the load, and the token is used for all its own period.
 
     Where the grant ends before the token does, it is used while it can still be renewed.
     """
     if grant_ends_at is not None and issued_at < grant_ends_at < expires_at:
         expires_at = grant_ends_at
     lifetime = (expires_at - issued_at).total_seconds()
-    spread = jitter(lifetime)
+    if lifetime <= 0:
+        return issued_at
     # The digits behind those that order the mailboxes: as even, and they have nothing to do with each other.
-    own_spread = spread * (0.5 + place * 4096 % 1 / 2)
-    period = lifetime - margin(lifetime) - own_spread
-    return issued_at + timedelta(seconds=spread / 2 + place * period if first else period)
+    share = 0.5 + place * 4096 % 1 / 2
+    random_lifetimes = before is not None and abs(before - lifetime) > _SAME_LIFETIME
+    if random_lifetimes or lifetime < _SHORT:
+        return issued_at + timedelta(seconds=_period(lifetime, share))
+    # Within the first of it, hosts' clocks may disagree on whether this is the refresh of that very moment.
+    least = jitter(lifetime) / 2 or lifetime / 200
+    period = _period(_usual(lifetime), share)
+    wait = least + (place * period - issued_at.timestamp() - least) % period
+    return issued_at + timedelta(seconds=min(wait, lifetime - margin(lifetime)))
 
 
-def mean_period(lifetime: float) -> float:
-    """How many seconds pass between two refreshes of a warm mailbox with tokens of this lifetime, on an average."""
-    return lifetime - margin(lifetime) - 0.75 * jitter(lifetime)
+def _usual(lifetime: float) -> float:
+    """Return the round number that a lifetime is meant to be: Google's hour has 3599 seconds, and sometimes less.
+
+    From two that differ by a second, quite other moments would follow in a calendar.
+    """
+    step = 100 if lifetime >= 1000 else 10 if lifetime >= 100 else 1
+    return (lifetime + min(jitter(lifetime), step) / 4) // step * step
 
 
 def warns_at(begun_at: datetime, ends_at: datetime) -> datetime:

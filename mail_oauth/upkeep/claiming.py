@@ -12,8 +12,8 @@ from mail_oauth.managers.budget import CallBudgetQuerySet, calls_per_second
 from mail_oauth.managers.queryset import MailCredentialsQuerySet
 from mail_oauth.models import MailCredentials
 
-FAIR_SHARE = 0.75
-"""A provider with so much of a sweep's room takes more only if no other has anything due."""
+OTHERS_SHARE = 4
+"""While more is due than is claimed, each `OTHERS_SHARE`-th mailbox is not of the provider that most are of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,10 @@ class Claimed:
 class Claimer:
     """Claims for one sweep, and knows what of it is under way."""
 
-    def __init__(
-        self, rows: MailCredentialsQuerySet, budgets: CallBudgetQuerySet, *, room: int, patience: float
-    ) -> None:
-        """Claim among `rows`. The sweep has `room` for so many at once, and begins each within `patience` seconds."""
+    def __init__(self, rows: MailCredentialsQuerySet, budgets: CallBudgetQuerySet, *, patience: float) -> None:
+        """Claim among `rows`, for a sweep that begins with each within `patience` seconds."""
         self._rows = rows
         self._budgets = budgets
-        self._room = room
         self._patience = patience
         self._under_way: Counter[str] = Counter()
         aliases = app_settings().providers
@@ -72,21 +69,27 @@ class Claimer:
         self._under_way[row.provider] -= 1
 
     def _claim_fairly(self, wanted: int) -> list[MailCredentials]:
-        """Claim of providers without a budget; of one that has most of the room, only if nobody else needs it.
+        """Claim of providers without a budget, the longest due first, but not all of one provider.
 
-        A provider that answers slowly, with a long queue of its own, would else fill every thread, and others'
-        tokens would expire meanwhile.
+        One that answers slowly, with a long queue of its own, would else fill every thread, and others' tokens
+        would expire meanwhile.
         """
         if wanted <= 0:
             return []
-        budgeted = set(self._rates)
-        greedy = {alias for alias, number in self._under_way.items() if number > FAIR_SHARE * self._room}
-        if not (self._several and greedy - budgeted):
-            return self._rows.claim_due(wanted, sparing=budgeted)
-        rows = self._rows.claim_due(wanted, sparing=budgeted | greedy)
+        budgeted, rows = set(self._rates), list[MailCredentials]()
+        dominant = self._dominant()
+        if dominant is not None and not self.drained:
+            rows = self._rows.claim_due(-(-wanted // OTHERS_SHARE), sparing={*budgeted, dominant})
         if len(rows) < wanted:
             rows += self._rows.claim_due(wanted - len(rows), sparing=budgeted)
         return rows
+
+    def _dominant(self) -> str | None:
+        """Return the provider that more than half of what is under way is of; None where there is no other."""
+        if not self._several:
+            return None
+        [(alias, number)] = self._under_way.most_common(1) or [("", 0)]
+        return alias if number * 2 > self._under_way.total() else None
 
     def _claim_paced(self, alias: str, rate: float, wanted: int) -> dict[MailCredentials, float]:
         """Claim as many of a provider's mailboxes as it may be called for within a second; when to call for each."""

@@ -24,8 +24,7 @@ MINUTE = timedelta(minutes=1)
 class Due:
     """What falls due within one minute at one provider; overdue where `minute`, counted from the begin, is below 0.
 
-    `warm` of them return when their next token ages; their tokens live `lifetime` seconds on an average. `expired` of
-    these are without a token, so the next one is a first one.
+    `warm` of them return when their next token ages; their tokens live `lifetime` seconds on an average.
     """
 
     provider: str
@@ -33,7 +32,6 @@ class Due:
     number: int
     warm: int
     lifetime: float
-    expired: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,20 +102,18 @@ def forecast(hours: float = 6) -> Forecast:
 def project(due: Iterable[Due], minutes: int) -> tuple[int, ...]:
     """Count the refreshes of each of so many minutes: what is due in it, and what returns after earlier ones.
 
-    What returns after a fraction of a minute more falls into two minutes; what begins anew is spread evenly. Tokens that
-    are replaced more than once a minute are counted once: beat comes no more often.
+    What is overdue comes at once, and returns at its own moments all the same (see `next_refresh`). What returns after
+    a fraction of a minute more falls into two minutes. Tokens that are replaced more than once a minute are counted
+    once: beat comes no more often.
     """
     numbers = [0.0] * (minutes + 1)
     for group in due:
-        begins = max(group.minute, 0)
-        numbers[begins] += group.number
+        numbers[max(group.minute, 0)] += group.number
         period = max(mean_period(group.lifetime) / 60, 1.0)
-        for minute in range(begins, minutes) if group.expired else ():
-            numbers[minute] += group.expired / period
-        at, together = begins + period, group.warm - group.expired
+        at = group.minute % period if group.minute < 0 else group.minute + period
         while at < minutes:
-            numbers[int(at)] += together * (1 - at % 1)
-            numbers[int(at) + 1] += together * (at % 1)
+            numbers[int(at)] += group.warm * (1 - at % 1)
+            numbers[int(at) + 1] += group.warm * (at % 1)
             at += period
     return tuple(round(number) for number in numbers[:minutes])
 
@@ -130,7 +126,6 @@ def _due(now: datetime, begins_at: datetime, until: datetime) -> list[Due]:
     groups = rows.values("provider", begin=TruncMinute("refresh_at", tzinfo=UTC)).annotate(
         number=Count("pk"),
         warm=Count("pk", filter=returning),
-        expired=Count("pk", filter=returning & Q(token_expiry__lte=now)),
         life=Avg(life, filter=returning),
     )
     return [
@@ -140,7 +135,6 @@ def _due(now: datetime, begins_at: datetime, until: datetime) -> list[Due]:
             number=group["number"],
             warm=group["warm"],
             lifetime=group["life"].total_seconds() if group["life"] else app_settings().default_expires_in,
-            expired=group["expired"],
         )
         for group in groups
     ]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from django.db.models import Q
 from django.utils import timezone
 
-from mail_oauth.conf import Policy, app_settings
+from mail_oauth.conf import Policy
 from mail_oauth.managers.clock import on_database_clock
 from mail_oauth.managers.keeping import keeping_of, warm
 from mail_oauth.managers.queryset import REFRESHABLE, MailCredentialsQuerySet
 from mail_oauth.models import MailCredentials
-from mail_oauth.refresh.keeping import brought_forward, due_at, is_scheduled_too_late, patience
+from mail_oauth.refresh.keeping import brought_forward, due_at, is_scheduled_too_late, longest_idle, patience
 
 PAGE = 500
 
@@ -53,7 +53,7 @@ def set_policy(row: MailCredentials, policy: Policy | None) -> None:
 def _amiss(now: datetime) -> Q:
     """Return the condition for rows to look at. A pause after a failure is none of the policy's."""
     far = Q(refresh_at__gt=now + patience(), lease_owner="", refresh_failures=0)
-    beyond = Q(refresh_at__gt=now + timedelta(days=app_settings().keep_alive_days))
+    beyond = Q(refresh_at__gt=now + longest_idle())
     return Q(refresh_at__isnull=True, refresh_token__isnull=False) | (far & (warm(now) | beyond))
 
 

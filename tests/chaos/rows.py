@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mail_oauth.managers.transitions import token_changes  # where the first release has it as well
 from mail_oauth.models import MailCredentials
 from mail_oauth.refresh.replies import parse_tokens
-from tests.worker.stack import SCOPES
+from tests.worker.stack import SCOPES, token_changes
 
 
 def new_row(user: Any, alias: str, email: str, subject: str, reply: Mapping[str, Any]) -> MailCredentials:

@@ -149,9 +149,11 @@ def test_a_mailbox_that_nobody_uses_lives_on(connect):
 @pytest.mark.parametrize("place", [0.0, 0.5, 0.999])
 def test_a_grant_that_ends_before_its_token_is_renewed_in_time(place):
     expiry, soon, later, past = NOW + DAY, NOW + timedelta(hours=6), NOW + 30 * DAY, NOW - DAY
+    token = {"place": place, "before": 1.0}
     assert next_refresh(NOW, expiry, place=place, grant_ends_at=soon) < soon
-    assert next_refresh(NOW, expiry, place=place, grant_ends_at=later) > NOW + timedelta(hours=23)
-    assert next_refresh(NOW, expiry, place=place, grant_ends_at=past) > NOW + timedelta(hours=23)
+    assert next_refresh(NOW, expiry, **token, grant_ends_at=soon) < soon
+    assert next_refresh(NOW, expiry, **token, grant_ends_at=later) > NOW + timedelta(hours=23)
+    assert next_refresh(NOW, expiry, **token, grant_ends_at=past) > NOW + timedelta(hours=23)
 
 
 @pytest.mark.parametrize(("life", "ahead"), [(90, 7), (7, 7 / 3), (21, 7)])

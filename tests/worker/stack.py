@@ -22,7 +22,10 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connections
 
-from mail_oauth.managers.transitions import token_changes  # where the first release has it as well
+try:
+    from mail_oauth.managers.columns import token_changes
+except ImportError:  # an earlier release
+    from mail_oauth.managers.transitions import token_changes
 from mail_oauth.models import MailCredentials
 from mail_oauth.refresh.replies import parse_tokens
 from mail_oauth.testing.provider import FakeProvider
