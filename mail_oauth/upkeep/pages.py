@@ -20,10 +20,11 @@ PAGE = 5000
 making the query costs nothing beside its rows."""
 
 
-Place = tuple[str, str | None, bool]
-"""A row, as narrow as it can be compared: its primary key, the header of its copy, and whether its grant may end soon.
+Place = tuple[str, str | None, bool, int | None]
+"""A row, as narrow as it can be compared.
 
-The header is what the copy must begin with: empty where no token may be cached, None where a closer look must tell.
+Its primary key; the header that its copy must begin with, empty where no token may be cached, None where a closer look
+must tell; whether its grant may end soon; and when it was last used, in seconds since 1970.
 """
 
 
@@ -66,8 +67,9 @@ def _page(rows: MailCredentialsQuerySet, size: int, now: datetime) -> list[Place
     # The database spells UUIDs where it knows them: making objects of a million takes longer than reading them.
     spells = connections[rows.db].features.has_native_uuid_field
     key = Cast("pk", CharField()) if spells else F("pk")
-    narrow: Any = rows.order_by("pk").values_list(key, expected_header(now), may_end_soon(now))[:size]
-    return list(narrow) if spells else [(str(pk), header, ends) for pk, header, ends in narrow]
+    columns = key, expected_header(now), may_end_soon(now), WholeSeconds("last_used_at")
+    narrow: Any = rows.order_by("pk").values_list(*columns)[:size]
+    return list(narrow) if spells else [(str(pk), *others) for pk, *others in narrow]
 
 
 def expected_header(now: datetime) -> Case:

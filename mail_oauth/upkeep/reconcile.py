@@ -25,6 +25,8 @@ from mail_oauth.upkeep.horizon import ending, warn
 from mail_oauth.upkeep.pages import Place, pages
 from mail_oauth.upkeep.repairs import Difference, Repairs
 from mail_oauth.upkeep.schedule import mend_schedule
+from mail_oauth.upkeep.usage import write_uses
+from mail_oauth.usage import marks
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -37,7 +39,7 @@ class ReconcileReport:
     `drift` counts copies by cause (see `Drift`), `repaired` those that agree now, `left` those that were not tried
     because of `RECONCILE_REPAIRS`. `rescheduled` mailboxes had fallen out of the schedule, or were put off too long by
     a policy that has changed. `adopted` ones had a token pair parked in the cache, which they hold now. `ending`: their
-    grants end soon, of which `grant_ending` told. `cache_error` names what the cache raised; empty where it answered.
+    grants end soon, of which `grant_ending` told. Of `used` ones the last use was written down. `cache_error` names what the cache raised; empty where it answered.
     """
 
     walked: int = 0
@@ -47,6 +49,7 @@ class ReconcileReport:
     rescheduled: int = 0
     adopted: int = 0
     ending: int = 0
+    used: int = 0
     dead_leases: int = 0
     cache_error: str = ""
     dry_run: bool = False
@@ -77,7 +80,7 @@ class Walk:
         self.repairs = Repairs(self.rows, most=app_settings().reconcile_repairs)
         self.dry_run = dry_run
         self.found: Counter[str] = Counter()
-        self.adopted = self.ending = 0
+        self.adopted = self.ending = self.used = 0
         self.cache_error = ""
 
     def run(self, limit: int | None, progress: Callable[[int], None] | None) -> ReconcileReport:
@@ -88,8 +91,9 @@ class Walk:
             self.transitions.lanes.lift_brakes()
         rescheduled = mend_schedule(self.rows, dry_run=self.dry_run)
         for page in pages(self.rows, limit):
-            self._warn([pk for pk, _, ends in page if ends])
-            self._adopt([pk for pk, _, _ in page])
+            self._warn([pk for pk, _, ends, _ in page if ends])
+            self._adopt([pk for pk, *_ in page])
+            self._flush_uses(page)
             self._compare(page)
             walked += len(page)
             if progress is not None:
@@ -102,6 +106,7 @@ class Walk:
             rescheduled=rescheduled,
             adopted=self.adopted,
             ending=self.ending,
+            used=self.used,
             dead_leases=dead,
             cache_error=self.cache_error,
             dry_run=self.dry_run,
@@ -139,6 +144,16 @@ class Walk:
             return claimed.generation != row.generation
         return outcome.token is not None
 
+    def _flush_uses(self, page: Sequence[Place]) -> None:
+        """Write down when mailboxes were last used, where that is known to have been minutes after what is written."""
+        if self.dry_run:
+            return
+        known = {pk: 0 if used is None else used for pk, *_, used in page}
+        moments = self._asked(lambda: marks(list(known))) or {}
+        later = {pk: moment for pk, moment in moments.items() if moment.timestamp() >= known[pk] + 60}
+        if later:
+            self.used += write_uses(later)
+
     def _compare(self, page: Sequence[Place]) -> None:
         """Find the copies that are not as they must be, then look at their rows once more and mend what still differs.
 
@@ -146,7 +161,7 @@ class Walk:
         read may only be the result of a refresh since; but a row read *after* the copy is at least as new as
         it, unless the database has truly lost that generation. Hence the second look.
         """
-        suspects = self._asked(lambda: token_cache.differing({pk: header for pk, header, _ in page}))
+        suspects = self._asked(lambda: token_cache.differing({pk: header for pk, header, _, _ in page}))
         if not suspects:
             return
         differences = self._differences(suspects)
