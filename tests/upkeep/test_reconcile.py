@@ -17,7 +17,7 @@ from mail_oauth.cache import Header, cache_key, token_cache, write_unless_newer
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.tokens import AccessToken
-from mail_oauth.upkeep import reconcile
+from mail_oauth.upkeep import pages
 from mail_oauth.upkeep.reconcile import ReconcileReport, reconcile_cache
 
 pytestmark = pytest.mark.django_db
@@ -55,18 +55,18 @@ def mailbox(connect, shared_cache) -> MailCredentials:
 
 @pytest.fixture
 def meanwhile(monkeypatch):
-    """Runs something just before the walk looks at the cache for the `before_look`-th time."""
+    """Runs something just before the walk calls a method of the token cache for the `time`-th time."""
 
-    def run(what: Any, *, before_look: int) -> None:
-        looks = iter(range(1, 100))
-        look = type(token_cache).headers
+    def run(what: Any, *, before: str = "differing", time: int = 1) -> None:
+        times = iter(range(1, 100))
+        method = getattr(type(token_cache), before)
 
-        def looking(cache: Any, *args: Any) -> Any:
-            if next(looks) == before_look:
+        def called(cache: Any, *args: Any) -> Any:
+            if next(times) == time:
                 what()
-            return look(cache, *args)
+            return method(cache, *args)
 
-        monkeypatch.setattr(type(token_cache), "headers", looking)
+        monkeypatch.setattr(type(token_cache), before, called)
 
     return run
 
@@ -181,10 +181,10 @@ class TestAFlushedRedis:
         assert (report.walked, report.drift, report.rescheduled) == (1, {}, 1)
 
     def test_that_is_down_is_asked_once_and_not_at_every_page(self, connect, redis_cache, monkeypatch, meanwhile):
-        monkeypatch.setattr(reconcile, "PAGE", 1)
+        monkeypatch.setattr(pages, "PAGE", 1)
         [connect() for _ in range(3)]
         redis_cache.stop()
-        meanwhile(lambda: pytest.fail("it was asked again"), before_look=2)
+        meanwhile(lambda: pytest.fail("it was asked again"))
         assert reconcile_cache().walked == 3
 
 
@@ -192,27 +192,27 @@ class TestARefreshMeanwhile:
     """The walk reads a page, then the cache; a refresh may commit and publish in between."""
 
     def test_is_no_drift_and_keeps_its_copy(self, mailbox, meanwhile):
-        meanwhile(mailbox.refresh_now, before_look=1)
+        meanwhile(mailbox.refresh_now)
         assert reconcile_cache().drift == {}
         assert served(mailbox).generation == 2
 
     def test_is_not_overwritten_with_an_older_copy(self, mailbox, meanwhile):
         token_cache.forget(mailbox.pk)
         reader = MailCredentials.objects.get(pk=mailbox.pk)
-        meanwhile(reader.refresh_now, before_look=1)
+        meanwhile(reader.refresh_now)
         reconcile_cache()
         assert served(mailbox).generation == 2
 
     def test_a_tombstone_since_is_left_where_it_stands(self, mailbox, meanwhile):
         plant(mailbox, 5)
-        meanwhile(lambda: token_cache.bury(mailbox.pk, 6), before_look=2)
+        meanwhile(lambda: token_cache.bury(mailbox.pk, 6), before="forget_many")
         report = reconcile_cache()
         assert (report.drift, report.repaired) == ({"newer": 1}, 0)
         assert header(mailbox) == Header(6, 0, 0)
 
     def test_a_mailbox_deleted_since_is_passed_over(self, mailbox, meanwhile):
         token_cache.forget(mailbox.pk)
-        meanwhile(MailCredentials.objects.all().delete, before_look=1)
+        meanwhile(MailCredentials.objects.all().delete)
         assert reconcile_cache().drift == {}
         assert header(mailbox) is None
 
@@ -279,7 +279,7 @@ class TestTheWalk:
 
     def test_reads_pages_and_no_token(self, mailbox, many, monkeypatch):
         many(11)
-        monkeypatch.setattr(reconcile, "PAGE", 5)
+        monkeypatch.setattr(pages, "PAGE", 5)
         seen: list[int] = []
         with CaptureQueriesContext(connection) as queries:
             assert reconcile_cache(progress=seen.append).walked == 12
@@ -293,11 +293,11 @@ class TestTheWalk:
     @pytest.mark.parametrize(("limit", "walked"), [(0, 0), (3, 3), (5, 5), (7, 7), (100, 12)])
     def test_stops_at_its_limit(self, many, monkeypatch, limit, walked):
         many(12)
-        monkeypatch.setattr(reconcile, "PAGE", 5)
+        monkeypatch.setattr(pages, "PAGE", 5)
         assert reconcile_cache(limit=limit).walked == walked
 
     def test_needs_no_more_memory_for_more_rows(self, many, monkeypatch):
-        monkeypatch.setattr(reconcile, "PAGE", 100)
+        monkeypatch.setattr(pages, "PAGE", 100)
 
         def peak() -> int:
             gc.collect()
