@@ -11,9 +11,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -25,7 +24,7 @@ from django_redis.cache import RedisCache
 
 from mail_oauth import raw_redis
 from mail_oauth.conf import app_settings
-from mail_oauth.encryption import Sealed, seal, unseal
+from mail_oauth.encryption import seal, unseal_stored
 from mail_oauth.exceptions import SealError
 from mail_oauth.near import near_copies
 from mail_oauth.tokens import AccessToken, Secret
@@ -43,10 +42,10 @@ LAST_GENERATION = 2**53 - 1
 """The generation of a row that is gone, the greatest that Lua counts exactly: nothing comes after it."""
 
 _HEADER_BYTES = 64
+_HEADER = re.compile(rb"1\|([0-9]+)\|([0-9]+)\|([0-9]+)\|")
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """What a cached value says of itself in clear. `expiry` 0 marks a tombstone."""
 
     generation: int
@@ -60,10 +59,8 @@ class Header:
     @classmethod
     def parse(cls, raw: Any) -> Header | None:
         """Read the start of a stored value; None for anything that this app did not write."""
-        parts = raw[:_HEADER_BYTES].split(b"|", 4) if isinstance(raw, bytes) else []
-        if len(parts) != 5 or parts[0] != b"1" or not all(part.isdigit() for part in parts[1:4]):
-            return None
-        return cls(*(int(part) for part in parts[1:4]))
+        found = _HEADER.match(raw, 0, _HEADER_BYTES) if isinstance(raw, bytes) else None
+        return None if found is None else cls._make(map(int, found.groups()))
 
 
 class Copy(NamedTuple):
@@ -84,23 +81,18 @@ class TokenCache:
 
     def get(self, pk: UUID | str, resource: str = MAIL) -> AccessToken | None:
         """Return the copy, or None when there is none that can be trusted."""
-        raw = tolerantly(lambda: read_raw(cache_key(pk, resource)), None)
+        name = str(pk)
+        raw = tolerantly(lambda: read_raw(cache_key(name, resource)), None)
         header = Header.parse(raw)
         if header is None or not header.expiry:
             return None
         try:
-            text = raw[len(header.bytes()) :].decode("ascii", "replace")
-            secret = unseal(Sealed(text), place_of(pk, resource, header))
+            secret = unseal_stored(raw[len(header.bytes()) :], place_of(name, resource, header))
         except SealError as error:
-            logger.warning("cached token refused", extra={"mailbox": str(pk), "cause": str(error)})
+            logger.warning("cached token refused", extra={"mailbox": name, "cause": str(error)})
             self.forget(pk, resource)
             return None
-        return AccessToken(
-            secret.reveal(),
-            issued_at=datetime.fromtimestamp(header.issued, UTC),
-            expires_at=datetime.fromtimestamp(header.expiry, UTC),
-            generation=header.generation,
-        )
+        return AccessToken.of_epoch(secret.reveal(), header.issued, header.expiry, header.generation)
 
     def put(self, pk: UUID | str, token: AccessToken, resource: str = MAIL) -> bool:
         """Store a copy until the token expires, unless a newer generation or a tombstone stands there."""
@@ -153,7 +145,7 @@ def read_raw(key: str) -> Any:
     """Return what stands there, as raw as the cache gives it; None for nothing."""
     cache = _cache()
     if isinstance(cache, RedisCache):
-        return _redis(write=False).get(str(cache.make_key(key)))
+        return raw_redis.get(cache.client.get_client(write=False), str(cache.make_key(key)))
     return cache.get(key)
 
 
@@ -161,7 +153,7 @@ def write_unless_newer(key: str, header: Header, text: str, seconds: float) -> b
     """Store a value for so many seconds; False when a newer generation or a tombstone stands there."""
     cache, copy = _cache(), Copy(key, header, text, seconds)
     if isinstance(cache, RedisCache):
-        return raw_redis.store(_redis(write=True), _raw_write(cache, copy))
+        return raw_redis.store(cache.client.get_client(write=True), _raw_write(cache, copy))
     held = Header.parse(cache.get(key))  # best effort: between this read and the write is a gap
     if held and (held.generation, not held.expiry) > (header.generation, False):
         return False
@@ -193,7 +185,7 @@ def _write_many(copies: Mapping[UUID, Copy], stored: set[UUID]) -> None:
                 stored.add(pk)
         return
     writes = [_raw_write(cache, copy) for copy in copies.values()]
-    done = raw_redis.store_many(_redis(write=True), writes) if writes else []
+    done = raw_redis.store_many(cache.client.get_client(write=True), writes) if writes else []
     stored.update(pk for pk, was_stored in zip(copies, done, strict=True) if was_stored)
 
 
@@ -207,6 +199,16 @@ def read_starts(keys: Sequence[str]) -> list[Any]:
         return [start or None for start in pipeline.execute()]
     values = cache.get_many(keys)
     return [values.get(key) for key in keys]
+
+
+def write_all(values: Mapping[str, bytes], seconds: int) -> None:
+    """Store many small values in one round trip, whatever stands there."""
+    cache = _cache()
+    if isinstance(cache, RedisCache):
+        made = {str(cache.make_key(key)): value for key, value in values.items()}
+        raw_redis.set_all(cache.client.get_client(write=True), made, seconds)
+    else:
+        cache.set_many(values, timeout=seconds)
 
 
 def remove(key: str) -> None:
@@ -229,6 +231,11 @@ def _redis(*, write: bool) -> Any:
 def keyed_by_mailbox_alone() -> bool:
     """Tell whether nothing but the mailbox decides on a key: a KEY_FUNCTION may tell tenants apart."""
     return not django_settings.CACHES.get(app_settings().cache, {}).get("KEY_FUNCTION")
+
+
+def may_be_near() -> bool:
+    """Tell whether a process may keep what it reads."""
+    return app_settings().near_cache_seconds > 0 and keyed_by_mailbox_alone()
 
 
 def cache_key(pk: UUID | str, resource: str) -> str:

@@ -28,6 +28,7 @@ from mail_oauth.tokens import Secret
 
 PREFIX = "mo1"
 FINGERPRINT_LENGTH = 16
+_PREFIX = PREFIX.encode()
 _SEALED = re.compile(rf"{PREFIX}:[0-9a-f]{{{FINGERPRINT_LENGTH}}}:[A-Za-z0-9_-]+={{0,2}}")
 
 
@@ -94,21 +95,28 @@ class Keyring:
         Raises `KeyMissing` when its key is missing, and `SealError` when it was altered, was sealed for another
         place, or not at all.
         """
-        fingerprint = sealed.fingerprint
-        if not fingerprint:
+        return self.unseal_stored(sealed.text.encode(), place)
+
+    def unseal_stored(self, stored: bytes, place: str) -> Secret:
+        """Decrypt the text of a `Sealed` value as a cache gives it; see `unseal` for what is raised."""
+        prefix, _, rest = stored.partition(b":")
+        label, colon, token = rest.partition(b":")
+        if prefix != _PREFIX or not label or not colon:
             raise SealError(f"What stands at {place} was not sealed by this app.")
-        key = next((key for key in self.keys if key.fingerprint == fingerprint), None)
-        if key is None:
+        fingerprint = label.decode("ascii", "replace")
+        for key in self.keys:
+            if key.fingerprint == fingerprint:
+                break
+        else:
             raise KeyMissing(f"No key {fingerprint} in FERNET_KEYS: put it back; nothing is lost.")
-        token = sealed.text[len(PREFIX) + len(fingerprint) + 2 :]
+        header = _header(fingerprint, place).encode()
         try:
-            plain = key.fernet.decrypt(token.encode()).decode()
+            plain = key.fernet.decrypt(token)
+            if hmac.compare_digest(plain[: len(header)], header):
+                return Secret(plain[len(header) :].decode())
         except (InvalidToken, UnicodeError):
             raise SealError(f"The value sealed for {place} was altered.") from None
-        header = _header(fingerprint, place)
-        if not hmac.compare_digest(plain[: len(header)].encode(), header.encode()):
-            raise SealError(f"A value sealed for another place was found at {place}.")
-        return Secret(plain[len(header) :])
+        raise SealError(f"A value sealed for another place was found at {place}.")
 
 
 def _header(fingerprint: str, place: str) -> str:
@@ -151,6 +159,11 @@ def seal(secret: Secret, place: str) -> Sealed:
 def unseal(sealed: Sealed, place: str) -> Secret:
     """Decrypt `sealed`; see `Keyring.unseal` for what is raised."""
     return keyring().unseal(sealed, place)
+
+
+def unseal_stored(stored: bytes, place: str) -> Secret:
+    """Decrypt stored text; see `Keyring.unseal` for what is raised."""
+    return keyring().unseal_stored(stored, place)
 
 
 def fingerprint_of(secret: Secret) -> str:

@@ -24,6 +24,9 @@ from mail_oauth.tokens import AccessToken
 PURGE_SECONDS = 0.1
 """How often what is over is erased."""
 
+IDLE_ROUNDS = 100
+"""After so many rounds with nothing kept the thread ends: to start one costs as much as a read."""
+
 _SLOTS = 1024
 _SETTINGS = {"MAIL_OAUTH", "CACHES", "FERNET_KEYS", "FERNET_USE_HKDF", "SECRET_KEY"}
 
@@ -123,11 +126,13 @@ class NearCopies:
 
     def _purge_on(self) -> None:
         pause = threading.Event()  # not time.sleep(), which a site's own tests may replace for everybody
+        idle = 0
         while True:
             pause.wait(PURGE_SECONDS)
             with self._lock:
                 self._purge()
-                if not self._entries:
+                idle = 0 if self._entries else idle + 1
+                if idle > IDLE_ROUNDS:
                     self._purger = None
                     return
 

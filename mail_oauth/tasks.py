@@ -11,12 +11,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from celery import Task, shared_task
-from celery.signals import worker_init, worker_shutting_down
+from celery.signals import worker_init, worker_process_shutdown, worker_shutting_down
 
 from mail_oauth.conf import app_settings
 from mail_oauth.connect.disconnect import retry_revocation
 from mail_oauth.upkeep import prune, reconcile, sweep
 from mail_oauth.upkeep.stopping import StopSign
+from mail_oauth.usage import uses
 
 if TYPE_CHECKING:
     _Task = Task[..., Any]
@@ -78,3 +79,9 @@ def _share_stop_sign(**_: Any) -> None:
 @worker_shutting_down.connect
 def _raise_stop_sign(**_: Any) -> None:
     stop_sign.raise_()
+
+
+@worker_process_shutdown.connect
+def _finish_marks(**_: Any) -> None:
+    """A child of the pool ends without what Python does at the end of a process."""
+    uses.finish()

@@ -6,8 +6,9 @@ All are frozen, and none shows a secret in `repr`, `str`, a pickle or JSON.
 from __future__ import annotations
 
 import hmac
+import time
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 
@@ -48,27 +49,46 @@ class Secret:
 class AccessToken(Secret):
     """An access token with its lifetime.
 
-    `issued_at` and `expires_at` are aware UTC datetimes. `generation` numbers the state of the mailbox that
-    the token belongs to.
+    `generation` numbers the state of the mailbox that the token belongs to.
     """
 
-    __slots__ = ("expires_at", "generation", "issued_at")
+    __slots__ = ("_expiry", "_issued", "generation")
 
     def __init__(self, value: str, *, issued_at: datetime, expires_at: datetime, generation: int) -> None:
-        """Wrap `value`, valid from `issued_at` until `expires_at`."""
-        super().__init__(value)
-        self.issued_at = issued_at
-        self.expires_at = expires_at
+        """Wrap `value`, valid from `issued_at` until `expires_at`, both aware."""
+        self._value = value
+        self._issued = issued_at.timestamp()
+        self._expiry = expires_at.timestamp()
         self.generation = generation
+
+    @classmethod
+    def of_epoch(cls, value: str, issued: float, expiry: float, generation: int) -> AccessToken:
+        """Wrap `value`, valid between two moments that are counted in seconds since 1970."""
+        token = cls.__new__(cls)
+        token._value = value
+        token._issued = issued
+        token._expiry = expiry
+        token.generation = generation
+        return token
+
+    @property
+    def issued_at(self) -> datetime:
+        """When it was issued, as an aware UTC datetime."""
+        return datetime.fromtimestamp(self._issued, UTC)
+
+    @property
+    def expires_at(self) -> datetime:
+        """When its life ends, as an aware UTC datetime."""
+        return datetime.fromtimestamp(self._expiry, UTC)
 
     @property
     def lifetime(self) -> float:
         """How many seconds the token was issued for."""
-        return (self.expires_at - self.issued_at).total_seconds()
+        return round(self._expiry - self._issued, 6)
 
-    def seconds_left(self, now: datetime) -> float:
-        """How many seconds of its life remain at `now`."""
-        return (self.expires_at - now).total_seconds()
+    def seconds_left(self, now: datetime | None = None) -> float:
+        """How many seconds of its life remain, at `now` unless told."""
+        return self._expiry - (time.time() if now is None else now.timestamp())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

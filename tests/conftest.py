@@ -12,6 +12,7 @@ from django.test import TransactionTestCase
 from mail_oauth.managers.counts import tally
 from mail_oauth.managers.health import board
 from mail_oauth.near import near_copies
+from mail_oauth.usage import uses
 from tests.services import MariaDB, Postgres, Redis, Server, require
 from tests.services.programs import MissingProgram, skip_or_fail
 from tests.settings import redis_cache as redis_cache_settings
@@ -133,6 +134,7 @@ def empty_memory_cache() -> Iterator[None]:
     board.forget()
     tally.forget()
     near_copies.clear()
+    uses.clear()
     if isinstance(caches["default"], LocMemCache):
         cache.clear()
 

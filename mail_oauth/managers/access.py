@@ -12,7 +12,7 @@ from asgiref.sync import sync_to_async
 from django.utils import timezone
 
 from mail_oauth import parking
-from mail_oauth.cache import MAIL, keyed_by_mailbox_alone, token_cache
+from mail_oauth.cache import MAIL, may_be_near, token_cache
 from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import ConfigurationError, MailboxDisconnected, ProviderUnavailable, SealError
 from mail_oauth.managers.background import behind, outside_transaction, own_connection_possible
@@ -22,6 +22,7 @@ from mail_oauth.near import Look, near_copies
 from mail_oauth.refresh.engine import Outcome, refresh
 from mail_oauth.refresh.policy import least_validity, margin
 from mail_oauth.tokens import AccessToken, Secret
+from mail_oauth.usage import uses
 
 if TYPE_CHECKING:
     from mail_oauth.managers import MailCredentialsManager
@@ -40,7 +41,7 @@ def nearby(pk: UUID, min_validity: float | None, resource: str) -> AccessToken |
 
 
 def _lives_long_enough(token: AccessToken, min_validity: float | None) -> bool:
-    return token.seconds_left(timezone.now()) >= least_validity(token.lifetime, min_validity)
+    return token.seconds_left() >= least_validity(token.lifetime, min_validity)
 
 
 class TokenAccess:
@@ -70,16 +71,19 @@ class TokenAccess:
         """Return a valid token: from the cache, else from the row, else by a refresh."""
         if resource != MAIL:
             raise ConfigurationError(f"No resource {resource!r}: a grant carries {MAIL!r} tokens so far.")
-        look = near_copies.look(pk) if keyed_by_mailbox_alone() else None
+        look = near_copies.look(pk) if may_be_near() else None
         cached = token_cache.get(pk)
-        if cached is not None and _lives_long_enough(cached, min_validity):
-            self._keep(pk, cached, look)
+        if cached is not None and self._will_do(pk, cached, min_validity, look):
+            uses.note(pk)
             return cached
         row = self.rows.get(pk=pk)
+        uses.note(pk)
         token = self._stored(row)
-        if token is not None and _lives_long_enough(token, min_validity):
-            # What a caller reads in its own transaction may never be committed, or be long out of date.
-            self._keep(pk, token, look if only_test_transactions(self.using) else None)
+        if not only_test_transactions(self.using):
+            look = (
+                None  # what a caller reads in its own transaction may never be committed, or be long out of date
+            )
+        if token is not None and self._will_do(pk, token, min_validity, look):
             after_commit(self.using, lambda: token_cache.put(pk, token))
             return token
         return outside_transaction(self.using, lambda: self._refresh_or_wait(row, min_validity))
@@ -100,6 +104,7 @@ class TokenAccess:
         if not isinstance(rejected, Secret):
             raise TypeError("report_rejected() takes the token that get_access_token() returned, not its text.")
         near_copies.drop(pk)
+        uses.note(pk)
         return outside_transaction(self.using, lambda: self._replace(self.rows.get(pk=pk), rejected))
 
     async def areport_rejected(self, pk: UUID, rejected: Secret) -> AccessToken:
@@ -124,18 +129,23 @@ class TokenAccess:
         except SealError:
             return None
 
-    def _keep(self, pk: UUID, token: AccessToken, look: Look | None) -> None:
-        """Have this process give a token out again at once, until it ages; then, have it refreshed."""
-        lifetime = token.lifetime
-        left = token.seconds_left(timezone.now())
+    def _will_do(self, pk: UUID, token: AccessToken, min_validity: float | None, look: Look | None) -> bool:
+        """Tell whether a token lives long enough; if so, see to the next caller.
+
+        It is kept near until it enters its margin, and from then on is refreshed behind the caller.
+        """
+        left, lifetime = token.seconds_left(), token.lifetime
+        if left < least_validity(lifetime, min_validity):
+            return False
         spare = left - margin(lifetime)
         if spare < 0:
             self._keep_fresh(pk)
         elif look is not None:
             near_copies.keep(pk, token, look, min(spare, left - least_validity(lifetime)))
+        return True
 
     def _ages(self, token: AccessToken) -> bool:
-        return token.seconds_left(timezone.now()) < margin(token.lifetime)
+        return token.seconds_left() < margin(token.lifetime)
 
     def _keep_fresh(self, pk: UUID) -> None:
         """Have a token inside its margin refreshed behind the caller, or by the next sweep."""

@@ -94,8 +94,11 @@ class GroupCommit:
 
     def save(self, save: Save) -> bool | None:
         """Save it with those that wait as well; True when saved, False when the claim was lost, None when not tried."""
-        if self._thread is None:
-            self._start()
+        try:
+            if self._thread is None:
+                self._start()
+        except RuntimeError:  # no thread can be started
+            return None
         self._waiting.put(save)
         return save.wait()
 
@@ -108,8 +111,9 @@ class GroupCommit:
     def _start(self) -> None:
         with self._starting:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="mail_oauth-commit")
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="mail_oauth-commit")
+                thread.start()
+                self._thread = thread
 
     def _run(self) -> None:
         try:
@@ -117,6 +121,8 @@ class GroupCommit:
                 group = [first, *self._queued()]
                 try:
                     self._commit(group)
+                except Exception:  # whoever waits must go on, and so must this thread
+                    logger.exception("a group of saves went wrong; what was not saved is saved one by one")
                 finally:
                     for save in group:
                         save.finish()

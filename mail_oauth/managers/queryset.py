@@ -26,7 +26,7 @@ ATTENTION = (Status.NEEDS_REAUTH, Status.NEEDS_ADMIN, Status.NEEDS_ATTENTION, St
 
 NOT_SWEPT = frozenset(
     (
-        "access_token status_changed_at token_issued_at last_refreshed_at rejected_at created_at "
+        "access_token status_changed_at last_refreshed_at rejected_at created_at "
         "granted_scopes email_verified address_typed sign_in_address refresh_at grant_warned_at"
     ).split()
 )

@@ -30,7 +30,7 @@ class MailCredentials(models.Model):
 
     The primary key is a UUID: it is the name in URLs, logs and cache keys, it is never given twice, and the
     encrypted columns are bound to it. Columns in `MANAGED` change only by `MailCredentialsManager`'s
-    transitions (compare-and-swap on `generation`); `save()` leaves them alone.
+    transitions (compare-and-swap on `generation`) and by upkeep; `save()` leaves them alone.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
@@ -104,7 +104,7 @@ class MailCredentials(models.Model):
             "status status_reason status_changed_at access_token refresh_token token_issued_at token_expiry "
             "refresh_token_expires_at requested_scopes granted_scopes generation lease_owner refresh_at "
             "refresh_failures last_refresh_error outcome_unknown last_refreshed_at connected_at use_oauth "
-            "grant_end_estimated grant_warned_at rejected_at"
+            "grant_end_estimated grant_warned_at rejected_at last_used_at"
         ).split()
     )
 

@@ -99,5 +99,5 @@ def brought_forward(keeping: Keeping, now: datetime) -> datetime:
     due = due_at(keeping, now)
     if due > now:
         return due
-    lifetime = keeping.expires_at - keeping.issued_at
-    return next_refresh(now, now + lifetime, place=keeping.place)
+    within = min(keeping.expires_at - keeping.issued_at, patience())
+    return next_refresh(now, now + within, place=keeping.place)

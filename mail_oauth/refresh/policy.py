@@ -14,6 +14,9 @@ from mail_oauth.refresh.verdicts import HELD_BACK, Verdict
 _SAME_LIFETIME = 2.0
 """By how many seconds the lifetimes of a provider's tokens may differ that are meant to be the same."""
 
+_SHORT = 10.0
+"""Seconds that no token lives less than; what is left of a grant may be less."""
+
 
 class Failing(Protocol):
     """A row, as far as its failures so far are known."""
@@ -91,7 +94,8 @@ def next_refresh(
         return issued_at
     # The digits behind those that order the mailboxes: as even, and they have nothing to do with each other.
     share = 0.5 + place * 4096 % 1 / 2
-    if before is not None and abs(before - lifetime) > _SAME_LIFETIME:
+    random_lifetimes = before is not None and abs(before - lifetime) > _SAME_LIFETIME
+    if random_lifetimes or lifetime < _SHORT:
         return issued_at + timedelta(seconds=_period(lifetime, share))
     # Within the first of it, hosts' clocks may disagree on whether this is the refresh of that very moment.
     least = jitter(lifetime) / 2 or lifetime / 200

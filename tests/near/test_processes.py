@@ -14,7 +14,9 @@ import os, threading, time, uuid
 import django; django.setup()
 from django.utils import timezone
 from datetime import timedelta
+from mail_oauth import near
 from mail_oauth.near import near_copies
+near.IDLE_ROUNDS = 0
 from mail_oauth.tokens import AccessToken
 
 def keep(pk, seconds=3600):

@@ -154,8 +154,10 @@ class TestPlaintext:
         assert len(near) == 5
         assert eventually(lambda: len(near) == 0)
 
-    def test_leaves_no_thread_behind_and_gets_a_new_one(self, near, token, settings):
+    def test_leaves_no_thread_behind_and_gets_a_new_one(self, near, token, settings, monkeypatch):
         settings.MAIL_OAUTH = {"NEAR_CACHE_SECONDS": 0.2}
+        monkeypatch.setattr("mail_oauth.near.IDLE_ROUNDS", 0)
+        assert eventually(lambda: not any("near copies" in thread.name for thread in threading.enumerate()))
         for _ in range(2):
             for _ in range(50):
                 keep(near, uuid4(), token())

@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from mail_oauth.cache import token_cache
+from mail_oauth.cache import TokenCache, token_cache
 from mail_oauth.managers.groups import GroupCommit, Save, Statements
 from mail_oauth.managers.transitions import Transitions
 from mail_oauth.managers.vocabulary import EventKind, Status
@@ -80,22 +80,24 @@ def save_all(group: GroupCommit, claims: list[MailCredentials]) -> list[Any]:
 
 class TestAGroup:
     def test_is_what_queued_up_behind_a_commit(self, claimed, group, monkeypatch):
-        sizes, gate = [], threading.Event()
+        sizes, begun, gate = [], threading.Event(), threading.Event()
         real = Statements.save
 
         def slow(self: Statements, saves: list[Save]) -> Any:
             sizes.append(len(saves))
-            if len(sizes) == 1:
-                gate.wait(10)
+            begun.set()
+            gate.wait(10)
             return real(self, saves)
 
         monkeypatch.setattr(Statements, "save", slow)
-        claims = claimed(6)
-        threading.Timer(0.5, gate.set).start()
-        assert all(token is not None for token in save_all(group, claims))
-        assert sizes[0] < 6
-        assert sum(sizes) == 6
-        assert len(sizes) <= 3, "nobody waits for more than the commit under way"
+        first, *others = claimed(6)
+        early = threading.Thread(target=lambda: save_all(group, [first]))
+        early.start()
+        begun.wait(10)
+        threading.Timer(1, gate.set).start()
+        assert all(token is not None for token in save_all(group, others))
+        early.join()
+        assert sizes == [1, 5]
 
     def test_is_saved_by_one_statement(self, claimed, django_assert_num_queries):
         claims = claimed(5)
@@ -195,6 +197,20 @@ class TestAGroupThatFails:
         [last] = claimed(1)
         assert group.save(made_save(last, 9)) is True, "and the next group has a connection again"
 
+    def test_is_over_for_those_who_wait_whatever_went_wrong(self, claimed, group, monkeypatch):
+        monkeypatch.setattr(TokenCache, "put_many", lambda *_: 1 / 0)
+        first, second = claimed(2)
+        ledger = Transitions(rows, group)
+        assert ledger.save_tokens(first, pair(1))
+        monkeypatch.undo()
+        assert ledger.save_tokens(second, pair(2))
+        assert token_cache.get(second.pk) is not None
+
+    def test_is_none_where_no_thread_can_be_started(self, claimed, group, monkeypatch):
+        monkeypatch.setattr(GroupCommit, "_start", lambda _: _raise(RuntimeError("can't start new thread")))
+        [row] = claimed(1)
+        assert Transitions(rows, group).save_tokens(row, pair())
+
     def test_ends_with_what_waits(self, claimed):
         group = GroupCommit.over(rows)
         claims = claimed(3)
@@ -219,6 +235,10 @@ class TestTheHistory:
         assert Transitions(rows).save_tokens(alone, pair())
         assert Transitions(rows).save_tokens(told, pair(), reason="adopted")
         assert (kinds(alone), kinds(told)) == ([], [EventKind.REFRESHED])
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def made_save(row: MailCredentials, number: int) -> Save:

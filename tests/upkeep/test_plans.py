@@ -50,7 +50,7 @@ def plans(queries: CaptureQueriesContext) -> list[str]:
     found = []
     with connection.cursor() as cursor:
         for query in queries.captured_queries:
-            if query["sql"].startswith(("SELECT", "UPDATE", "DELETE")):
+            if query["sql"].startswith(("SELECT", "UPDATE", "DELETE", "WITH")):
                 cursor.execute(f"EXPLAIN {query['sql']}")
                 found.append("\n".join(line for (line,) in cursor.fetchall()))
     assert found
