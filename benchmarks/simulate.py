@@ -21,7 +21,7 @@ from benchmarks.simulation.picture import picture
 from benchmarks.simulation.record import Record
 from benchmarks.simulation.report import findings, table
 from benchmarks.simulation.rules import AppRules, NaiveRules
-from benchmarks.simulation.scenario import DAY, Scenario
+from benchmarks.simulation.scenario import DAY, HOUR, Scenario
 from mail_oauth.conf import app_settings
 
 QUICK, IN_FULL = 20_000, 100_000
@@ -40,7 +40,13 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
         beat=options.beat,
         asked_every=options.asked_every,
         caller_patience=options.callers_wait,
-        outage=replace(DAY.outage, seconds=options.outage * 60, silent=options.silent),
+        hours=options.hours,
+        outage=replace(
+            DAY.outage,
+            begins_at=options.hours // 2 * HOUR,
+            seconds=options.outage * 60,
+            silent=options.silent,
+        ),
     )
 
 
@@ -56,7 +62,7 @@ def describe(scenario: Scenario) -> str:
     return (
         f"{scenario.mailboxes:,} mailboxes, {start}, each simulated one for {scenario.weight:,.0f}; "
         f"{outage.app} {'says nothing' if outage.silent else 'answers 503'} for {outage.seconds // 60} minutes "
-        f"from {outage.begins_at // 3600}:00 on.\n"
+        f"from {outage.begins_at // HOUR:02}:00 on.\n"
         f"Calls per second that are needed: {budgets}. {scenario.tasks} sweeps, {threads} threads."
     )
 
@@ -71,6 +77,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--naive", action="store_true", help="a minute's jitter, nothing spread, no budget")
     made.add_argument("--steady", action="store_true", help="begin with mailboxes that have long been connected")
     made.add_argument("--silent", action="store_true", help="the provider answers nothing, instead of 503")
+    made.add_argument("--hours", type=int, default=DAY.hours, help="of the day; the outage begins in the middle")
     made.add_argument("--outage", type=int, default=DAY.outage.seconds // 60, help="how many minutes it lasts")
     made.add_argument("--headroom", type=float, default=DAY.headroom, help="the fleet, by what it needs")
     made.add_argument("--budget", type=float, default=DAY.budget, help="CALLS_PER_SECOND likewise; 0 for none")
