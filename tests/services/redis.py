@@ -52,7 +52,14 @@ class Redis(Server):
 class ClusterNode(Redis):
     def more_options(self) -> list[str]:
         # By default the nodes' own port is ten thousand higher, where there may be none.
-        return ["--cluster-enabled", "yes", "--cluster-port", str(free_port()), "--cluster-config-file", "nodes.conf"]
+        return [
+            "--cluster-enabled",
+            "yes",
+            "--cluster-port",
+            str(free_port()),
+            "--cluster-config-file",
+            "nodes.conf",
+        ]
 
 
 class RedisCluster:
