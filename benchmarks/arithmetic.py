@@ -41,7 +41,7 @@ class Figures:
         """Refreshes per second that keep so many mailboxes warm."""
         return mailboxes / self.period
 
-    def sweeps(self, mailboxes: float) -> float:
+    def sweeps(self, mailboxes: float) -> int:
         """How many `refresh_batch` tasks must run at once."""
         return math.ceil(self.rate(mailboxes) * self.headroom * self.latency / self.threads)
 
@@ -84,7 +84,7 @@ def database(base: Figures) -> list[Row]:
         ("WAL", "MB/s", lambda n: base.rate(n) * base.wal / 1e6),
         ("WAL", "GB a day", lambda n: base.rate(n) * base.wal * DAY / 1e9),
         ("dead versions of rows", "per hour", lambda n: 2 * base.rate(n) * 3600),
-        ("connections of the sweeps", "", lambda n: base.sweeps(n) * (base.threads + 2)),
+        ("connections of the sweeps", "", lambda n: base.sweeps(n) * (int(base.threads) + 2)),
     ]
 
 
@@ -139,27 +139,38 @@ def table(rows: list[Row]) -> str:
 
 def number(value: float) -> str:
     """Return a figure with two digits that count, or three from a hundred on: they come from measurements."""
-    if value == 0:
-        return "0"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if value >= 1e6:
+        return f"{number(value / 1e6)} M"
     digits = (3 if value >= 100 else 2) - 1 - math.floor(math.log10(abs(value)))
     return f"{round(value, digits):,.{max(digits, 0)}f}"
 
 
 def between_markers(page: str, name: str) -> str:
     """Return what stands in the page where a table belongs."""
-    found = re.search(rf"<!-- {name} -->\n(.*?)\n?<!-- /{name} -->", page, re.DOTALL)
-    if found is None:
+    start, end = _place(page, name)
+    return page[start:end].rstrip("\n")
+
+
+def replaced(page: str, name: str, text: str) -> str:
+    """Return the page with another text in the place of that name."""
+    start, end = _place(page, name)
+    return f"{page[:start]}{text}\n{page[end:]}"
+
+
+def _place(page: str, name: str) -> tuple[int, int]:
+    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    if begin not in page or end not in page:
         raise LookupError(f"docs/scaling.md has no place for the table {name!r}.")
-    return found[1]
+    return page.index(begin) + len(begin), page.index(end)
 
 
 def written(page: str) -> str:
     """Return the page with every table computed anew."""
     base = Figures(page)
     for name, rows_of in TABLES.items():
-        before = between_markers(page, name)
-        marked = "<!-- {0} -->\n{1}\n<!-- /{0} -->"
-        page = page.replace(marked.format(name, before), marked.format(name, table(rows_of(base))))
+        page = replaced(page, name, table(rows_of(base)))
     return page
 
 

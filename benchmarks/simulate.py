@@ -12,10 +12,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from django.conf import settings
 
+from benchmarks.arithmetic import PAGE, replaced
 from benchmarks.simulation.fleet import Fleet
 from benchmarks.simulation.picture import picture
 from benchmarks.simulation.record import Record
@@ -89,7 +89,9 @@ def parser() -> argparse.ArgumentParser:
         default=DAY.caller_patience,
         help="seconds for the budget; inf: they call at once",
     )
-    made.add_argument("--picture", type=Path, help="write an SVG of the day, over the naive one")
+    made.add_argument(
+        "--document", action="store_true", help=f"write what comes out into {PAGE.name}, with a picture"
+    )
     return made
 
 
@@ -103,15 +105,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     record = Fleet(scenario, NaiveRules if options.naive else AppRules).run()
     found = findings(record)
     herd = not all(finding.holds for finding in found)
-    print(table(record), *found, f"=> {'A HERD' if herd else 'No herd'}.", sep="\n")
-    if options.picture:
-        options.picture.write_text(picture(_panels(scenario, record)), encoding="utf-8")
+    end = f"=> {'A HERD' if herd else 'No herd'}."
+    print(table(record), *found, end, sep="\n")
+    if options.document:
+        document(record, "\n".join([describe(scenario), "", *map(str, found), end]))
     return int(herd)
 
 
-def _panels(scenario: Scenario, record: Record) -> list[tuple[str, Record]]:
+def document(record: Record, summary: str) -> None:
+    """Write the summary and the hours around the outage into the page, and the picture of the day over the naive one."""
+    scenario = record.scenario
     naive = Fleet(scenario, NaiveRules).run()
-    return [("As mail_oauth does it", record), ("A minute's jitter, no spreading, no budget", naive)]
+    panels = [("As mail_oauth does it", record), ("A minute's jitter, no spreading, no budget", naive)]
+    (PAGE.parent / "images" / "simulation.svg").write_text(picture(panels), encoding="utf-8")
+    begin = scenario.outage.begins_at // HOUR - 1
+    text = f"```text\n{summary}\n```\n\n{table(record, range(begin, min(begin + 6, scenario.hours)))}"
+    PAGE.write_text(replaced(PAGE.read_text(encoding="utf-8"), "simulation", text), encoding="utf-8")
 
 
 if __name__ == "__main__":

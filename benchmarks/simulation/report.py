@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from benchmarks.simulation.record import Record
@@ -35,9 +35,10 @@ class Finding:
         return f"{'yes' if self.holds else 'NO '}  {self.text}"
 
 
-def table(record: Record) -> str:
+def table(record: Record, hours: Iterable[int] | None = None) -> str:
     """One row for each hour, in real mailboxes; calls for callers, refused callers and postponements per second."""
-    return "\n".join([HEAD, *(_row(record, hour) for hour in range(record.scenario.hours))])
+    chosen = range(record.scenario.hours) if hours is None else hours
+    return "\n".join([HEAD, *(_row(record, hour) for hour in chosen)])
 
 
 def _row(record: Record, hour: int) -> str:

@@ -134,5 +134,5 @@ def test_the_picture_is_whole():
     drawn = picture([("As it is", day_of(SHORT_DAY)), ("<naive>", day_of(SHORT_DAY, NaiveRules))])
     root = ElementTree.fromstring(drawn)
     shapes = [element.get("class") for element in root.iter() if element.tag.endswith("polygon")]
-    assert shapes == ["app0", "app1", "app0", "app1"]
+    assert shapes == ["app1", "app0", "app1", "app0"]
     assert "prefers-color-scheme: dark" in drawn
