@@ -13,6 +13,8 @@ from django.core.management import call_command
 from django.template import Context, Template
 from django.test import RequestFactory
 
+from mail_oauth.conf import Policy
+from mail_oauth.managers.keeping import policy_of_provider
 from tests.documentation.tables import README, TABLES, between_markers
 
 TEXT = README.read_text()
@@ -51,6 +53,15 @@ def test_the_providers_that_it_shows_are_right(settings):
     exec(block("python", '"contoso"'), names)
     settings.MAIL_OAUTH = names["MAIL_OAUTH"]
     assert run_checks(tags=["mail_oauth"]) == []
+
+
+def test_the_policies_that_it_shows_are_right(settings):
+    names: dict = {}
+    exec(block("python", '"REFRESH_POLICY"'), names)
+    settings.MAIL_OAUTH = names["MAIL_OAUTH"]
+    assert run_checks(tags=["mail_oauth"]) == []
+    assert policy_of_provider("google") is Policy.ALWAYS
+    assert policy_of_provider("another") is Policy.RECENTLY_USED
 
 
 def test_the_urls_and_the_schedule():
@@ -102,7 +113,7 @@ def test_the_exceptions_exist():
 def test_the_commands(connect, provider):
     connect(email="ada@example.com")
     shown = re.findall(r"^python manage.py (mail_oauth .*)$", TEXT, re.MULTILINE)
-    assert len(shown) == 5
+    assert len(shown) == 6
     for line in shown:
         call_command(*line.split(), stdout=io.StringIO())
 

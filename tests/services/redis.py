@@ -111,7 +111,7 @@ class RedisCluster:
 
     def _is_whole(self, node: Redis) -> bool:
         info = self._tell(node, "CLUSTER INFO")
-        return info["cluster_state"] == "ok" and info["cluster_known_nodes"] == str(len(self.nodes))
+        return bool(info["cluster_state"] == "ok" and info["cluster_known_nodes"] == str(len(self.nodes)))
 
     def _tell(self, node: Redis, *command: Any) -> Any:
         with node.client() as client:

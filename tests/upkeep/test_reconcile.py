@@ -138,7 +138,7 @@ class TestEachCauseIsMended:
     def test_expired(self, mailbox):
         now = int(timezone.now().timestamp())
         write_unless_newer(
-            cache_key(mailbox.pk, "mail"), Header(mailbox.generation, now - 3700, now - 100), "stale", 600
+            cache_key(mailbox.pk, "mail"), Header(mailbox.generation, now - 3700, now - 100), b"stale", 600
         )
         assert self.mended("expired")
         assert self.right(mailbox)
