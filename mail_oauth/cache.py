@@ -1,6 +1,6 @@
 """The disposable copy of access tokens in a Django cache.
 
-A value is ``1|<generation>|<issued>|<expiry>|<sealed token>``, times in whole seconds since 1970. The header
+A value is ``1|<generation>|<issued>|<expiry>|<sealed token, packed>``, times in whole seconds since 1970. The header
 stands in clear so that generations can be compared without decrypting; it is repeated in the place that the
 token is sealed for, so that changing it makes the value unreadable. A tombstone has no token. On django-redis
 values are raw bytes through raw commands, so nothing that lies in the cache is ever unpickled.
@@ -69,12 +69,13 @@ class Copy(NamedTuple):
 
     key: str
     header: Header
-    text: str
+    body: bytes
     seconds: float
 
-    def bytes(self) -> bytes:
-        """Return the value as it is stored."""
-        return self.header.bytes() + self.text.encode("ascii")
+    @property
+    def value(self) -> bytes:
+        """The value as it is stored."""
+        return self.header.bytes() + self.body
 
 
 class TokenCache:
@@ -121,7 +122,7 @@ class TokenCache:
     def bury_many(self, generations: Mapping[PK, int], resource: str = MAIL) -> set[PK]:
         """Leave many tombstones, in one round trip where the cache can do that; return whose were left."""
         tombstones = {
-            pk: Copy(cache_key(pk, resource), Header(generation, 0, 0), "", TOMBSTONE_SECONDS)
+            pk: Copy(cache_key(pk, resource), Header(generation, 0, 0), b"", TOMBSTONE_SECONDS)
             for pk, generation in generations.items()
         }
         buried: set[PK] = set()
@@ -187,21 +188,21 @@ def read_raw(key: str) -> Any:
     return cache.get(key)
 
 
-def write_unless_newer(key: str, header: Header, text: str, seconds: float) -> bool:
+def write_unless_newer(key: str, header: Header, body: bytes, seconds: float) -> bool:
     """Store a value for so many seconds; False when a newer generation or a tombstone stands there."""
-    cache, copy = _cache(), Copy(key, header, text, seconds)
+    cache, copy = _cache(), Copy(key, header, body, seconds)
     if isinstance(cache, RedisCache):
         return raw_redis.store(cache.client.get_client(write=True), _raw_write(cache, copy))
     held = Header.parse(cache.get(key))  # best effort: between this read and the write is a gap
     if held and (held.generation, not held.expiry) > (header.generation, False):
         return False
-    cache.set(key, copy.bytes(), timeout=int(seconds))
+    cache.set(key, copy.value, timeout=int(seconds))
     return True
 
 
 def _raw_write(cache: RedisCache, copy: Copy) -> raw_redis.Write:
     key = str(cache.make_key(copy.key))
-    return raw_redis.Write(key, copy.bytes(), int(copy.seconds * 1000), copy.header.generation)
+    return raw_redis.Write(key, copy.value, int(copy.seconds * 1000), copy.header.generation)
 
 
 def _copy(pk: UUID | str, token: AccessToken, resource: str) -> Copy | None:
@@ -211,7 +212,7 @@ def _copy(pk: UUID | str, token: AccessToken, resource: str) -> Copy | None:
     if seconds < 1:
         return None
     sealed = seal(Secret(token.reveal()), place_of(pk, resource, header))
-    return Copy(cache_key(pk, resource), header, sealed.text, seconds)
+    return Copy(cache_key(pk, resource), header, sealed.packed, seconds)
 
 
 def _write_many(copies: Mapping[PK, Copy], stored: set[PK]) -> None:

@@ -129,8 +129,8 @@ def _park(pk: UUID, pair: ParkedPair) -> bool:
         "spent": pair.spent,
     }
     sealed = seal(Secret(json.dumps(fields)), place_of(pk, RESOURCE, header))
-    written = write_unless_newer(key, header, sealed.text, SECONDS)
-    return written and bool(read_raw(key) == header.bytes() + sealed.text.encode("ascii"))
+    body = sealed.text.encode("ascii")  # not packed: an earlier release drops what it cannot read
+    return write_unless_newer(key, header, body, SECONDS) and bool(read_raw(key) == header.bytes() + body)
 
 
 def _opened(pk: UUID, raw: Any) -> ParkedPair:

@@ -202,7 +202,11 @@ class TestOnRedis:
 
     def test_a_cache_that_fails_is_told_from_an_empty_one(self, redis_cache, pk):
         redis_cache.kill()
-        for look in (token_cache.headers, parking.waiting, lambda pks: token_cache.differing(dict.fromkeys(pks, ""))):
+        for look in (
+            token_cache.headers,
+            parking.waiting,
+            lambda pks: token_cache.differing(dict.fromkeys(pks, "")),
+        ):
             with pytest.raises(RedisConnectionError):
                 look([pk])
 

@@ -52,7 +52,14 @@ class Redis(Server):
 class ClusterNode(Redis):
     def more_options(self) -> list[str]:
         # By default the nodes' own port is ten thousand higher, where there may be none.
-        return ["--cluster-enabled", "yes", "--cluster-port", str(free_port()), "--cluster-config-file", "nodes.conf"]
+        return [
+            "--cluster-enabled",
+            "yes",
+            "--cluster-port",
+            str(free_port()),
+            "--cluster-config-file",
+            "nodes.conf",
+        ]
 
 
 class RedisCluster:
@@ -104,7 +111,7 @@ class RedisCluster:
 
     def _is_whole(self, node: Redis) -> bool:
         info = self._tell(node, "CLUSTER INFO")
-        return info["cluster_state"] == "ok" and info["cluster_known_nodes"] == str(len(self.nodes))
+        return bool(info["cluster_state"] == "ok" and info["cluster_known_nodes"] == str(len(self.nodes)))
 
     def _tell(self, node: Redis, *command: Any) -> Any:
         with node.client() as client:
