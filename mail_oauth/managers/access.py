@@ -165,6 +165,8 @@ class TokenAccess:
         if token is not None and not self._ages(token):
             token_cache.put(pk, token)
             return
+        if self.ledger.lanes.holding(row) is not None:
+            return  # the token lives on, and a sweep will try the lane
         claimed = self.rows.claim(pk, generation=row.generation, used=True)
         if claimed is not None:
             refresh(claimed, self.ledger)

@@ -25,7 +25,10 @@ else:
     _Base = models.Manager
 
 AHEAD = 1.0
-"""How many seconds ahead moments are given out."""
+"""How many seconds ahead moments are given out to sweeps."""
+
+CALLERS_AHEAD = 5.0
+"""How many seconds ahead they are given out to callers: so long they may have to wait."""
 
 _ATTEMPTS = 5
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -40,9 +43,6 @@ class Permits:
     every: float = 0.0
 
 
-NONE = Permits(0)
-
-
 def calls_per_second(provider: str) -> float | None:
     """Return the budget of a provider's app; None where it has none."""
     try:
@@ -55,26 +55,33 @@ def calls_per_second(provider: str) -> float | None:
 class CallBudgetQuerySet(models.QuerySet["CallBudget"]):
     """The budgets of all provider apps."""
 
-    def take(self, provider: str, rate: float, wanted: int) -> Permits:
-        """Take up to `wanted` of the moments that are free within the next second."""
+    def take(self, provider: str, rate: float, wanted: int, *, ahead: float = AHEAD) -> Permits:
+        """Take up to `wanted` of the moments that are free within the next seconds, of which there are `ahead`.
+
+        Without any, `first_in` says how far ahead the first free one is.
+        """
         for _ in range(_ATTEMPTS):
             row = self._of(provider)
             first_in = max((row.free_at - row.now).total_seconds(), 0.0)
-            free = int((AHEAD - first_in) * rate) + 1 if first_in <= AHEAD else 0
+            free = int((ahead - first_in) * rate) + 1 if first_in <= ahead else 0
             number = min(wanted, free)
             if number <= 0:
-                return NONE
+                break
             free_at = max(row.free_at, row.now) + timedelta(seconds=number / rate)
             if self.filter(pk=row.pk, free_at=row.free_at).update(free_at=free_at):
                 return Permits(number, first_in, 1 / rate)
-        return NONE  # others take them all the time
+        return Permits(0, first_in)
 
-    def spend(self, provider: str, rate: float) -> None:
-        """Take the next moment for a call that is made at once, because somebody waits for it."""
-        late = self.filter(provider=self._of(provider).provider, free_at__lt=DatabaseNow())
-        step = timedelta(seconds=1 / rate)
-        if not late.update(free_at=DatabaseNow() + step):
-            self.filter(provider=provider).update(free_at=models.F("free_at") + step)
+    def spend(self, provider: str, rate: float) -> Permits:
+        """Take the next moment for a caller, who waits for it; none where that is further than `CALLERS_AHEAD`.
+
+        Sweeps look less far ahead, so callers come first.
+        """
+        permits = self.take(provider, rate, 1, ahead=CALLERS_AHEAD)
+        if permits.number or permits.first_in > CALLERS_AHEAD:
+            return permits
+        self.filter(provider=provider).update(free_at=models.F("free_at") + timedelta(seconds=1 / rate))
+        return Permits(1, permits.first_in, 1 / rate)  # others took one moment after the other
 
     def give_back(self, provider: str, permits: Permits, number: int) -> None:
         """Give back the last `number` of the permits that were taken."""

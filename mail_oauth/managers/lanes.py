@@ -6,6 +6,7 @@ The decisions are in `mail_oauth.refresh.lanes`; here they meet the database.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
@@ -59,6 +60,11 @@ class Lanes(Holds):
         waiting = [hold for hold in self._holds(row) if hold.seconds > 0]
         return max(waiting, key=lambda hold: hold.seconds, default=None)
 
+    def held_apps(self) -> set[str]:
+        """Return the providers of which no mailbox may be called for."""
+        holds = [hold for hold in board.holds(self.health) if not hold.tenant and hold.seconds > 0]
+        return {hold.provider for hold in holds if hold.trouble is not Trouble.REAUTH}
+
     def sift(self, rows: Iterable[MailCredentials]) -> tuple[list[MailCredentials], list[Postponed]]:
         """Part claimed rows into those that may be called for, and those under a hold."""
         free: list[MailCredentials] = []
@@ -89,8 +95,11 @@ class Lanes(Holds):
         if holds:
             board.forget()
         rate = None if self.prepaid else calls_per_second(row.provider)
-        if rate:
-            self.budgets.spend(row.provider, rate)
+        permits = self.budgets.spend(row.provider, rate) if rate else None
+        if permits is not None:
+            if not permits.number:
+                return Admission(hold=_over_budget(row, permits.first_in))
+            time.sleep(permits.first_in)
         return Admission(probing=tuple(holds))
 
     def learn(self, row: Calling, verdict: Verdict, admission: Admission) -> None:
@@ -185,6 +194,12 @@ class Lanes(Holds):
         nobodys = ["", *(each for each in tenants if not self._organisation(provider, each))]
         named = len(tenants) + 1 - len(nobodys)  # personal accounts share a tenant, and count one by one
         return int(named + rows.filter(tenant__in=nobodys)[:limit].count())
+
+
+def _over_budget(row: Calling, seconds: float) -> Hold:
+    """Return what keeps a caller from a provider whose calls are spoken for."""
+    about = {"provider": row.provider, "tenant": "", "trouble": Trouble.THROTTLE, "reason": "call_budget"}
+    return Hold(pk=0, trials=0, seconds=seconds, **about)  # type: ignore[arg-type]
 
 
 def _tolerantly(work: Callable[[], T], otherwise: T) -> T:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -23,6 +23,9 @@ REFRESHABLE = (Status.CONNECTED, Status.NEEDS_ADMIN, Status.NEEDS_ATTENTION, Sta
 ATTENTION = (Status.NEEDS_REAUTH, Status.NEEDS_ADMIN, Status.NEEDS_ATTENTION, Status.UNREADABLE)
 """The states in which someone must act."""
 
+
+PLAIN = Q(status__in=REFRESHABLE, use_oauth=True, lease_owner="")
+"""What is due for nothing but a call of its provider: nothing is to be revoked, and no worker died over it."""
 
 NOT_SWEPT = frozenset(
     (
@@ -81,19 +84,14 @@ class MailCredentialsQuerySet(models.QuerySet["MailCredentials"]):
         owner = self._lease(free.filter(pk=pk, use_oauth=True, status__in=REFRESHABLE), **also)
         return self.filter(pk=pk, lease_owner=owner).first()
 
-    def claim_due(
-        self, limit: int, *, sparing: Collection[str] = (), only: str | None = None
-    ) -> list[MailCredentials]:
+    def claim_due(self, limit: int, among: Q | None = None) -> list[MailCredentials]:
         """Lease the next `limit` due mailboxes, the longest due first; two claimers never get the same.
 
-        None of the providers that are `sparing`, or of one provider `only`. Columns that a refresh does not need
-        stay in the database.
+        With `among`, of those that meet a condition. Columns that a refresh does not need stay in the database.
         """
         candidates = self.due().order_by("refresh_at")
-        if only is not None:
-            candidates = candidates.filter(provider=only)
-        if sparing:
-            candidates = candidates.exclude(provider__in=sparing)
+        if among is not None:
+            candidates = candidates.filter(among)
         connection = connections[self.db]
         if connection.vendor == "postgresql":
             return self._claim_in_one(candidates.values("pk", "refresh_at")[:limit])

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections import Counter
 from dataclasses import dataclass
 
+from django.db.models import Q
+
 from mail_oauth import parking
 from mail_oauth.conf import app_settings
-from mail_oauth.managers.budget import CallBudgetQuerySet, calls_per_second
-from mail_oauth.managers.queryset import MailCredentialsQuerySet
+from mail_oauth.managers.budget import calls_per_second
+from mail_oauth.managers.lanes import Lanes
+from mail_oauth.managers.queryset import PLAIN, MailCredentialsQuerySet
 from mail_oauth.models import MailCredentials
 
 OTHERS_SHARE = 4
@@ -31,30 +35,41 @@ class Claimed:
 
 
 class Claimer:
-    """Claims for one sweep, and knows what of it is under way."""
+    """Claims for one sweep, and knows what of it is under way.
 
-    def __init__(self, rows: MailCredentialsQuerySet, budgets: CallBudgetQuerySet, *, patience: float) -> None:
+    Where a provider must be passed over, the others are asked for one by one, by the index on provider and time: a
+    condition that leaves one out would read all its due mailboxes at each claim.
+    """
+
+    def __init__(self, rows: MailCredentialsQuerySet, lanes: Lanes, *, patience: float) -> None:
         """Claim among `rows`, for a sweep that begins with each within `patience` seconds."""
         self._rows = rows
-        self._budgets = budgets
+        self._lanes = lanes
         self._patience = patience
         self._under_way: Counter[str] = Counter()
-        aliases = app_settings().providers
-        self._rates = {alias: rate for alias in aliases if (rate := calls_per_second(alias)) is not None}
-        self._several = len(aliases) > 1
+        self._aliases = set(app_settings().providers)
+        self._rates = {alias: rate for alias in self._aliases if (rate := calls_per_second(alias)) is not None}
+        self._looked_for_others = False
         self.drained = False
         """Whether nothing more was due at the last claim."""
         self.paced = False
         """Whether something more was due, but its provider may not be called yet."""
 
     def claim(self, wanted: int) -> list[Claimed]:
-        """Claim up to so many due mailboxes, the longest due first where nothing speaks against it."""
+        """Claim up to so many due mailboxes, the longest due first where nothing speaks against it.
+
+        Those of an app that is held stay as they are: to postpone a million of them again and again would cost
+        more than to refresh them.
+        """
         begin_before = time.monotonic() + self._patience
         begin_at: dict[MailCredentials, float] = {}
         self.paced = False
-        for alias, rate in self._rates.items():
-            begin_at |= self._claim_paced(alias, rate, wanted - len(begin_at))
-        rows = [*begin_at, *self._claim_fairly(wanted - len(begin_at))]
+        held = self._lanes.held_apps()
+        for alias in _shuffled(set(self._rates) - held):
+            begin_at |= self._claim_paced(alias, self._rates[alias], wanted - len(begin_at))
+        left = wanted - len(begin_at)
+        others = self._claim_past(held, left) if held or self._rates else self._claim_fairly(left)
+        rows = [*begin_at, *others]
         self.drained = len(rows) < wanted and not self.paced
         self._under_way.update(row.provider for row in rows)
         # One look for the whole claim. Who held a lease before and let it end may park its pair any moment.
@@ -69,27 +84,35 @@ class Claimer:
         self._under_way[row.provider] -= 1
 
     def _claim_fairly(self, wanted: int) -> list[MailCredentials]:
-        """Claim of providers without a budget, the longest due first, but not all of one provider.
+        """Claim the longest due first, but not all of one provider.
 
         One that answers slowly, with a long queue of its own, would else fill every thread, and others' tokens
         would expire meanwhile.
         """
-        if wanted <= 0:
-            return []
-        budgeted, rows = set(self._rates), list[MailCredentials]()
-        dominant = self._dominant()
+        rows, dominant = list[MailCredentials](), self._dominant()
         if dominant is not None and not self.drained:
-            rows = self._rows.claim_due(-(-wanted // OTHERS_SHARE), sparing={*budgeted, dominant})
-        if len(rows) < wanted:
-            rows += self._rows.claim_due(wanted - len(rows), sparing=budgeted)
+            rows = self._claim_each(self._aliases - {dominant}, -(-wanted // OTHERS_SHARE))
+        return rows + self._rows.claim_due(wanted - len(rows)) if len(rows) < wanted else rows
+
+    def _claim_past(self, held: set[str], wanted: int) -> list[MailCredentials]:
+        """Claim of providers that are neither held nor have a budget; once in a sweep also what needs no call."""
+        rows = list[MailCredentials]()
+        if wanted > 0 and not self._looked_for_others:
+            rows = self._rows.claim_due(wanted, ~Q(provider__in=self._aliases) | (Q(provider__in=held) & ~PLAIN))
+            self._looked_for_others = len(rows) < wanted
+        return rows + self._claim_each(self._aliases - held - set(self._rates), wanted - len(rows))
+
+    def _claim_each(self, aliases: set[str], wanted: int) -> list[MailCredentials]:
+        rows: list[MailCredentials] = []
+        for alias in _shuffled(aliases):
+            if len(rows) < wanted:
+                rows += self._rows.claim_due(wanted - len(rows), Q(provider=alias))
         return rows
 
     def _dominant(self) -> str | None:
         """Return the provider that more than half of what is under way is of; None where there is no other."""
-        if not self._several:
-            return None
         [(alias, number)] = self._under_way.most_common(1) or [("", 0)]
-        return alias if number * 2 > self._under_way.total() else None
+        return alias if len(self._aliases) > 1 and number * 2 > self._under_way.total() else None
 
     def _claim_paced(self, alias: str, rate: float, wanted: int) -> dict[MailCredentials, float]:
         """Claim as many of a provider's mailboxes as it may be called for within a second; when to call for each."""
@@ -97,9 +120,14 @@ class Claimer:
             self.paced = True
             return {}
         now = time.monotonic()
-        permits = self._budgets.take(alias, rate, wanted)
-        rows = self._rows.claim_due(permits.number, only=alias) if permits.number else []
-        self._budgets.give_back(alias, permits, permits.number - len(rows))
+        permits = self._lanes.budgets.take(alias, rate, wanted)
+        rows = self._rows.claim_due(permits.number, Q(provider=alias)) if permits.number else []
+        self._lanes.budgets.give_back(alias, permits, permits.number - len(rows))
         if permits.number < wanted and len(rows) == permits.number:
             self.paced = self.paced or self._rows.due().filter(provider=alias).exists()
         return {row: now + permits.first_in + place * permits.every for place, row in enumerate(rows)}
+
+
+def _shuffled(aliases: set[str]) -> list[str]:
+    """Return them in any order, so that none is always the last to be served."""
+    return random.sample(sorted(aliases), len(aliases))

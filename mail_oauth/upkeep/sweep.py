@@ -134,7 +134,7 @@ class Sweep:
         self.size = size
         self.most_held = threads * max(int(settings.lease_seconds // call), 1)
         patience = max(settings.lease_seconds - call, settings.lease_seconds / 2)
-        self.claimer = Claimer(self.rows, self.ledger.lanes.budgets, patience=patience)
+        self.claimer = Claimer(self.rows, self.ledger.lanes, patience=patience)
         self.fates: Counter[Fate] = Counter()
         self._over: Callable[[], bool] = lambda: False
 

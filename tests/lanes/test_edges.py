@@ -93,7 +93,7 @@ class TestARotatedTokenIsKept:
     def test_when_it_waits_parked_under_a_held_lane(self, tenants, held):
         (row,) = tenants(a=1)
         park(MailCredentials.objects.claim(row.pk, generation=row.generation), PAIR, timezone.now())
-        MailCredentials.objects.filter(pk=row.pk).update(lease_owner="", refresh_at=timezone.now() - MINUTE)
+        MailCredentials.objects.filter(pk=row.pk).update(refresh_at=timezone.now() - MINUTE)  # the lease has ended
         assert parking.waiting([row.pk])
         sweep()
         assert stored(row).open_refresh_token().reveal() == "rotated", "adopting calls nobody"

@@ -13,8 +13,12 @@ from django.db import connection
 from django.utils import timezone
 
 from mail_oauth.connect.disconnect import retry_revocation
-from mail_oauth.managers.budget import AHEAD, NONE
-from mail_oauth.models import CallBudget, MailCredentials
+from mail_oauth.exceptions import ProviderUnavailable
+from mail_oauth.managers.budget import AHEAD, CALLERS_AHEAD, CallBudgetQuerySet, Permits
+from mail_oauth.managers.health import board
+from mail_oauth.managers.transitions import Transitions
+from mail_oauth.models import CallBudget, MailCredentials, ProviderHealth
+from mail_oauth.refresh.classification import Trouble
 from mail_oauth.testing.faults import Fault
 from mail_oauth.upkeep.claiming import Claimer
 from mail_oauth.upkeep.sweep import refresh_batch
@@ -26,7 +30,7 @@ rows = MailCredentials.objects
 @pytest.fixture
 def claimer(provider) -> Callable[..., Claimer]:
     def make() -> Claimer:
-        return Claimer(rows.all(), CallBudget.objects.all(), patience=30)
+        return Claimer(rows.all(), Transitions(rows).lanes, patience=30)
 
     return make
 
@@ -79,9 +83,11 @@ class TestWhatIsClaimedFirst:
         assert sweep.claim(3) == []
         assert sweep.drained
 
-    def test_costs_one_statement_on_postgresql(self, claimer, waiting, django_assert_num_queries):
+    def test_costs_one_statement_on_postgresql_and_a_look_at_the_lanes(
+        self, claimer, waiting, django_assert_num_queries
+    ):
         waiting("google", 3, 1)
-        statements = {"postgresql": 1}.get(connection.vendor, 5)  # elsewhere: savepoint, keys, lease, rows
+        statements = {"postgresql": 2}.get(connection.vendor, 6)  # elsewhere: savepoint, keys, lease, rows
         with django_assert_num_queries(statements):
             assert len(claimer().claim(3)) == 3
 
@@ -113,12 +119,12 @@ class TestABudgetOfCalls:
         permits = take("google", 10, 100)
         assert permits.number == 10 * AHEAD + 1
         assert permits.every == 0.1
-        assert take("google", 10, 1) == NONE
+        assert take("google", 10, 1).number == 0
         assert take("microsoft", 10, 1).number == 1, "each has its own"
 
     def test_of_less_than_one_a_second_lets_one_be_made(self, db):
         assert CallBudget.objects.take("google", 0.01, 5).number == 1
-        assert CallBudget.objects.take("google", 0.01, 5) == NONE
+        assert CallBudget.objects.take("google", 0.01, 5).number == 0
 
     def test_is_not_saved_up(self, db):
         CallBudget.objects.create(provider="google", free_at=timezone.now() - timedelta(hours=1))
@@ -153,15 +159,36 @@ class TestABudgetOfCalls:
         claimer().claim(1)
         assert not CallBudget.objects.exists()
 
-    def test_counts_calls_that_callers_make_but_keeps_nobody_waiting(self, connect, budget, provider):
-        budget(0.001)
-        mailboxes = [connect("google", seconds_left=-10) for _ in range(3)]
+    def test_lets_callers_go_before_sweeps(self, connect, budget, provider):
+        budget(2)
+        mailboxes = [connect("google", seconds_left=-10) for _ in range(4)]
         provider.clear_calls()
+        begun = time.monotonic()
         assert all(mailbox.get_access_token() for mailbox in mailboxes)
-        assert len(provider.token_calls("refresh_token")) == 3
-        ahead = CallBudget.objects.get().free_at - timezone.now()
-        assert ahead > timedelta(seconds=2900)
-        assert CallBudget.objects.take("google", 0.001, 1) == NONE, "sweeps wait for them"
+        assert time.monotonic() - begun >= 1.5, "each at its moment"
+        CallBudget.objects.take("google", 2, 4)
+        assert CallBudget.objects.take("google", 2, 1).number == 0, "sweeps see that far"
+        assert CallBudget.objects.spend("google", 2).number == 1, "and callers further"
+
+    def test_tells_callers_when_to_come_back_whose_moment_is_too_far(self, connect, budget, provider):
+        budget(0.05)
+        first, second = (connect("google", seconds_left=-10) for _ in range(2))
+        provider.clear_calls()
+        assert first.get_access_token()
+        with pytest.raises(ProviderUnavailable) as caught:
+            second.get_access_token()
+        assert caught.value.reason == "call_budget"
+        assert caught.value.retry_after > CALLERS_AHEAD
+        assert len(provider.token_calls("refresh_token")) == 1
+        row = rows.get(pk=second.pk)
+        assert (row.lease_owner, row.refresh_failures) == ("", 0)
+        assert row.refresh_at > timezone.now(), "the sweep takes it when there is room"
+
+    def test_is_spent_by_callers_however_many_take_of_it(self, monkeypatch):
+        """Whoever loses each compare-and-swap against others is not sent away for that."""
+        monkeypatch.setattr(CallBudgetQuerySet, "take", lambda *_, **__: Permits(0, 0.5))
+        CallBudget.objects.create(provider="google", free_at=timezone.now())
+        assert CallBudget.objects.spend("google", 1).number == 1
 
     def test_is_kept_by_a_sweep(self, waiting, budget, provider):
         budget(10)
@@ -179,6 +206,33 @@ class TestABudgetOfCalls:
         assert rows.due().count() == 4
 
 
+@pytest.mark.django_db
+class TestAnAppThatIsHeld:
+    def test_is_not_claimed_for(self, claimer, waiting, provider, settings):
+        waiting("google", 3, 10)
+        others = waiting("microsoft", 2, 1)
+        before = dict(rows.values_list("pk", "refresh_at"))
+        ProviderHealth.objects.hold("google", "", Trouble.OUTAGE, reason="http_503", seconds=60)
+        board.forget()
+        sweep = claimer()
+        assert [claim.row for claim in sweep.claim(5)] == others
+        assert sweep.drained
+        held = rows.filter(provider="google")
+        assert {row.refresh_at for row in held} == {before[row.pk] for row in held}, "and not a row was written"
+
+    def test_is_tried_when_its_pause_is_over(self, claimer, waiting):
+        waiting("google", 3, 10)
+        ProviderHealth.objects.hold("google", "", Trouble.OUTAGE, reason="http_503", seconds=-1)
+        board.forget()
+        assert len(claimer().claim(5)) == 3
+
+    def test_is_claimed_for_under_the_brake(self, claimer, waiting):
+        waiting("google", 3, 10)
+        ProviderHealth.objects.hold("google", "", Trouble.REAUTH, reason="x", seconds=60)
+        board.forget()
+        assert len(claimer().claim(5)) == 3
+
+
 @pytest.mark.django_db(transaction=True)
 def test_many_take_of_a_budget_at_once_and_get_no_more_than_there_is(threads):
     taken = together(8, lambda: sum(CallBudget.objects.take("google", 50, 4).number for _ in range(5)))
@@ -186,4 +240,4 @@ def test_many_take_of_a_budget_at_once_and_get_no_more_than_there_is(threads):
 
 
 def test_threads_end_with_the_sweep():
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("mail_oauth")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("mail_oauth-")]
