@@ -8,7 +8,7 @@ from benchmarks.pictures import Axis, Chart, Line, powers
 from benchmarks.reads import DICT, NEAR, RAW, REDIS, Reads
 from benchmarks.sweeping import Sweeping
 
-READS_TEXT = "Cost of a token read against the number of accounts, both logarithmic: ours is flat and lowest"
+READS_TEXT = "Cost of a token read against the number of accounts, both logarithmic, for mail_oauth and its peers"
 REFRESHES_TEXT = "Refreshes per second against the number of threads, for one worker process and for more"
 
 NEEDED = 278

@@ -24,7 +24,7 @@ from mail_oauth.tokens import Secret
 TENANTS = 1000
 """Over how many organisations the mailboxes are spread."""
 
-REST_SECONDS = 24 * LIFETIME
+REST_SECONDS = 5 * LIFETIME
 """How long the tokens of mailboxes live that are not to fall due during a run."""
 
 TABLE = MailCredentials._meta.db_table

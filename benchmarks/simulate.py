@@ -12,16 +12,16 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from django.conf import settings
 
+from benchmarks.arithmetic import PAGE, replaced
 from benchmarks.simulation.fleet import Fleet
 from benchmarks.simulation.picture import picture
 from benchmarks.simulation.record import Record
 from benchmarks.simulation.report import findings, table
 from benchmarks.simulation.rules import AppRules, NaiveRules
-from benchmarks.simulation.scenario import DAY, Scenario
+from benchmarks.simulation.scenario import DAY, HOUR, Scenario
 from mail_oauth.conf import app_settings
 
 QUICK, IN_FULL = 20_000, 100_000
@@ -40,7 +40,13 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
         beat=options.beat,
         asked_every=options.asked_every,
         caller_patience=options.callers_wait,
-        outage=replace(DAY.outage, seconds=options.outage * 60, silent=options.silent),
+        hours=options.hours,
+        outage=replace(
+            DAY.outage,
+            begins_at=options.hours // 2 * HOUR,
+            seconds=options.outage * 60,
+            silent=options.silent,
+        ),
     )
 
 
@@ -56,7 +62,7 @@ def describe(scenario: Scenario) -> str:
     return (
         f"{scenario.mailboxes:,} mailboxes, {start}, each simulated one for {scenario.weight:,.0f}; "
         f"{outage.app} {'says nothing' if outage.silent else 'answers 503'} for {outage.seconds // 60} minutes "
-        f"from {outage.begins_at // 3600}:00 on.\n"
+        f"from {outage.begins_at // HOUR:02}:00 on.\n"
         f"Calls per second that are needed: {budgets}. {scenario.tasks} sweeps, {threads} threads."
     )
 
@@ -71,6 +77,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--naive", action="store_true", help="a minute's jitter, nothing spread, no budget")
     made.add_argument("--steady", action="store_true", help="begin with mailboxes that have long been connected")
     made.add_argument("--silent", action="store_true", help="the provider answers nothing, instead of 503")
+    made.add_argument("--hours", type=int, default=DAY.hours, help="of the day; the outage begins in the middle")
     made.add_argument("--outage", type=int, default=DAY.outage.seconds // 60, help="how many minutes it lasts")
     made.add_argument("--headroom", type=float, default=DAY.headroom, help="the fleet, by what it needs")
     made.add_argument("--budget", type=float, default=DAY.budget, help="CALLS_PER_SECOND likewise; 0 for none")
@@ -82,7 +89,9 @@ def parser() -> argparse.ArgumentParser:
         default=DAY.caller_patience,
         help="seconds for the budget; inf: they call at once",
     )
-    made.add_argument("--picture", type=Path, help="write an SVG of the day, over the naive one")
+    made.add_argument(
+        "--document", action="store_true", help=f"write what comes out into {PAGE.name}, with a picture"
+    )
     return made
 
 
@@ -96,15 +105,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     record = Fleet(scenario, NaiveRules if options.naive else AppRules).run()
     found = findings(record)
     herd = not all(finding.holds for finding in found)
-    print(table(record), *found, f"=> {'A HERD' if herd else 'No herd'}.", sep="\n")
-    if options.picture:
-        options.picture.write_text(picture(_panels(scenario, record)), encoding="utf-8")
+    end = f"=> {'A HERD' if herd else 'No herd'}."
+    print(table(record), *found, end, sep="\n")
+    if options.document:
+        document(record, "\n".join([describe(scenario), "", *map(str, found), end]))
     return int(herd)
 
 
-def _panels(scenario: Scenario, record: Record) -> list[tuple[str, Record]]:
+def document(record: Record, summary: str) -> None:
+    """Write the summary and the hours around the outage into the page, and the picture of the day over the naive one."""
+    scenario = record.scenario
     naive = Fleet(scenario, NaiveRules).run()
-    return [("As mail_oauth does it", record), ("A minute's jitter, no spreading, no budget", naive)]
+    panels = [("As mail_oauth does it", record), ("A minute's jitter, no spreading, no budget", naive)]
+    (PAGE.parent / "images" / "simulation.svg").write_text(picture(panels), encoding="utf-8")
+    begin = scenario.outage.begins_at // HOUR - 1
+    text = f"```text\n{summary}\n```\n\n{table(record, range(begin, min(begin + 6, scenario.hours)))}"
+    PAGE.write_text(replaced(PAGE.read_text(encoding="utf-8"), "simulation", text), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ CHUNK_SECONDS = 0.02
 """How long one competitor's turn takes, about."""
 
 MOST_CALLS = 20_000
+"""Above what a turn takes no longer: enough of the very cheapest calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +87,10 @@ def _turn(call: Callable[[], object], calls: int) -> tuple[float, float]:
 
 
 def _calls(call: Callable[[], object]) -> int:
-    """How many calls make up a turn."""
-    for _ in range(3):
-        call()
-    wall, _ = _turn(call, 3)
-    few = int(CHUNK_SECONDS / max(wall, 1e-9))
-    return max(1, min(few, MOST_CALLS))
+    """How many calls make up a turn, found by more and more of them: the first ones may fill what later ones read."""
+    calls = 1
+    while True:
+        wall, _ = _turn(call, calls)
+        if wall * calls > CHUNK_SECONDS / 4 or calls >= MOST_CALLS:
+            return max(1, min(int(CHUNK_SECONDS / wall), MOST_CALLS))
+        calls *= 4

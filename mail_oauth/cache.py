@@ -1,6 +1,6 @@
 """The disposable copy of access tokens in a Django cache.
 
-A value is ``1|<generation>|<issued>|<expiry>|<sealed token>``, times in whole seconds since 1970. The header
+A value is ``1|<generation>|<issued>|<expiry>|<sealed token, packed>``, times in whole seconds since 1970. The header
 stands in clear so that generations can be compared without decrypting; it is repeated in the place that the
 token is sealed for, so that changing it makes the value unreadable. A tombstone has no token. On django-redis
 values are raw bytes through raw commands, so nothing that lies in the cache is ever unpickled.
@@ -12,7 +12,7 @@ import contextlib
 import logging
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from django.utils import timezone
 from django_redis import get_redis_connection
 from django_redis.cache import RedisCache
 
-from mail_oauth import raw_redis
+from mail_oauth import bulk, raw_redis
 from mail_oauth.conf import app_settings
 from mail_oauth.encryption import seal, unseal_stored
 from mail_oauth.exceptions import SealError
@@ -30,6 +30,7 @@ from mail_oauth.near import near_copies
 from mail_oauth.tokens import AccessToken, Secret
 
 T = TypeVar("T")
+PK = TypeVar("PK", bound=UUID | str)
 logger = logging.getLogger(__name__)
 
 MAIL = "mail"
@@ -68,12 +69,13 @@ class Copy(NamedTuple):
 
     key: str
     header: Header
-    text: str
+    body: bytes
     seconds: float
 
-    def bytes(self) -> bytes:
-        """Return the value as it is stored."""
-        return self.header.bytes() + self.text.encode("ascii")
+    @property
+    def value(self) -> bytes:
+        """The value as it is stored."""
+        return self.header.bytes() + self.body
 
 
 class TokenCache:
@@ -110,22 +112,59 @@ class TokenCache:
 
     def bury(self, pk: UUID | str, generation: int, resource: str = MAIL) -> bool:
         """Leave a tombstone, so that no late result of an older generation comes back."""
-        tombstone = Copy(cache_key(pk, resource), Header(generation, 0, 0), "", TOMBSTONE_SECONDS)
-        with _outdating({pk: math.inf}, resource):
-            return tolerantly(lambda: write_unless_newer(*tombstone), False)
+        return bool(self.bury_many({pk: generation}, resource))
 
     def forget(self, pk: UUID | str, resource: str = MAIL) -> None:
         """Remove whatever stands there."""
         with _outdating({pk: math.inf}, resource):
             tolerantly(lambda: remove(cache_key(pk, resource)), None)
 
-    def headers(self, pks: Sequence[UUID], resource: str = MAIL) -> dict[UUID, Header | None]:
+    def bury_many(self, generations: Mapping[PK, int], resource: str = MAIL) -> set[PK]:
+        """Leave many tombstones, in one round trip where the cache can do that; return whose were left."""
+        tombstones = {
+            pk: Copy(cache_key(pk, resource), Header(generation, 0, 0), b"", TOMBSTONE_SECONDS)
+            for pk, generation in generations.items()
+        }
+        buried: set[PK] = set()
+        with _outdating(dict.fromkeys(generations, math.inf), resource):
+            tolerantly(lambda: _write_many(tombstones, buried), None)
+        return buried
+
+    def forget_many(self, held: Mapping[PK, Header], resource: str = MAIL) -> set[PK]:
+        """Remove copies that still have these headers, in one round trip where the cache can; return whose were."""
+        starts = {cache_key(pk, resource): header.bytes() for pk, header in held.items()}
+        with _outdating(dict.fromkeys(held, math.inf), resource):
+            removed = tolerantly(lambda: bulk.remove(app_settings().cache, starts), [False] * len(held))
+        return {pk for pk, was_removed in zip(held, removed, strict=True) if was_removed}
+
+    def headers(self, pks: Sequence[PK], resource: str = MAIL) -> dict[PK, Header | None]:
         """Return the headers of many copies, without transferring their tokens where the cache can do that.
 
         Raises whatever the cache raises: a sweep must tell "nothing there" from "cannot look".
         """
-        found = read_starts([cache_key(pk, resource) for pk in pks])
-        return {pk: Header.parse(raw) for pk, raw in zip(pks, found, strict=True)}
+        found = self._starts(pks, _HEADER_BYTES, resource)
+        return {pk: Header.parse(start) for pk, start in zip(pks, found, strict=True)}
+
+    def differing(self, expected: Mapping[PK, str | None], resource: str = MAIL) -> dict[PK, Header | None]:
+        """Return the headers of those copies that are not as `expected`, which maps mailboxes to headers as stored.
+
+        An empty one expects that no token is there; with None, whatever is there differs. Raises as `headers` does.
+        Only so much is transferred as there is to compare, and no object is made for a copy that is as expected.
+        """
+        longest = max(map(len, filter(None, expected.values())), default=1)
+        found = self._starts(expected, longest, resource)
+        pairs = zip(expected.items(), found, strict=True)
+        suspects = self.headers(
+            [pk for (pk, header), start in pairs if not _is_as_expected(start, header)], resource
+        )
+        return {pk: held for pk, held in suspects.items() if expected[pk] != "" or (held and held.expiry)}
+
+    def _starts(self, pks: Iterable[UUID | str], size: int, resource: str) -> list[bytes]:
+        return bulk.starts(app_settings().cache, cache_keys(pks, resource), size)
+
+
+def _is_as_expected(start: bytes, header: str | None) -> bool:
+    return start.startswith(header.encode()) if header else header == "" and not start
 
 
 @contextlib.contextmanager
@@ -149,21 +188,21 @@ def read_raw(key: str) -> Any:
     return cache.get(key)
 
 
-def write_unless_newer(key: str, header: Header, text: str, seconds: float) -> bool:
+def write_unless_newer(key: str, header: Header, body: bytes, seconds: float) -> bool:
     """Store a value for so many seconds; False when a newer generation or a tombstone stands there."""
-    cache, copy = _cache(), Copy(key, header, text, seconds)
+    cache, copy = _cache(), Copy(key, header, body, seconds)
     if isinstance(cache, RedisCache):
         return raw_redis.store(cache.client.get_client(write=True), _raw_write(cache, copy))
     held = Header.parse(cache.get(key))  # best effort: between this read and the write is a gap
     if held and (held.generation, not held.expiry) > (header.generation, False):
         return False
-    cache.set(key, copy.bytes(), timeout=int(seconds))
+    cache.set(key, copy.value, timeout=int(seconds))
     return True
 
 
 def _raw_write(cache: RedisCache, copy: Copy) -> raw_redis.Write:
     key = str(cache.make_key(copy.key))
-    return raw_redis.Write(key, copy.bytes(), int(copy.seconds * 1000), copy.header.generation)
+    return raw_redis.Write(key, copy.value, int(copy.seconds * 1000), copy.header.generation)
 
 
 def _copy(pk: UUID | str, token: AccessToken, resource: str) -> Copy | None:
@@ -173,10 +212,10 @@ def _copy(pk: UUID | str, token: AccessToken, resource: str) -> Copy | None:
     if seconds < 1:
         return None
     sealed = seal(Secret(token.reveal()), place_of(pk, resource, header))
-    return Copy(cache_key(pk, resource), header, sealed.text, seconds)
+    return Copy(cache_key(pk, resource), header, sealed.packed, seconds)
 
 
-def _write_many(copies: Mapping[UUID, Copy], stored: set[UUID]) -> None:
+def _write_many(copies: Mapping[PK, Copy], stored: set[PK]) -> None:
     """Add to `stored` whose copies were written; raises what the cache raises, and goes no further then."""
     cache = _cache()
     if not isinstance(cache, RedisCache):
@@ -187,18 +226,6 @@ def _write_many(copies: Mapping[UUID, Copy], stored: set[UUID]) -> None:
     writes = [_raw_write(cache, copy) for copy in copies.values()]
     done = raw_redis.store_many(cache.client.get_client(write=True), writes) if writes else []
     stored.update(pk for pk, was_stored in zip(copies, done, strict=True) if was_stored)
-
-
-def read_starts(keys: Sequence[str]) -> list[Any]:
-    """Return the starts of many values, enough for a `Header`, in one round trip; None for nothing."""
-    cache = _cache()
-    if isinstance(cache, RedisCache):
-        pipeline = _redis(write=False).pipeline(transaction=False)
-        for key in keys:
-            pipeline.getrange(str(cache.make_key(key)), 0, _HEADER_BYTES - 1)
-        return [start or None for start in pipeline.execute()]
-    values = cache.get_many(keys)
-    return [values.get(key) for key in keys]
 
 
 def write_all(values: Mapping[str, bytes], seconds: int) -> None:
@@ -241,6 +268,12 @@ def may_be_near() -> bool:
 def cache_key(pk: UUID | str, resource: str) -> str:
     """Return the key of a mailbox's value."""
     return f"{app_settings().cache_prefix}:{resource}:{pk}"
+
+
+def cache_keys(pks: Iterable[UUID | str], resource: str) -> list[str]:
+    """Return the keys of many mailboxes' values."""
+    start = cache_key("", resource)
+    return [f"{start}{pk}" for pk in pks]
 
 
 def place_of(pk: UUID | str, resource: str, header: Header) -> str:

@@ -4,9 +4,10 @@ Fernet (encrypt-then-MAC) knows neither a key id nor associated data. A `Sealed`
 
     mo1:<fingerprint>:<fernet token>      with the plaintext   <fingerprint> NUL <place> NUL <secret>
 
-The fingerprint in clear tells which key is in use without decrypting (``SUBSTR(column, 1, 21)``); its copy
-inside authenticates it. The place (table, row UUID and column, or a cache key) makes a blob that was moved
-elsewhere unreadable. Keys are those of django-fernet-fields: `FERNET_KEYS` and `FERNET_USE_HKDF`.
+In a cache it may stand packed, as ``mo1b:<fingerprint>:`` and the bytes that the Fernet token stands for. The
+fingerprint in clear tells which key is in use without decrypting (``SUBSTR(column, 1, 21)``); its copy inside
+authenticates it. The place (table, row UUID and column, or a cache key) makes a blob that was moved elsewhere
+unreadable. Keys are those of django-fernet-fields: `FERNET_KEYS` and `FERNET_USE_HKDF`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -28,7 +30,8 @@ from mail_oauth.tokens import Secret
 
 PREFIX = "mo1"
 FINGERPRINT_LENGTH = 16
-_PREFIX = PREFIX.encode()
+_PACKED = "b"
+_PREFIXES = (PREFIX.encode(), f"{PREFIX}{_PACKED}".encode())
 _SEALED = re.compile(rf"{PREFIX}:[0-9a-f]{{{FINGERPRINT_LENGTH}}}:[A-Za-z0-9_-]+={{0,2}}")
 
 
@@ -47,6 +50,12 @@ class Sealed:
         """The fingerprint of the key it is sealed under, or an empty string for text that has none."""
         parts = self.text.split(":", 2)
         return parts[1] if len(parts) == 3 and parts[0] == PREFIX else ""
+
+    @property
+    def packed(self) -> bytes:
+        """The same for a cache, with the Fernet token as the bytes that it stands for: a quarter shorter."""
+        prefix, fingerprint, token = self.text.split(":", 2)
+        return f"{prefix}{_PACKED}:{fingerprint}:".encode() + urlsafe_b64decode(token)
 
     @property
     def is_well_formed(self) -> bool:
@@ -98,11 +107,13 @@ class Keyring:
         return self.unseal_stored(sealed.text.encode(), place)
 
     def unseal_stored(self, stored: bytes, place: str) -> Secret:
-        """Decrypt the text of a `Sealed` value as a cache gives it; see `unseal` for what is raised."""
+        """Decrypt a `Sealed` value as a cache gives it, packed or as text; see `unseal` for what is raised."""
         prefix, _, rest = stored.partition(b":")
         label, colon, token = rest.partition(b":")
-        if prefix != _PREFIX or not label or not colon:
+        if prefix not in _PREFIXES or not label or not colon:
             raise SealError(f"What stands at {place} was not sealed by this app.")
+        if prefix != _PREFIXES[0]:
+            token = urlsafe_b64encode(token)
         fingerprint = label.decode("ascii", "replace")
         for key in self.keys:
             if key.fingerprint == fingerprint:

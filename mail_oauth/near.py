@@ -8,6 +8,7 @@ begins with nothing, and a copy that is over is erased within `PURGE_SECONDS`, a
 
 from __future__ import annotations
 
+import heapq
 import math
 import os
 import threading
@@ -50,6 +51,7 @@ class NearCopies:
         """Begin with none."""
         self._lock = threading.RLock()
         self._entries: OrderedDict[int, _Entry] = OrderedDict()
+        self._ends: list[tuple[float, int]] = []  # a heap of when entries are over; those of dropped ones as well
         self._turns = [0] * _SLOTS
         self._purger: threading.Thread | None = None
 
@@ -87,6 +89,7 @@ class NearCopies:
             self._entries.move_to_end(key)
             while len(self._entries) > settings.near_cache_size:
                 self._entries.popitem(last=False)
+            self._note_end(until, key)
 
     def outdate(self, pk: UUID | str, generation: float) -> None:
         """Drop a copy that is older than `generation`, and whatever readers find who are looking just now."""
@@ -105,6 +108,7 @@ class NearCopies:
         """Drop all."""
         with self._lock:
             self._entries.clear()
+            self._ends.clear()
             self._turns = [turn + 1 for turn in self._turns]
 
     def __len__(self) -> int:
@@ -136,10 +140,19 @@ class NearCopies:
                     self._purger = None
                     return
 
+    def _note_end(self, until: float, key: int) -> None:
+        heapq.heappush(self._ends, (until, key))
+        if len(self._ends) > 2 * len(self._entries) + 100:
+            kept = self._entries.copy()  # at one go: readers move entries meanwhile
+            self._ends = [(entry.until, key) for key, entry in kept.items()]
+            heapq.heapify(self._ends)
+
     def _purge(self) -> None:
         now = time.monotonic()
-        for key, entry in self._entries.copy().items():  # readers move entries meanwhile
-            if entry.until <= now:
+        while self._ends and self._ends[0][0] <= now:
+            _, key = heapq.heappop(self._ends)
+            entry = self._entries.get(key)
+            if entry is not None and entry.until <= now:
                 del self._entries[key]
 
 

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import redis
 from redis.connection import BlockingConnectionPool, ConnectionPool
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, RedisClusterException, ResponseError
 
 logger = logging.getLogger(__name__)
 
-_STORE_UNLESS_NEWER = """
+
+@dataclass(frozen=True, slots=True)
+class _Script:
+    """A script in Lua, and the digest by which a Redis that knows it runs it."""
+
+    text: str
+    digest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+        object.__setattr__(self, "digest", digest)
+
+    def command(self, keys: Sequence[str], *arguments: Any) -> tuple[Any, ...]:
+        return ("EVALSHA", self.digest, len(keys), *keys, *arguments)
+
+
+_STORE_UNLESS_NEWER = _Script("""
 local held = redis.pcall('GETRANGE', KEYS[1], 0, 63)
 if type(held) ~= 'string' then held = '' end
 local generation, issued, expiry = string.match(held, '^1|(%d+)|(%d+)|(%d+)|')
@@ -23,9 +41,25 @@ if generation then
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
-"""
-_DIGEST = hashlib.sha1(_STORE_UNLESS_NEWER.encode(), usedforsecurity=False).hexdigest()
+""")
 
+_REMOVE_IF_BEGUN_SO = _Script("""
+local start = redis.pcall('GETRANGE', KEYS[1], 0, #ARGV[1] - 1)
+if start == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+""")
+
+_STARTS = _Script("""
+local starts, last = {}, ARGV[1] - 1
+for number, key in ipairs(KEYS) do
+  local start = redis.pcall('GETRANGE', key, 0, last)
+  starts[number] = type(start) == 'string' and start or ''
+end
+return table.concat(starts, '\\n')
+""")
+
+_REFUSED = (ResponseError, RedisClusterException)
+"""What a command on keys of several slots of a cluster raises: the server's word, or the client's own."""
 
 _STRAIGHT = redis.VERSION >= (5, 3)  # before that, a connection was asked for with the name of its command
 _PLAIN_POOLS = (ConnectionPool, BlockingConnectionPool)
@@ -35,8 +69,8 @@ def get(client: Any, key: str) -> Any:
     """Return what stands there; None for nothing. Raises what Redis raises.
 
     On a connection from the client's pool, with its checks, timeouts and retries, but past the client's own layers,
-    which cost as much again as all that comes here after them. Not with Sentinel, a cluster, client-side caching, or
-    any client or pool that a site has made itself.
+    which are a seventh of a token's read. Not with Sentinel, a cluster, client-side caching, or any client or pool
+    that a site has made itself.
     """
     if not (_STRAIGHT and type(client) is redis.Redis and type(client.connection_pool) in _PLAIN_POOLS):
         return client.get(key)
@@ -68,20 +102,76 @@ class Write(NamedTuple):
 
 def store(client: Any, write: Write) -> bool:
     """Store one value; False when a newer generation or a tombstone stands there. Raises what Redis raises."""
-    command = _command(write)
-    try:
-        return bool(client.execute_command(*command))
-    except NoScriptError:  # a Redis that was restarted, or another one than before
-        client.script_load(_STORE_UNLESS_NEWER)
-        return bool(client.execute_command(*command))
+    return bool(_evaluate(client, _STORE_UNLESS_NEWER, _stored(write)))
 
 
 def store_many(client: Any, writes: Sequence[Write]) -> list[bool]:
     """Store many values in one round trip and tell of each whether it was; what Redis refuses was not."""
-    answers = _execute(client, writes)
+    # When the script was not known to one of a cluster's nodes, those that were stored are stored again.
+    return _evaluate_many(client, _STORE_UNLESS_NEWER, [_stored(write) for write in writes])
+
+
+def remove_many(client: Any, begun: Sequence[tuple[str, bytes]]) -> list[bool]:
+    """Remove each key whose value begins as is said here, in one round trip; tell of each whether it was removed."""
+    commands = [_REMOVE_IF_BEGUN_SO.command([key], start) for key, start in begun]
+    return _evaluate_many(client, _REMOVE_IF_BEGUN_SO, commands)
+
+
+def starts(client: Any, keys: Sequence[str], size: int) -> list[bytes]:
+    """Return the first `size` bytes of many strings, empty for anything else. Raises what Redis raises.
+
+    One script in one round trip; where that is refused, as by a cluster whose slots part the keys, a pipeline.
+    """
+    with contextlib.suppress(*_REFUSED):
+        joined: bytes = _evaluate(client, _STARTS, _STARTS.command(keys, size))
+        found = joined.split(b"\n")
+        if len(found) == len(keys):  # no foreign value with a line's end lies among them
+            return found
+    pipeline = client.pipeline(transaction=False)
+    for key in keys:
+        pipeline.getrange(key, 0, size - 1)
+    return [_start(answer) for answer in pipeline.execute(raise_on_error=False)]
+
+
+def exist(client: Any, keys: Sequence[str]) -> list[bool]:
+    """Tell of each key whether something stands there. Raises what Redis raises.
+
+    They are counted first: nearly always there are none of what is rare, and that is known in one command.
+    """
+    with contextlib.suppress(*_REFUSED):
+        if not client.execute_command("EXISTS", *keys):
+            return [False] * len(keys)
+    pipeline = client.pipeline(transaction=False)
+    for key in keys:
+        pipeline.exists(key)
+    return [bool(answer) for answer in pipeline.execute()]
+
+
+def _stored(write: Write) -> tuple[Any, ...]:
+    return _STORE_UNLESS_NEWER.command([write.key], write.value, write.milliseconds, write.generation)
+
+
+def _start(answer: Any) -> bytes:
+    if isinstance(answer, ResponseError) and "WRONGTYPE" in str(answer):
+        return b""
+    if isinstance(answer, Exception):
+        raise answer
+    return bytes(answer)
+
+
+def _evaluate(client: Any, script: _Script, command: tuple[Any, ...]) -> Any:
+    try:
+        return client.execute_command(*command)
+    except NoScriptError:  # a Redis that was restarted, or another one than before
+        client.script_load(script.text)
+        return client.execute_command(*command)
+
+
+def _evaluate_many(client: Any, script: _Script, commands: Sequence[tuple[Any, ...]]) -> list[bool]:
+    answers = _execute(client, commands)
     if any(isinstance(answer, NoScriptError) for answer in answers):
-        client.script_load(_STORE_UNLESS_NEWER)
-        answers = _execute(client, writes)  # those that were stored are stored again, which changes nothing
+        client.script_load(script.text)
+        answers = _execute(client, commands)
     faults = [answer for answer in answers if isinstance(answer, Exception)]
     if faults:
         about = {"action": "cache_failed"}
@@ -97,13 +187,9 @@ def set_all(client: Any, values: Mapping[str, bytes], seconds: int) -> None:
     pipeline.execute()
 
 
-def _execute(client: Any, writes: Sequence[Write]) -> list[Any]:
+def _execute(client: Any, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
     pipeline = client.pipeline(transaction=False)
-    for write in writes:
-        pipeline.execute_command(*_command(write))  # not `evalsha`, which a cluster's pipeline refuses by its name
+    for command in commands:
+        pipeline.execute_command(*command)  # not `evalsha`, which a cluster's pipeline refuses by its name
     answers: list[Any] = pipeline.execute(raise_on_error=False)
     return answers
-
-
-def _command(write: Write) -> tuple[Any, ...]:
-    return ("EVALSHA", _DIGEST, 1, write.key, write.value, write.milliseconds, write.generation)

@@ -16,12 +16,13 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 from django.db import connections
 
-from mail_oauth.cache import cache_key, keyed_by_mailbox_alone, read_starts, write_all
+from mail_oauth import bulk
+from mail_oauth.cache import PK, cache_key, cache_keys, keyed_by_mailbox_alone, write_all
+from mail_oauth.conf import app_settings
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ KEPT_SECONDS = 7 * 24 * 3600
 """How long a mark waits for reconciliation."""
 
 _BATCH = 1000
+_MARK_BYTES = 13  # one more than a mark ever has
 
 
 class Uses:
@@ -122,17 +124,17 @@ uses = Uses()
 """The uses of this process."""
 
 
-def marks(pks: Sequence[UUID]) -> dict[UUID, datetime]:
+def marks(pks: Sequence[PK]) -> dict[PK, datetime]:
     """Return when mailboxes were last used, as far as that is marked, in one round trip; raises what the cache raises."""
     now = int(time.time())
-    starts = read_starts([cache_key(pk, RESOURCE) for pk in pks])
-    found = {pk: _moment(start, now) for pk, start in zip(pks, starts, strict=True)}
+    starts = bulk.starts(app_settings().cache, cache_keys(pks, RESOURCE), _MARK_BYTES)
+    found = {pk: _moment(start, now) for pk, start in zip(pks, starts, strict=True) if start}
     return {pk: moment for pk, moment in found.items() if moment is not None}
 
 
-def _moment(mark: Any, now: int) -> datetime | None:
-    """Read a mark; None for nothing, and for what this app did not write. No clock is believed that is ahead."""
-    if not isinstance(mark, bytes) or not mark.isdigit() or len(mark) > 12:
+def _moment(mark: bytes, now: int) -> datetime | None:
+    """Read a mark; None for what this app did not write. No clock is believed that is ahead."""
+    if not mark.isdigit() or len(mark) == _MARK_BYTES:
         return None
     return datetime.fromtimestamp(min(int(mark), now), UTC)
 

@@ -8,12 +8,14 @@ import pytest
 from django.core.cache import cache, caches
 from django.core.cache.backends.locmem import LocMemCache
 from django.test import TransactionTestCase
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from mail_oauth.managers.counts import tally
 from mail_oauth.managers.health import board
 from mail_oauth.near import near_copies
 from mail_oauth.usage import uses
-from tests.services import MariaDB, Postgres, Redis, Server, require
+from tests.services import MariaDB, Postgres, Redis, RedisCluster, Server, require
 from tests.services.programs import MissingProgram, skip_or_fail
 from tests.settings import redis_cache as redis_cache_settings
 
@@ -23,7 +25,11 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["tests.mailboxes"]
 
-ServerT = TypeVar("ServerT", bound=Server)
+# How fast a busy machine makes up inputs is no finding.
+hypothesis_settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("suite")
+
+ServerT = TypeVar("ServerT", bound=Server | RedisCluster)
 
 # What a fixture says about the tests that use it.
 MARKS_BY_FIXTURE = {
@@ -33,6 +39,7 @@ MARKS_BY_FIXTURE = {
     "django_db_serialized_rollback": "database",
     "live_server": "database",
     "redis_server": "redis",
+    "redis_cluster": "redis",
     "postgres_server": "postgres",
     "mariadb_server": "mariadb",
     "chromium": "browser",
@@ -66,6 +73,12 @@ def started(server: type[ServerT]) -> Iterator[ServerT]:
 def redis_server() -> Iterator[Redis]:
     """A Redis of the suite's own. A test may stop or kill it: `redis_cache` starts it again."""
     yield from started(Redis)
+
+
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[RedisCluster]:
+    """Three Redis that are a cluster."""
+    yield from started(RedisCluster)
 
 
 @pytest.fixture(scope="session")

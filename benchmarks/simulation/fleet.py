@@ -121,6 +121,8 @@ class Fleet:
 
     def _sweep(self, now: int) -> None:
         """Work with all threads until nothing is due; the apps take turns, each with its longest due mailbox."""
+        if not self.sweeps:
+            return
         supply = len(self.sweeps) * self.settings.refresh_threads / self.scenario.weight
         left = min(self.thread_seconds, 0.0) + supply
         serving = [app for app, queue in enumerate(self.mailboxes.queues) if queue]
@@ -187,7 +189,8 @@ class Fleet:
 
     def _note(self, now: int) -> None:
         record, mailboxes = self.record, self.mailboxes
-        waiting = [mailboxes.longest_due(app, now) for app in range(len(self.free_at))]
         record.backlog[now] = mailboxes.backlog
         record.expired[now] = mailboxes.expired
-        record.oldest[now] = max((now - mailboxes.due[one] for one in waiting if one is not None), default=0)
+        if mailboxes.backlog:
+            longest = [mailboxes.longest_due(app, now) for app in range(len(self.free_at))]
+            record.oldest[now] = max(now - mailboxes.due[one] for one in longest if one is not None)

@@ -18,8 +18,8 @@ STYLE = """
   .grid { stroke: #d0d7de; stroke-width: 1 }
   .outage { fill: #cf222e; fill-opacity: .12 }
   .mean { stroke: #57606a; stroke-width: 1; stroke-dasharray: 4 4 }
-  .app0 { fill: #0969da; fill-opacity: .85 }
-  .app1 { fill: #1a7f37; fill-opacity: .75 }
+  .app0 { fill: #0969da }
+  .app1 { fill: #2da44e }
   @media (prefers-color-scheme: dark) {
     text { fill: #e6edf3 }
     .small { fill: #9198a1 }
@@ -75,14 +75,11 @@ def _panel(name: str, record: Record, top: int, ceiling: int) -> Iterator[str]:
         yield f'<text x="{LEFT - 8}" y="{y(calls) + 4}" text-anchor="end" class="small">{calls:,}</text>'
     for hour in range(0, scenario.hours + 1, 3):
         yield f'<text x="{x(hour * HOUR)}" y="{bottom + 18}" text-anchor="middle" class="small">{hour:02}:00</text>'
-    floor = [0.0] * len(record.loads(MINUTE))
-    for app in range(len(scenario.apps)):
-        calls_by_minute = zip(floor, record.loads(MINUTE, app=app), strict=True)
-        pile = [below + calls for below, calls in calls_by_minute]
-        upper = [f"{x(minute * MINUTE)},{y(calls)}" for minute, calls in enumerate(pile)]
-        lower = [f"{x(minute * MINUTE)},{y(calls)}" for minute, calls in enumerate(floor)]
-        yield f'<polygon points="{" ".join(upper + lower[::-1])}" class="app{app}"/>'
-        floor = pile
+    loads = [record.loads(MINUTE, app=app) for app in range(len(scenario.apps))]
+    for app in reversed(range(len(loads))):  # each pile covers the lower part of the one before
+        pile = [sum(calls) for calls in zip(*loads[: app + 1], strict=True)]
+        points = " ".join(f"{x(minute * MINUTE)},{y(calls)}" for minute, calls in enumerate(pile))
+        yield f'<polygon points="{LEFT},{bottom} {points} {x(len(pile) * MINUTE)},{bottom}" class="app{app}"/>'
     yield f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(scenario.load)}" y2="{y(scenario.load)}" class="mean"/>'
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from mail_oauth.admin.moments import Moment, moment
 from mail_oauth.admin.notices import Level
 from mail_oauth.cache import Header
 from mail_oauth.models import MailCredentials
-from mail_oauth.upkeep.drift import Drift, RowState, drift
+from mail_oauth.upkeep.drift import COLUMNS, Drift, RowState, drift
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrOrPromise
@@ -93,7 +93,7 @@ def unreachable(row: MailCredentials, fault: str, now: datetime) -> Comparison:
 
 
 def _finding(row: MailCredentials, header: Header | None, now: datetime) -> Finding:
-    state = RowState(**{column.name: getattr(row, column.name) for column in fields(RowState)})
+    state = RowState(*(getattr(row, column) for column in COLUMNS))
     cause = drift(state, header, now)
     if cause is Drift.OLDER and header is not None and state.describes(header):
         return _SAME_TOKEN

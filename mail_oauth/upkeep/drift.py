@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -41,10 +41,6 @@ class RowState:
     use_oauth: bool
     token_expiry: datetime | None
     token_issued_at: datetime | None
-    refresh_at: datetime | None
-    refresh_token_expires_at: datetime | None = None
-    grant_warned_at: datetime | None = None
-    connected_at: datetime | None = None
 
     @property
     def usable(self) -> bool:
@@ -56,7 +52,7 @@ class RowState:
         if not self.usable or self.token_expiry is None or self.token_issued_at is None:
             return False
         lifetime = (self.token_expiry - self.token_issued_at).total_seconds()
-        return (self.token_expiry - now).total_seconds() > least_validity(lifetime)
+        return (self.token_expiry - now).total_seconds() > max(least_validity(lifetime), 0)
 
     def describes(self, header: Header) -> bool:
         """Whether a copy with this header is of the row's own token; headers count whole seconds."""
@@ -64,6 +60,10 @@ class RowState:
             return False
         times = int(self.token_issued_at.timestamp()), int(self.token_expiry.timestamp())
         return (header.issued, header.expiry) == times
+
+
+COLUMNS = tuple(column.name for column in fields(RowState))
+"""What `RowState` takes, in its order."""
 
 
 def drift(row: RowState, held: Header | None, now: datetime) -> Drift | None:

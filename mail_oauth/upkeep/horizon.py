@@ -3,33 +3,47 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
-from mail_oauth.managers.queryset import REFRESHABLE
+from django.db.models import BooleanField, ExpressionWrapper, Q
+
+from mail_oauth.conf import app_settings
+from mail_oauth.managers.queryset import REFRESHABLE, MailCredentialsQuerySet
 from mail_oauth.managers.transitions import Transitions
+from mail_oauth.models import MailCredentials
 from mail_oauth.refresh.policy import warns_at
-from mail_oauth.upkeep.drift import RowState
 
 logger = logging.getLogger(__name__)
 
 
-def ends_soon(state: RowState, now: datetime) -> bool:
-    """Tell whether the end of a grant is near, and nobody was told so far."""
-    ends_at = state.refresh_token_expires_at
-    if ends_at is None or state.connected_at is None or state.grant_warned_at is not None:
+def may_end_soon(now: datetime) -> ExpressionWrapper[Q]:
+    """Return the expression that is true of all rows that `ending` may choose, and of few others."""
+    latest = now + timedelta(days=app_settings().grant_warning_days)
+    near = Q(refresh_token_expires_at__lte=latest, grant_warned_at__isnull=True, status__in=REFRESHABLE)
+    return ExpressionWrapper(near, output_field=BooleanField())
+
+
+def ending(rows: MailCredentialsQuerySet, pks: Sequence[str], now: datetime) -> list[MailCredentials]:
+    """Return those mailboxes whose grants end soon, and of which nobody was told so far."""
+    found = rows.filter(pk__in=pks, grant_warned_at__isnull=True).without_tokens() if pks else ()
+    return [row for row in found if _ends_soon(row, now)]
+
+
+def _ends_soon(row: MailCredentials, now: datetime) -> bool:
+    ends_at = row.refresh_token_expires_at
+    if ends_at is None or row.status not in REFRESHABLE:
         return False
-    return state.status in REFRESHABLE and now >= warns_at(state.connected_at, ends_at)
+    return now >= warns_at(row.connected_at, ends_at)
 
 
-def warn(state: RowState, transitions: Transitions, now: datetime) -> bool:
+def warn(row: MailCredentials, transitions: Transitions, now: datetime) -> bool:
     """Send `grant_ending` for a mailbox; False when another worker has, or the grant has been renewed."""
     rows = transitions.manager.using(transitions.using)
-    told = rows.filter(pk=state.pk, grant_warned_at__isnull=True)
-    if not told.filter(refresh_token_expires_at=state.refresh_token_expires_at).update(grant_warned_at=now):
+    told = rows.filter(pk=row.pk, grant_warned_at__isnull=True)
+    if not told.filter(refresh_token_expires_at=row.refresh_token_expires_at).update(grant_warned_at=now):
         return False
-    row = rows.get(pk=state.pk)
-    logger.warning(
-        "the grant of mailbox %s ends soon", row.pk, extra={"action": "horizon", "mailbox": str(row.pk)}
-    )
-    transitions.announce_ending(row)
+    about = {"action": "horizon", "mailbox": str(row.pk)}
+    logger.warning("the grant of mailbox %s ends soon", row.pk, extra=about)
+    transitions.announce_ending(rows.get(pk=row.pk))
     return True

@@ -5,52 +5,51 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from uuid import UUID
+from typing import TypeVar
 
 from django.utils import timezone
 
 from mail_oauth import parking
 from mail_oauth.cache import Header, token_cache
-from mail_oauth.exceptions import SealError
+from mail_oauth.conf import app_settings
 from mail_oauth.managers.queryset import REFRESHABLE, MailCredentialsQuerySet
 from mail_oauth.managers.transitions import Transitions
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.refresh.adoption import parked_for
 from mail_oauth.refresh.engine import adopt
-from mail_oauth.upkeep.drift import RowState, drift
-from mail_oauth.upkeep.horizon import ends_soon, warn
+from mail_oauth.upkeep.drift import COLUMNS, RowState, drift
+from mail_oauth.upkeep.horizon import ending, warn
+from mail_oauth.upkeep.pages import Place, pages
+from mail_oauth.upkeep.repairs import Difference, Repairs
 from mail_oauth.upkeep.schedule import mend_schedule
+from mail_oauth.upkeep.usage import write_uses
+from mail_oauth.usage import marks
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
-
-PAGE = 500
-"""How many rows are compared at once: some hundred bytes each, and one round trip to the cache."""
-
-COLUMNS = (
-    *("pk", "generation", "status", "use_oauth", "token_expiry", "token_issued_at", "refresh_at"),
-    *("refresh_token_expires_at", "grant_warned_at", "connected_at"),
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReconcileReport:
     """What a walk found, and what it mended (nothing, on a dry run).
 
-    `drift` counts copies by cause (see `Drift`), `repaired` those that agree now. `rescheduled` mailboxes had
-    fallen out of the schedule, or were put off too long by a policy that has changed. `adopted` ones had a token pair
-    parked in the cache, which they hold now. `ending`: their grants end soon, of which `grant_ending` told.
-    `cache_error` names what the cache raised; empty where it answered.
+    `drift` counts copies by cause (see `Drift`), `repaired` those that agree now, `left` those that were not tried
+    because of `RECONCILE_REPAIRS`. `rescheduled` mailboxes had fallen out of the schedule, or were put off too long by
+    a policy that has changed. `adopted` ones had a token pair parked in the cache, which they hold now. `ending`: their
+    grants end soon, of which `grant_ending` told. Of `used` ones the last use was written down. `cache_error` names what the cache raised; empty where it answered.
     """
 
     walked: int = 0
     drift: Mapping[str, int] = field(default_factory=dict)
     repaired: int = 0
+    left: int = 0
     rescheduled: int = 0
     adopted: int = 0
     ending: int = 0
+    used: int = 0
     dead_leases: int = 0
     cache_error: str = ""
     dry_run: bool = False
@@ -78,9 +77,10 @@ class Walk:
         """Read the primary: a replica may lag behind, and would show drift that is none."""
         self.transitions = Transitions(MailCredentials.objects)
         self.rows: MailCredentialsQuerySet = MailCredentials.objects.using(self.transitions.using)
+        self.repairs = Repairs(self.rows, most=app_settings().reconcile_repairs)
         self.dry_run = dry_run
         self.found: Counter[str] = Counter()
-        self.repaired = self.rescheduled = self.adopted = self.ending = 0
+        self.adopted = self.ending = self.used = 0
         self.cache_error = ""
 
     def run(self, limit: int | None, progress: Callable[[int], None] | None) -> ReconcileReport:
@@ -89,10 +89,11 @@ class Walk:
         dead = self.rows.dead_leases().count() if self.dry_run else self.rows.release_dead_leases()
         if not self.dry_run:
             self.transitions.lanes.lift_brakes()
-        self.rescheduled = mend_schedule(self.rows, dry_run=self.dry_run)
-        for page in self._pages(limit):
-            self.ending += sum(self._warn(state) for state in page)
-            self._adopt(page)
+        rescheduled = mend_schedule(self.rows, dry_run=self.dry_run)
+        for page in pages(self.rows, limit):
+            self._warn([pk for pk, _, ends, _ in page if ends])
+            self._adopt([pk for pk, *_ in page])
+            self._flush_uses(page)
             self._compare(page)
             walked += len(page)
             if progress is not None:
@@ -100,44 +101,28 @@ class Walk:
         return ReconcileReport(
             walked=walked,
             drift=dict(self.found),
-            repaired=self.repaired,
-            rescheduled=self.rescheduled,
+            repaired=self.repairs.repaired,
+            left=self.repairs.left,
+            rescheduled=rescheduled,
             adopted=self.adopted,
             ending=self.ending,
+            used=self.used,
             dead_leases=dead,
             cache_error=self.cache_error,
             dry_run=self.dry_run,
             seconds=round(time.monotonic() - begun, 3),
         )
 
-    def _pages(self, limit: int | None) -> Iterator[list[RowState]]:
-        """Read the table by keyset: each page begins after the last row of the one before."""
-        left = float("inf") if limit is None else limit
-        after: UUID | None = None
-        while left > 0:
-            rows = self.rows.order_by("pk") if after is None else self.rows.filter(pk__gt=after).order_by("pk")
-            size = int(min(PAGE, left))
-            page = [RowState(*values) for values in rows.values_list(*COLUMNS)[:size]]
-            if page:
-                yield page
-                left, after = left - len(page), page[-1].pk
-            if len(page) < size:
-                return
-
-    def _warn(self, state: RowState) -> bool:
+    def _warn(self, pks: Sequence[str]) -> None:
+        """Tell of grants that end soon."""
         now = timezone.now()
-        return ends_soon(state, now) and (self.dry_run or warn(state, self.transitions, now))
+        for row in ending(self.rows, pks, now):
+            self.ending += self.dry_run or warn(row, self.transitions, now)
 
-    def _adopt(self, page: Sequence[RowState]) -> None:
+    def _adopt(self, pks: Sequence[str]) -> None:
         """Give rows the pairs that are parked for them."""
-        if self.cache_error:
-            return
-        try:
-            pks = parking.waiting([state.pk for state in page])
-        except Exception as error:  # noqa: BLE001  # whatever a cache backend raises, the walk reports it
-            self.cache_error = type(error).__name__
-            return
-        for row in self.rows.filter(pk__in=pks) if pks else ():
+        parked = self._asked(lambda: parking.waiting(pks))
+        for row in self.rows.filter(pk__in=parked) if parked else ():
             self.adopted += self._adopt_one(row)
 
     def _adopt_one(self, row: MailCredentials) -> bool:
@@ -159,64 +144,48 @@ class Walk:
             return claimed.generation != row.generation
         return outcome.token is not None
 
-    def _compare(self, page: Sequence[RowState]) -> None:
-        """Find the copies that disagree, then look at their rows once more and mend what still does.
+    def _flush_uses(self, page: Sequence[Place]) -> None:
+        """Write down when mailboxes were last used, where that is known to have been minutes after what is written."""
+        if self.dry_run:
+            return
+        known = {pk: 0 if used is None else used for pk, *_, used in page}
+        moments = self._asked(lambda: marks(list(known))) or {}
+        later = {pk: moment for pk, moment in moments.items() if moment.timestamp() >= known[pk] + 60}
+        if later:
+            self.used += write_uses(later)
+
+    def _compare(self, page: Sequence[Place]) -> None:
+        """Find the copies that are not as they must be, then look at their rows once more and mend what still differs.
 
         A refresh commits first and publishes then. So a copy that was newer than its row when the page was
         read may only be the result of a refresh since; but a row read *after* the copy is at least as new as
         it, unless the database has truly lost that generation. Hence the second look.
         """
-        if self.cache_error:
+        suspects = self._asked(lambda: token_cache.differing({pk: header for pk, header, _, _ in page}))
+        if not suspects:
             return
+        differences = self._differences(suspects)
+        if not self.dry_run:
+            self.repairs.mend(differences)
+
+    def _differences(self, suspects: Mapping[str, Header | None]) -> list[Difference]:
+        """Read the rows of these copies, count by cause those that differ, and return them."""
+        now, found = timezone.now(), []
+        for values in self.rows.filter(pk__in=suspects).values_list(*COLUMNS):
+            state = RowState(*values)
+            held = suspects[str(state.pk)]
+            cause = drift(state, held, now)
+            if cause is not None:
+                self.found[cause.value] += 1
+                found.append((state, held))
+        return found
+
+    def _asked(self, question: Callable[[], T]) -> T | None:
+        """Return the cache's answer. One that fails is not asked again in this walk."""
+        if self.cache_error:
+            return None
         try:
-            held = token_cache.headers([state.pk for state in page])
-            now = timezone.now()
-            suspects = [state.pk for state in page if drift(state, held[state.pk], now)]
-            for row in self._read(suspects):
-                self._mend(row, held[row.pk])
+            return question()
         except Exception as error:  # noqa: BLE001  # whatever a cache backend raises, the walk reports it
             self.cache_error = type(error).__name__
-
-    def _read(self, pks: Sequence[UUID]) -> Iterator[MailCredentials]:
-        """Read rows with their access tokens, but not all of a page's at once."""
-        for start in range(0, len(pks), 50):
-            yield from self.rows.filter(pk__in=pks[start : start + 50]).defer("refresh_token")
-
-    def _mend(self, row: MailCredentials, held: Header | None) -> None:
-        cause = drift(_state(row), held, timezone.now())
-        if cause is None:
-            return
-        self.found[cause.value] += 1
-        if not self.dry_run:
-            self.repaired += _repair(row, held)
-
-
-def _repair(row: MailCredentials, held: Header | None) -> bool:
-    """Put the right copy, or none, in the place of the `held` one; False when that did not succeed.
-
-    Writing compares generations in the cache, so it can be done over an older copy without further care. What
-    stands in the way of that, a newer generation or a tombstone, is deleted first, if it is still the one
-    that was compared: a disconnect may just have left a tombstone of its own, and a refresh a good copy.
-    """
-    valid, usable = _state(row).has_valid_token(timezone.now()), row.is_connected
-    if held is not None and (held.generation > row.generation or not held.expiry or (usable and not valid)):
-        if token_cache.headers([row.pk])[row.pk] != held:
-            return False
-        token_cache.forget(row.pk)
-    if valid:
-        return _refill(row)
-    return usable or token_cache.bury(row.pk, row.generation)
-
-
-def _refill(row: MailCredentials) -> bool:
-    try:
-        token = row.open_access_token()
-    except SealError as error:
-        about = {"action": "reconcile", "mailbox": str(row.pk)}
-        logger.warning("the access token of mailbox %s cannot be read: %s", row.pk, error, extra=about)
-        return False
-    return token is not None and token_cache.put(row.pk, token)
-
-
-def _state(row: MailCredentials) -> RowState:
-    return RowState(*(getattr(row, column) for column in COLUMNS))
+            return None

@@ -91,7 +91,7 @@ def judged(reads: Reads) -> Results:
     findings.tabulate_crews(results, CREWS)
     findings.judge_load(results, CREWS[-1])
     findings.judge_claims(results, cost(0.010), cost(0.009), 1_000_000)
-    walk = {"walked": 1_000_000, "drift": {}, "cache_error": "", "seconds": 9.0, "peak": 90_000_000}
+    walk = {"walked": 1_000_000, "amiss": 0, "cache_error": "", "seconds": 9.0, "peak": 90_000_000}
     findings.judge_reconciliation(results, [Reconciliation(**walk, opened=0, token_queries=0, sent=70_000_000)])
     return results
 
@@ -106,7 +106,7 @@ def test_a_goal_that_is_missed_says_so(reads):
 def test_a_reconciliation_that_opens_a_token_or_finds_drift_misses_its_goals():
     results = Results()
     walk = {"walked": 100, "cache_error": "", "seconds": 0.1, "peak": 1, "token_queries": 0}
-    findings.judge_reconciliation(results, [Reconciliation(**walk, drift={"absent": 1}, opened=1)])
+    findings.judge_reconciliation(results, [Reconciliation(**walk, amiss=1, opened=1)])
     assert [goal.met for goal in results.goals] == [False, True, False]
 
 

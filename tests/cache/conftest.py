@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from django.utils import timezone
+from redis.connection import AbstractConnection
 
 from mail_oauth.models import MailCredentials
 from mail_oauth.testing.provider import FakeProvider
@@ -43,3 +45,17 @@ def calm_redis(redis_cache: Redis) -> Iterator[Redis]:
 def posts(provider: FakeProvider) -> Callable[[MailCredentials], int]:
     """How many refreshes of a mailbox the provider was asked for."""
     return lambda mailbox: len(provider.token_calls("refresh_token", email=mailbox.email))
+
+
+@pytest.fixture
+def sendings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by one whenever something is sent to a Redis."""
+    sent: list[int] = []
+    send = AbstractConnection.send_packed_command
+
+    def counted(self: AbstractConnection, *args: Any, **kwargs: Any) -> None:
+        sent.append(1)
+        send(self, *args, **kwargs)
+
+    monkeypatch.setattr(AbstractConnection, "send_packed_command", counted)
+    return sent

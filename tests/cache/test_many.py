@@ -8,23 +8,8 @@ from uuid import uuid4
 import pytest
 from django.core.cache import cache
 from django.core.cache.backends.locmem import LocMemCache
-from redis.connection import AbstractConnection
 
 from mail_oauth.cache import token_cache
-
-
-@pytest.fixture
-def sendings(monkeypatch) -> list[int]:
-    """Grows by one whenever something is sent to a Redis."""
-    sent: list[int] = []
-    send = AbstractConnection.send_packed_command
-
-    def counted(self, *args, **kwargs):
-        sent.append(1)
-        return send(self, *args, **kwargs)
-
-    monkeypatch.setattr(AbstractConnection, "send_packed_command", counted)
-    return sent
 
 
 class TestManyCopies:

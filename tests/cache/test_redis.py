@@ -24,7 +24,7 @@ class TestAValue:
         with redis_cache.client() as redis:
             raw = redis.get(key_of(pk))
         assert raw.startswith(b"1|12|")
-        assert b"|mo1:" in raw
+        assert b"|mo1b:" in raw
         assert b"a-token-in-clear" not in raw
 
     def test_ends_before_its_token(self, redis_cache, pk, token):

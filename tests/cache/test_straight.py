@@ -55,6 +55,12 @@ def pool(redis_cache) -> ConnectionPool:
 
 
 class TestWhereItGoes:
+    def test_there_and_back_once(self, redis_cache, pk, token, sendings):
+        token_cache.put(pk, token())
+        sendings.clear()
+        assert token_cache.get(pk) == token()
+        assert len(sendings) == 1
+
     def test_straight_with_a_plain_client(self, redis_cache, pk, token, reads):
         token_cache.put(pk, token())
         assert token_cache.get(pk) == token()

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from mail_oauth import parking
+from mail_oauth import parking, usage
 from mail_oauth.cache import MAIL, Header, token_cache
 from mail_oauth.conf import app_settings
 from mail_oauth.managers.vocabulary import EventKind, Status
@@ -105,11 +105,12 @@ def no_refresh_token_is_cached(world: World, refresh_tokens: set[str], rows: lis
     for row in rows:
         copy = token_cache.get(row.pk)
         assert copy is None or copy.reveal() not in refresh_tokens, "a refresh token is cached as if for access"
-        seen = cached_bytes(row.pk, MAIL) + cached_bytes(row.pk, parking.RESOURCE)
+        seen = b"".join(cached_bytes(row.pk, kind) for kind in (MAIL, parking.RESOURCE, usage.RESOURCE))
         assert not any(secret.encode() in seen for secret in world.secrets), "a token stands in the cache in clear"
         shown = repr(row) + str(row) + repr(vars(row))
         assert not any(secret in shown for secret in world.secrets), "a token is shown by repr"
-    strangers = [name for name in cache_names() if "mail_oauth:mail:" not in name and ":parked:" not in name]
+    kinds = ("mail_oauth:mail:", "mail_oauth:parked:", "mail_oauth:used:")
+    strangers = [name for name in cache_names() if not any(kind in name for kind in kinds)]
     assert not strangers, "something else stands in the cache"
 
 

@@ -140,6 +140,13 @@ class TestSize:
         keep(near, fourth, token())
         assert [near.get(pk) is not None for pk in (first, second, third, fourth)] == [True, False, True, True]
 
+    def test_is_bounded_in_what_is_remembered_of_dropped_ones_as_well(self, near, token, settings):
+        settings.MAIL_OAUTH = {"NEAR_CACHE_SECONDS": 60, "NEAR_CACHE_SIZE": 50}
+        for _ in range(2000):
+            keep(near, uuid4(), token())
+        assert len(near) == 50
+        assert len(near._ends) <= 200
+
     def test_of_none_keeps_none(self, near, token, settings):
         settings.MAIL_OAUTH = {"NEAR_CACHE_SIZE": 0}
         keep(near, uuid4(), token())

@@ -3,13 +3,14 @@
 from tests.services.mariadb import MariaDB
 from tests.services.postgres import Postgres
 from tests.services.programs import find_program, require
-from tests.services.redis import Redis
+from tests.services.redis import Redis, RedisCluster
 from tests.services.server import Server, free_port
 
 __all__ = [
     "MariaDB",
     "Postgres",
     "Redis",
+    "RedisCluster",
     "Server",
     "find_program",
     "free_port",

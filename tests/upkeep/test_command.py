@@ -32,6 +32,15 @@ def run(provider):
     return call
 
 
+@pytest.fixture
+def terminal() -> io.StringIO:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    return Terminal()
+
+
 def cells(text: str) -> list[list[str]]:
     return [line.split() for line in text.splitlines()]
 
@@ -102,17 +111,26 @@ class TestReconcile:
         assert code == 1
         assert "The cache could not be reached" in text
 
-    def test_shows_its_progress_on_a_terminal_only(self, connect, provider):
-        class Terminal(io.StringIO):
-            def isatty(self) -> bool:
-                return True
+    def test_shows_its_progress_on_a_terminal(self, connect, provider, terminal):
+        [connect() for _ in range(3)]
+        call_command("mail_oauth", "reconcile", "--limit", "2", stdout=io.StringIO(), stderr=terminal)
+        assert "2 of 2 mailboxes, 100%" in terminal.getvalue()
+        assert terminal.getvalue().endswith("\n")
 
+    @pytest.mark.parametrize("verbosity", [0, 1])
+    def test_says_nothing_of_it_to_a_pipe_or_to_who_wants_silence(self, connect, provider, terminal, verbosity):
         connect()
-        terminal, pipe = Terminal(), io.StringIO()
-        call_command("mail_oauth", "reconcile", stdout=io.StringIO(), stderr=terminal)
-        call_command("mail_oauth", "reconcile", stdout=io.StringIO(), stderr=pipe)
-        assert "1 mailboxes compared" in terminal.getvalue()
-        assert pipe.getvalue() == ""
+        stderr = io.StringIO() if verbosity else terminal
+        call_command("mail_oauth", "reconcile", verbosity=verbosity, stdout=io.StringIO(), stderr=stderr)
+        assert stderr.getvalue() == ""
+
+    def test_says_what_was_left_for_the_next_run(self, run, connect, settings, locmem_cache):
+        settings.MAIL_OAUTH = {**settings.MAIL_OAUTH, "RECONCILE_REPAIRS": 1}
+        [connect() for _ in range(3)]
+        _, text = run("reconcile")
+        assert ["drift:", "absent", "3"] in cells(text)
+        assert ["repaired", "1"] in cells(text)
+        assert ["left", "2"] in cells(text)
 
 
 class TestStatus:

@@ -21,7 +21,6 @@ HEALTHY = RowState(
     use_oauth=True,
     token_expiry=EXPIRY,
     token_issued_at=ISSUED,
-    refresh_at=EXPIRY,
 )
 DEMOTED = replace(HEALTHY, status=Status.NEEDS_REAUTH)
 PAUSED = replace(HEALTHY, use_oauth=False)

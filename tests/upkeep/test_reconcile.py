@@ -14,10 +14,11 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from mail_oauth.cache import Header, cache_key, token_cache, write_unless_newer
+from mail_oauth.connect.disconnect import disconnect
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
-from mail_oauth.tokens import AccessToken
-from mail_oauth.upkeep import reconcile
+from mail_oauth.tokens import AccessToken, Secret
+from mail_oauth.upkeep import pages, repairs
 from mail_oauth.upkeep.reconcile import ReconcileReport, reconcile_cache
 
 pytestmark = pytest.mark.django_db
@@ -55,18 +56,18 @@ def mailbox(connect, shared_cache) -> MailCredentials:
 
 @pytest.fixture
 def meanwhile(monkeypatch):
-    """Runs something just before the walk looks at the cache for the `before_look`-th time."""
+    """Runs something just before the walk calls a method of the token cache for the `time`-th time."""
 
-    def run(what: Any, *, before_look: int) -> None:
-        looks = iter(range(1, 100))
-        look = type(token_cache).headers
+    def run(what: Any, *, before: str = "differing", time: int = 1) -> None:
+        times = iter(range(1, 100))
+        method = getattr(type(token_cache), before)
 
-        def looking(cache: Any, *args: Any) -> Any:
-            if next(looks) == before_look:
+        def called(cache: Any, *args: Any) -> Any:
+            if next(times) == time:
                 what()
-            return look(cache, *args)
+            return method(cache, *args)
 
-        monkeypatch.setattr(type(token_cache), "headers", looking)
+        monkeypatch.setattr(type(token_cache), before, called)
 
     return run
 
@@ -137,7 +138,7 @@ class TestEachCauseIsMended:
     def test_expired(self, mailbox):
         now = int(timezone.now().timestamp())
         write_unless_newer(
-            cache_key(mailbox.pk, "mail"), Header(mailbox.generation, now - 3700, now - 100), "stale", 600
+            cache_key(mailbox.pk, "mail"), Header(mailbox.generation, now - 3700, now - 100), b"stale", 600
         )
         assert self.mended("expired")
         assert self.right(mailbox)
@@ -181,38 +182,140 @@ class TestAFlushedRedis:
         assert (report.walked, report.drift, report.rescheduled) == (1, {}, 1)
 
     def test_that_is_down_is_asked_once_and_not_at_every_page(self, connect, redis_cache, monkeypatch, meanwhile):
-        monkeypatch.setattr(reconcile, "PAGE", 1)
+        monkeypatch.setattr(pages, "PAGE", 1)
         [connect() for _ in range(3)]
         redis_cache.stop()
-        meanwhile(lambda: pytest.fail("it was asked again"), before_look=2)
+        meanwhile(lambda: pytest.fail("it was asked again"))
         assert reconcile_cache().walked == 3
+
+
+class TestRepairsAreBounded:
+    @pytest.fixture
+    def most(self, provider, settings):
+        """At most so many repairs in one run."""
+
+        def limit(number: int) -> None:
+            settings.MAIL_OAUTH = {**settings.MAIL_OAUTH, "RECONCILE_REPAIRS": number}
+
+        return limit
+
+    def test_and_the_next_runs_go_on(self, connect, shared_cache, most):
+        rows = [connect() for _ in range(5)]
+        most(2)
+        reports = [reconcile_cache() for _ in range(4)]
+        assert [(report.drift.get("absent", 0), report.repaired, report.left) for report in reports] == [
+            (5, 2, 3),
+            (3, 2, 1),
+            (1, 1, 0),
+            (0, 0, 0),
+        ]
+        assert all(served(row) for row in rows)
+
+    @pytest.mark.parametrize(("page", "batch"), [(2, 1), (3, 2), (100, 3)])
+    def test_across_pages_and_batches(self, connect, shared_cache, most, monkeypatch, page, batch):
+        monkeypatch.setattr(pages, "PAGE", page)
+        monkeypatch.setattr(repairs, "BATCH", batch)
+        [connect() for _ in range(7)]
+        most(5)
+        report = reconcile_cache()
+        assert (report.drift, report.repaired, report.left) == ({"absent": 7}, 5, 2)
+
+    def test_unless_they_need_not_be(self, connect, shared_cache, most):
+        [connect() for _ in range(3)]
+        most(0)
+        assert (reconcile_cache().left, reconcile_cache().drift) == (0, {})
+
+    def test_and_a_dry_run_leaves_nothing_for_it_tries_nothing(self, connect, shared_cache, most):
+        [connect() for _ in range(3)]
+        most(1)
+        report = reconcile_cache(dry_run=True)
+        assert (report.drift, report.repaired, report.left) == ({"absent": 3}, 0, 0)
+
+    def test_and_take_one_read_for_a_batch(self, connect, shared_cache, monkeypatch):
+        monkeypatch.setattr(repairs, "BATCH", 3)
+        [connect() for _ in range(7)]
+        with CaptureQueriesContext(connection) as queries:
+            reconcile_cache()
+        reads = [query["sql"] for query in queries if '"access_token"' in query["sql"].replace("`", '"')]
+        assert len(reads) == 3
+        assert not any("refresh_token" in sql.replace("refresh_token_expires_at", "") for sql in reads)
+
+
+class TestManyKindsOfDriftAtOnce:
+    def test_are_all_mended_and_counted(self, connect, shared_cache):
+        rows = {name: connect() for name in ("right", "absent", "older", "newer", "other", "buried", "unusable")}
+        for name, row in rows.items():
+            if name != "absent":
+                token_cache.put(row.pk, row.open_access_token())
+        change(rows["older"], generation=3)
+        plant(rows["newer"], 9)
+        plant(rows["other"], 1, age=30)
+        token_cache.bury(rows["buried"].pk, 4)
+        change(rows["unusable"], use_oauth=False)
+        report = reconcile_cache()
+        assert report.drift == dict.fromkeys(("absent", "older", "newer", "other", "buried", "unusable"), 1)
+        assert (report.repaired, report.left) == (6, 0)
+        assert reconcile_cache().drift == {}
+        for name, row in rows.items():
+            assert (served(row) == row.open_access_token()) is (name != "unusable")
+
+    def test_one_that_cannot_be_read_does_not_stop_the_others(self, connect, shared_cache):
+        broken, *others = (connect() for _ in range(4))
+        change(broken, access_token=others[0].access_token)
+        report = reconcile_cache()
+        assert (report.drift, report.repaired, report.left) == ({"absent": 4}, 3, 0)
+        assert all(served(row) for row in others)
+        assert served(broken) is None
 
 
 class TestARefreshMeanwhile:
     """The walk reads a page, then the cache; a refresh may commit and publish in between."""
 
     def test_is_no_drift_and_keeps_its_copy(self, mailbox, meanwhile):
-        meanwhile(mailbox.refresh_now, before_look=1)
+        meanwhile(mailbox.refresh_now)
         assert reconcile_cache().drift == {}
         assert served(mailbox).generation == 2
 
     def test_is_not_overwritten_with_an_older_copy(self, mailbox, meanwhile):
         token_cache.forget(mailbox.pk)
         reader = MailCredentials.objects.get(pk=mailbox.pk)
-        meanwhile(reader.refresh_now, before_look=1)
+        meanwhile(reader.refresh_now)
         reconcile_cache()
         assert served(mailbox).generation == 2
 
     def test_a_tombstone_since_is_left_where_it_stands(self, mailbox, meanwhile):
         plant(mailbox, 5)
-        meanwhile(lambda: token_cache.bury(mailbox.pk, 6), before_look=2)
+        meanwhile(lambda: token_cache.bury(mailbox.pk, 6), before="forget_many")
         report = reconcile_cache()
         assert (report.drift, report.repaired) == ({"newer": 1}, 0)
         assert header(mailbox) == Header(6, 0, 0)
 
+    def test_a_disconnect_just_before_the_copy_is_written_keeps_its_tombstone(self, mailbox, meanwhile):
+        token_cache.forget(mailbox.pk)
+        meanwhile(lambda: disconnect(MailCredentials.objects.get(pk=mailbox.pk)), before="put_many")
+        report = reconcile_cache()
+        assert (report.drift, report.repaired) == ({"absent": 1}, 0)
+        assert served(mailbox) is None
+        assert header(mailbox).expiry == 0
+
+    def test_one_out_of_use_since_it_was_compared_gets_no_copy(self, mailbox, meanwhile):
+        token_cache.forget(mailbox.pk)
+        columns = {"status": Status.NEEDS_REAUTH}
+        meanwhile(lambda: MailCredentials.objects.update(**columns), before="forget_many")
+        assert reconcile_cache().repaired == 0
+        assert header(mailbox) is None
+
+    def test_a_good_copy_since_is_not_removed(self, mailbox, meanwhile):
+        plant(mailbox, 5)
+        late = plant_of(mailbox)
+        late.generation = 6
+        meanwhile(lambda: token_cache.put(mailbox.pk, late), before="forget_many")
+        assert reconcile_cache().repaired == 0
+        assert header(mailbox).generation == 6
+
     def test_a_mailbox_deleted_since_is_passed_over(self, mailbox, meanwhile):
         token_cache.forget(mailbox.pk)
-        meanwhile(MailCredentials.objects.all().delete, before_look=1)
+        meanwhile(MailCredentials.objects.all().delete)
         assert reconcile_cache().drift == {}
         assert header(mailbox) is None
 
@@ -261,25 +364,25 @@ def test_a_dry_run_counts_and_changes_nothing(connect, shared_cache):
 class TestTheWalk:
     @pytest.fixture
     def many(self, user):
-        """Makes so many mailboxes without tokens."""
+        """Makes so many mailboxes, with a token or without one."""
 
-        def make(number: int) -> None:
-            later = timezone.now() + timedelta(hours=1)
-            MailCredentials.objects.bulk_create(
-                [
-                    MailCredentials(
-                        user=user, provider="microsoft", email=f"{uuid4()}@example.com", refresh_at=later
-                    )
-                    for _ in range(number)
-                ],
-                batch_size=200,
-            )
+        def make(number: int, token: Secret | None = None) -> None:
+            now = timezone.now()
+            later = now + timedelta(hours=1)
+            rows = [
+                MailCredentials(user=user, provider="microsoft", email=f"{uuid4()}@example.com", refresh_at=later)
+                for _ in range(number)
+            ]
+            for row in rows if token else ():
+                row.access_token = row.sealed("access_token", token)
+                row.token_issued_at, row.token_expiry = now, later
+            MailCredentials.objects.bulk_create(rows, batch_size=200)
 
         return make
 
     def test_reads_pages_and_no_token(self, mailbox, many, monkeypatch):
         many(11)
-        monkeypatch.setattr(reconcile, "PAGE", 5)
+        monkeypatch.setattr(pages, "PAGE", 5)
         seen: list[int] = []
         with CaptureQueriesContext(connection) as queries:
             assert reconcile_cache(progress=seen.append).walked == 12
@@ -290,25 +393,57 @@ class TestTheWalk:
         assert not any('access_token"' in sql or 'refresh_token"' in sql for sql in columns)
         assert not any("OFFSET" in sql for sql in statements)
 
+    def test_asks_redis_three_times_a_page(self, connect, redis_cache, monkeypatch):
+        monkeypatch.setattr(pages, "PAGE", 5)
+        [connect() for _ in range(12)]
+        reconcile_cache()
+        with redis_cache.client() as redis:
+            redis.config_resetstat()
+            assert reconcile_cache().drift == {}
+            stats = redis.info("commandstats")
+        ours = {"cmdstat_evalsha", "cmdstat_exists", "cmdstat_getrange", "cmdstat_get", "cmdstat_mget"}
+        calls = {name: each["calls"] for name, each in stats.items() if name in ours}
+        assert calls.pop("cmdstat_getrange") == 2 * 12, "in scripts: headers, and marks of use"
+        assert calls == {"cmdstat_evalsha": 2 * 3, "cmdstat_exists": 3}
+
+    def test_transfers_no_token_on_a_dry_run(self, mailbox, connect):
+        token_cache.forget(mailbox.pk)
+        plant(connect(), 5)
+        with CaptureQueriesContext(connection) as queries:
+            assert reconcile_cache(dry_run=True).drift == {"absent": 1, "newer": 1}
+        assert not any('access_token"' in query["sql"].replace("`", '"') for query in queries)
+
     @pytest.mark.parametrize(("limit", "walked"), [(0, 0), (3, 3), (5, 5), (7, 7), (100, 12)])
     def test_stops_at_its_limit(self, many, monkeypatch, limit, walked):
         many(12)
-        monkeypatch.setattr(reconcile, "PAGE", 5)
+        monkeypatch.setattr(pages, "PAGE", 5)
         assert reconcile_cache(limit=limit).walked == walked
 
     def test_needs_no_more_memory_for_more_rows(self, many, monkeypatch):
-        monkeypatch.setattr(reconcile, "PAGE", 100)
-
-        def peak() -> int:
-            gc.collect()
-            tracemalloc.start()
-            reconcile_cache()
-            _, most = tracemalloc.get_traced_memory()
-            tracemalloc.stop()
-            return most
-
+        monkeypatch.setattr(pages, "PAGE", 100)
         many(300)
         reconcile_cache()
         few = peak()
         many(3000)
         assert peak() < few + 3000 * 50, "one row's state alone is some hundred bytes"
+
+    def test_needs_no_more_memory_for_more_repairs(self, many, redis_cache, monkeypatch):
+        monkeypatch.setattr(pages, "PAGE", 100)
+        many(200, token=Secret("x" * 2000))
+        reconcile_cache()
+        redis_cache.flush()
+        few = peak()
+        many(1000, token=Secret("x" * 2000))
+        redis_cache.flush()
+        assert peak() < few + 1000 * 500, "one token alone is some thousand bytes"
+        assert reconcile_cache().drift == {}
+
+
+def peak() -> int:
+    """How many bytes a walk takes at the most."""
+    gc.collect()
+    tracemalloc.start()
+    reconcile_cache()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return most

@@ -18,6 +18,7 @@ from django.db.models.functions import Lower
 from mail_oauth.connect.disconnect import retry_revocation
 from mail_oauth.exceptions import MailboxError
 from mail_oauth.management.forecasts import as_data, as_text
+from mail_oauth.management.progress import Progress, about_how_many
 from mail_oauth.management.tables import table
 from mail_oauth.models import MailCredentials
 from mail_oauth.upkeep.forecast import forecast
@@ -72,9 +73,13 @@ class Command(BaseCommand):
             raise CommandError(f"{report.failed + report.broken} mailboxes could not be refreshed.")
 
     def reconcile(self, options: dict[str, Any]) -> None:
-        """Compare and repair, with a line of progress on a terminal."""
-        progress = self._progress if self.stderr.isatty() else None
-        report = reconcile_cache(limit=options["limit"], dry_run=options["dry_run"], progress=progress)
+        """Compare and repair, and show how far that is."""
+        limit, verbosity = options["limit"], options["verbosity"]
+        rows = MailCredentials.objects.using(MailCredentials.objects.write_alias())
+        total = about_how_many(rows) if verbosity else 0
+        total = total if limit is None else min(total, limit)
+        with Progress(self.stderr, total, "mailboxes", verbosity=verbosity) as progress:
+            report = reconcile_cache(limit=limit, dry_run=options["dry_run"], progress=progress)
         numbers = asdict(report)
         causes = numbers.pop("drift")
         drift = {f"drift: {cause}": number for cause, number in causes.items()}
@@ -113,10 +118,6 @@ class Command(BaseCommand):
 
     def _say(self, head: Any, rows: Any) -> None:
         self.stdout.write(table([name.replace("_", " ") for name in head], (tuple(row) for row in rows)))
-
-    def _progress(self, walked: int) -> None:
-        self.stderr.write(f"\r{walked} mailboxes compared", ending="")
-        self.stderr.flush()
 
 
 def _action(actions: Any, name: str, method: Callable[[dict[str, Any]], None], what: str) -> ArgumentParser:
