@@ -95,9 +95,12 @@ def is_scheduled_too_late(refresh_at: datetime, keeping: Keeping, now: datetime)
 
 
 def brought_forward(keeping: Keeping, now: datetime) -> datetime:
-    """Return when such a mailbox is refreshed instead: not all at once, though their tokens have expired."""
+    """Return when such a mailbox is refreshed instead: not all at once, though their tokens have expired.
+
+    Those then come in whole minutes, so that many can be moved together; from then on each has its own moment.
+    """
     due = due_at(keeping, now)
     if due > now:
         return due
     within = min(keeping.expires_at - keeping.issued_at, patience())
-    return next_refresh(now, now + within, place=keeping.place)
+    return next_refresh(now, now + within, place=keeping.place).replace(second=0, microsecond=0)

@@ -48,7 +48,7 @@ class TestWhatBecomesWarm:
         mailbox = sleeper()
         site("always")
         assert reconcile_cache().rescheduled == 1
-        assert timedelta(0) < waits(mailbox) < HOUR
+        assert -timedelta(minutes=1) < waits(mailbox) < HOUR
         assert reconcile_cache().rescheduled == 0
         pass_time(HOUR)
         assert sweep().refreshed == 1
@@ -208,7 +208,7 @@ class TestWhatItCosts:
         with CaptureQueriesContext(connection) as queries:
             assert mend_schedule(MailCredentials.objects.all()) == 7
         statements = [query["sql"] for query in queries if "SAVEPOINT" not in query["sql"]]
-        assert len(statements) == 3 + 3, "a page, and its update"
+        assert 3 + 3 <= len(statements) <= 3 + 7, "a page, and an update for each minute"
         columns = [sql.partition("FROM")[0] for sql in statements if sql.startswith("SELECT")]
         assert len(columns) == 3
         assert not any(f"_token{quote}" in sql for sql in columns for quote in '"`')
