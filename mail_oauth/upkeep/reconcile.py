@@ -120,7 +120,7 @@ class Walk:
 
     def _adopt(self, pks: Sequence[str]) -> None:
         """Give rows the pairs that are parked for them."""
-        for row in self.rows.filter(pk__in=pks) if pks else ():
+        for row in self.rows.filter(pk__in=pks):
             self.adopted += self._adopt_one(row)
 
     def _adopt_one(self, row: MailCredentials) -> bool:

@@ -91,7 +91,7 @@ class TestNothingIsDoneWhereBothAgree:
     def test_for_a_connected_mailbox(self, mailbox):
         before = header(mailbox)
         report = reconcile_cache()
-        assert report == ReconcileReport(walked=1, seconds=report.seconds)
+        assert report == ReconcileReport(walked=1, used=report.used, seconds=report.seconds)
         assert header(mailbox) == before
 
     def test_for_a_demoted_one(self, mailbox, provider):
