@@ -8,6 +8,8 @@ import pytest
 from django.core.cache import cache, caches
 from django.core.cache.backends.locmem import LocMemCache
 from django.test import TransactionTestCase
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from mail_oauth.managers.counts import tally
 from mail_oauth.managers.health import board
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
     from pytest_django import Settings
 
 pytest_plugins = ["tests.mailboxes"]
+
+# How fast a busy machine makes up inputs is no finding.
+hypothesis_settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("suite")
 
 ServerT = TypeVar("ServerT", bound=Server | RedisCluster)
 

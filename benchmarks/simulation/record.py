@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.simulation.lane import Lane
@@ -56,10 +55,6 @@ class Record:
         return self.loads(end - begin, begin=begin, end=end, app=app)[0]
 
     def recovered_at(self) -> int | None:
-        """Return when, after the outage, every token was valid again; None if that was not on this day."""
-        released = self.scenario.outage.ends_at
-        return next((now for now in range(released, len(self.expired)) if not self.expired[now]), None)
-
-    def per_second(self, counts: Sequence[int], begin: int, end: int) -> float:
-        """Return the mean of a count, in real mailboxes."""
-        return sum(counts[begin:end]) * self.scenario.weight / (end - begin)
+        """Return from when on, after the outage began, no token was expired; None if that was not on this day."""
+        last = next((now for now in reversed(range(len(self.expired))) if self.expired[now]), 0)
+        return max(last + 1, self.scenario.outage.ends_at) if last + 1 < len(self.expired) else None

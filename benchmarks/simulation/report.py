@@ -82,14 +82,14 @@ def steady_mean(record: Record) -> float:
 
 
 def _seconds(record: Record) -> Iterator[Finding]:
-    """Compare the busiest second of each app with its budget, or of all with the fleet where there is none."""
+    """Compare the busiest second of each app with its budget, or the busiest minute of all with the fleet."""
     scenario = record.scenario
     begin = scenario.outage.ends_at
     grain = scenario.weight  # one simulated mailbox more than the budget, for its seconds begin in between
     if not scenario.budget:
-        limit, busiest = scenario.load * scenario.headroom, max(record.loads(1, begin=begin))
-        text = f"No second after that has more calls than the fleet is for: {busiest:,.0f} of {limit:,.0f}."
-        yield Finding(busiest <= limit * 1.5 + grain, text)
+        limit, busiest = scenario.capacity, max(record.loads(60, begin=begin))
+        text = f"No minute after that has more calls than the fleet is for: {busiest:,.0f} of {limit:,.0f} per second."
+        yield Finding(busiest <= limit * 1.05 + grain, text)
         return
     for number, app in enumerate(scenario.apps):
         limit, busiest = scenario.calls_per_second(app), max(record.loads(1, begin=begin, app=number))

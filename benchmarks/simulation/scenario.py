@@ -88,8 +88,16 @@ class Scenario:
     @property
     def tasks(self) -> int:
         """How many sweeps run at once: the headroom, in threads of the mean latency."""
-        threads = self.load * self.headroom * self.latency * math.exp(LATENCY_SIGMA**2 / 2)
-        return math.ceil(threads / app_settings().refresh_threads)
+        return math.ceil(self.load * self.headroom * self._mean_latency / app_settings().refresh_threads)
+
+    @property
+    def capacity(self) -> float:
+        """Calls per second that they can make."""
+        return self.tasks * app_settings().refresh_threads / self._mean_latency
+
+    @property
+    def _mean_latency(self) -> float:
+        return self.latency * math.exp(LATENCY_SIGMA**2 / 2)
 
 
 def mean_period(app: ProviderApp) -> float:

@@ -77,6 +77,17 @@ def test_a_silent_provider_makes_no_herd_either():
     assert [str(finding) for finding in found if not finding.holds] == []
 
 
+def test_without_a_budget_the_fleet_is_the_bound():
+    found = findings(day_of(replace(SHORT_DAY, budget=0.0, hours=6)))
+    assert [str(finding) for finding in found if not finding.holds] == []
+    assert any("the fleet" in finding.text for finding in found)
+
+
+def test_a_day_that_ends_too_early_is_no_proof():
+    [first, *_] = findings(day_of(replace(SHORT_DAY, hours=4)))
+    assert not first.holds
+
+
 def test_the_naive_way_makes_herds():
     """So that the proof can fail: waves after the import, and more calls than the provider allows afterwards."""
     record = day_of(SHORT_DAY, NaiveRules)
