@@ -19,6 +19,16 @@ KEYS_AT_ONCE = 1000
 """How many keys one command names: some three milliseconds of Redis' time, in which it serves nobody else."""
 
 
+def is_the_same_in_any_thread(alias: str) -> bool:
+    """Tell whether another thread finds the same under the same keys.
+
+    Not in Django's database cache, where each has a connection and a transaction of its own, and not with a
+    KEY_FUNCTION, which may know whose keys they are in the caller's thread only.
+    """
+    cache = caches[alias]
+    return isinstance(cache, RedisCache) and cache.key_func is default_key_func
+
+
 def starts(alias: str, keys: Sequence[str], size: int) -> list[bytes]:
     """Return the first `size` bytes of many values; empty for nothing, and for what holds no bytes."""
     cache = caches[alias]
@@ -26,6 +36,15 @@ def starts(alias: str, keys: Sequence[str], size: int) -> list[bytes]:
         client = _client(alias)
         return [start for some in _parts(keys) for start in raw_redis.starts(client, _made(cache, some), size)]
     return [_start(value, size) for some in _parts(keys) for value in _values(cache, some)]
+
+
+def values(alias: str, keys: Sequence[str]) -> list[bytes]:
+    """Return many small values; empty for nothing, and for what holds no bytes."""
+    cache = caches[alias]
+    if isinstance(cache, RedisCache):
+        client = _client(alias)
+        return [value for some in _parts(keys) for value in raw_redis.values(client, _made(cache, some))]
+    return [_start(value, None) for some in _parts(keys) for value in _values(cache, some)]
 
 
 def exist(alias: str, keys: Sequence[str]) -> list[bool]:
@@ -55,7 +74,7 @@ def _values(cache: BaseCache, keys: Sequence[str]) -> list[Any]:
     return [found.get(key) for key in keys]
 
 
-def _start(value: Any, size: int) -> bytes:
+def _start(value: Any, size: int | None) -> bytes:
     return value[:size] if isinstance(value, bytes) else b""
 
 

@@ -145,19 +145,15 @@ class TokenCache:
         found = self._starts(pks, _HEADER_BYTES, resource)
         return {pk: Header.parse(start) for pk, start in zip(pks, found, strict=True)}
 
-    def differing(self, expected: Mapping[PK, str | None], resource: str = MAIL) -> dict[PK, Header | None]:
-        """Return the headers of those copies that are not as `expected`, which maps mailboxes to headers as stored.
+    def differing(self, expected: Mapping[PK, str | None], resource: str = MAIL) -> list[PK]:
+        """Return whose copies are not as `expected`, which maps mailboxes to headers as they are stored.
 
-        An empty one expects that no token is there; with None, whatever is there differs. Raises as `headers` does.
+        An empty one expects that nothing is there; with None, whatever is there differs. Raises as `headers` does.
         Only so much is transferred as there is to compare, and no object is made for a copy that is as expected.
         """
         longest = max(map(len, filter(None, expected.values())), default=1)
-        found = self._starts(expected, longest, resource)
-        pairs = zip(expected.items(), found, strict=True)
-        suspects = self.headers(
-            [pk for (pk, header), start in pairs if not _is_as_expected(start, header)], resource
-        )
-        return {pk: held for pk, held in suspects.items() if expected[pk] != "" or (held and held.expiry)}
+        pairs = zip(expected.items(), self._starts(expected, longest, resource), strict=True)
+        return [pk for (pk, header), start in pairs if not _is_as_expected(start, header)]
 
     def _starts(self, pks: Iterable[UUID | str], size: int, resource: str) -> list[bytes]:
         return bulk.starts(app_settings().cache, cache_keys(pks, resource), size)

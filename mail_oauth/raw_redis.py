@@ -133,6 +133,16 @@ def starts(client: Any, keys: Sequence[str], size: int) -> list[bytes]:
     return [_start(answer) for answer in pipeline.execute(raise_on_error=False)]
 
 
+def values(client: Any, keys: Sequence[str]) -> list[bytes]:
+    """Return many small strings, empty for anything else. Raises what Redis raises."""
+    with contextlib.suppress(*_REFUSED):
+        return [value or b"" for value in client.execute_command("MGET", *keys)]
+    pipeline = client.pipeline(transaction=False)
+    for key in keys:
+        pipeline.get(key)
+    return [_start(answer) for answer in pipeline.execute(raise_on_error=False)]
+
+
 def exist(client: Any, keys: Sequence[str]) -> list[bool]:
     """Tell of each key whether something stands there. Raises what Redis raises.
 
@@ -152,7 +162,7 @@ def _stored(write: Write) -> tuple[Any, ...]:
 
 
 def _start(answer: Any) -> bytes:
-    if isinstance(answer, ResponseError) and "WRONGTYPE" in str(answer):
+    if answer is None or (isinstance(answer, ResponseError) and "WRONGTYPE" in str(answer)):
         return b""
     if isinstance(answer, Exception):
         raise answer

@@ -44,7 +44,6 @@ KEPT_SECONDS = 7 * 24 * 3600
 """How long a mark waits for reconciliation."""
 
 _BATCH = 1000
-_MARK_BYTES = 13  # one more than a mark ever has
 
 
 class Uses:
@@ -127,14 +126,14 @@ uses = Uses()
 def marks(pks: Sequence[PK]) -> dict[PK, datetime]:
     """Return when mailboxes were last used, as far as that is marked, in one round trip; raises what the cache raises."""
     now = int(time.time())
-    starts = bulk.starts(app_settings().cache, cache_keys(pks, RESOURCE), _MARK_BYTES)
-    found = {pk: _moment(start, now) for pk, start in zip(pks, starts, strict=True) if start}
-    return {pk: moment for pk, moment in found.items() if moment is not None}
+    found = bulk.values(app_settings().cache, cache_keys(pks, RESOURCE))
+    moments = {pk: _moment(mark, now) for pk, mark in zip(pks, found, strict=True) if mark}
+    return {pk: moment for pk, moment in moments.items() if moment is not None}
 
 
 def _moment(mark: bytes, now: int) -> datetime | None:
     """Read a mark; None for what this app did not write. No clock is believed that is ahead."""
-    if not mark.isdigit() or len(mark) == _MARK_BYTES:
+    if not mark.isdigit() or len(mark) > 12:
         return None
     return datetime.fromtimestamp(min(int(mark), now), UTC)
 

@@ -10,6 +10,7 @@ from uuid import UUID
 from mail_oauth.cache import Header
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.refresh.policy import least_validity
+from mail_oauth.tokens import AccessToken, Secret
 
 
 class Drift(StrEnum):
@@ -53,6 +54,13 @@ class RowState:
             return False
         lifetime = (self.token_expiry - self.token_issued_at).total_seconds()
         return (self.token_expiry - now).total_seconds() > max(least_validity(lifetime), 0)
+
+    def token(self, secret: Secret) -> AccessToken | None:
+        """Return the row's access token, which is `secret`; None for a row without a token's times."""
+        if self.token_expiry is None or self.token_issued_at is None:
+            return None
+        times = {"issued_at": self.token_issued_at, "expires_at": self.token_expiry}
+        return AccessToken(secret.reveal(), **times, generation=self.generation)
 
     def describes(self, header: Header) -> bool:
         """Whether a copy with this header is of the row's own token; headers count whole seconds."""

@@ -26,7 +26,7 @@ def may_end_soon(now: datetime) -> ExpressionWrapper[Q]:
 
 def ending(rows: MailCredentialsQuerySet, pks: Sequence[str], now: datetime) -> list[MailCredentials]:
     """Return those mailboxes whose grants end soon, and of which nobody was told so far."""
-    found = rows.filter(pk__in=pks, grant_warned_at__isnull=True).without_tokens() if pks else ()
+    found = rows.filter(pk__in=pks, grant_warned_at__isnull=True).without_tokens()
     return [row for row in found if _ends_soon(row, now)]
 
 

@@ -20,11 +20,11 @@ PAGE = 5000
 making the query costs nothing beside its rows."""
 
 
-Place = tuple[str, str | None, bool, int | None]
+Place = tuple[str, str | None, bool, str | None]
 """A row, as narrow as it can be compared.
 
 Its primary key; the header that its copy must begin with, empty where no token may be cached, None where a closer look
-must tell; whether its grant may end soon; and when it was last used, in seconds since 1970.
+must tell; whether its grant may end soon; and when it was last used, in seconds since 1970, as text.
 """
 
 
@@ -67,7 +67,8 @@ def _page(rows: MailCredentialsQuerySet, size: int, now: datetime) -> list[Place
     # The database spells UUIDs where it knows them: making objects of a million takes longer than reading them.
     spells = connections[rows.db].features.has_native_uuid_field
     key = Cast("pk", CharField()) if spells else F("pk")
-    columns = key, expected_header(now), may_end_soon(now), WholeSeconds("last_used_at")
+    used = Cast(WholeSeconds("last_used_at"), CharField())  # Django would convert numbers one by one
+    columns = key, expected_header(now), may_end_soon(now), used
     narrow: Any = rows.order_by("pk").values_list(*columns)[:size]
     return list(narrow) if spells else [(str(pk), *others) for pk, *others in narrow]
 

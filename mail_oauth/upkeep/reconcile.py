@@ -7,12 +7,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TypeVar
+from datetime import datetime
 
 from django.utils import timezone
 
 from mail_oauth import parking
-from mail_oauth.cache import Header, token_cache
+from mail_oauth.cache import token_cache
 from mail_oauth.conf import app_settings
 from mail_oauth.managers.queryset import REFRESHABLE, MailCredentialsQuerySet
 from mail_oauth.managers.transitions import Transitions
@@ -22,13 +22,12 @@ from mail_oauth.refresh.adoption import parked_for
 from mail_oauth.refresh.engine import adopt
 from mail_oauth.upkeep.drift import COLUMNS, RowState, drift
 from mail_oauth.upkeep.horizon import ending, warn
+from mail_oauth.upkeep.looks import Looks
 from mail_oauth.upkeep.pages import Place, pages
-from mail_oauth.upkeep.repairs import Difference, Repairs
+from mail_oauth.upkeep.repairs import Repairs
 from mail_oauth.upkeep.schedule import mend_schedule
 from mail_oauth.upkeep.usage import write_uses
-from mail_oauth.usage import marks
 
-T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
@@ -81,7 +80,7 @@ class Walk:
         self.dry_run = dry_run
         self.found: Counter[str] = Counter()
         self.adopted = self.ending = self.used = 0
-        self.cache_error = ""
+        self.looks = Looks(uses=not dry_run)
 
     def run(self, limit: int | None, progress: Callable[[int], None] | None) -> ReconcileReport:
         """Walk, and report."""
@@ -90,11 +89,11 @@ class Walk:
         if not self.dry_run:
             self.transitions.lanes.lift_brakes()
         rescheduled = mend_schedule(self.rows, dry_run=self.dry_run)
-        for page in pages(self.rows, limit):
+        for page, look in self.looks.at(pages(self.rows, limit)):
             self._warn([pk for pk, _, ends, _ in page if ends])
-            self._adopt([pk for pk, *_ in page])
-            self._flush_uses(page)
-            self._compare(page)
+            self._adopt(look.parked)
+            self._note_uses(page, look.used)
+            self._compare(look.suspects)
             walked += len(page)
             if progress is not None:
                 progress(walked)
@@ -108,7 +107,7 @@ class Walk:
             ending=self.ending,
             used=self.used,
             dead_leases=dead,
-            cache_error=self.cache_error,
+            cache_error=self.looks.error,
             dry_run=self.dry_run,
             seconds=round(time.monotonic() - begun, 3),
         )
@@ -121,8 +120,7 @@ class Walk:
 
     def _adopt(self, pks: Sequence[str]) -> None:
         """Give rows the pairs that are parked for them."""
-        parked = self._asked(lambda: parking.waiting(pks))
-        for row in self.rows.filter(pk__in=parked) if parked else ():
+        for row in self.rows.filter(pk__in=pks):
             self.adopted += self._adopt_one(row)
 
     def _adopt_one(self, row: MailCredentials) -> bool:
@@ -144,48 +142,29 @@ class Walk:
             return claimed.generation != row.generation
         return outcome.token is not None
 
-    def _flush_uses(self, page: Sequence[Place]) -> None:
-        """Write down when mailboxes were last used, where that is known to have been minutes after what is written."""
-        if self.dry_run:
-            return
-        known = {pk: 0 if used is None else used for pk, *_, used in page}
-        moments = self._asked(lambda: marks(list(known))) or {}
+    def _note_uses(self, page: Sequence[Place], moments: Mapping[str, datetime]) -> None:
+        """Write down when mailboxes were last used, where that was minutes after what is written."""
+        known = {pk: int(used or 0) for pk, _, _, used in page} if moments else {}
         later = {pk: moment for pk, moment in moments.items() if moment.timestamp() >= known[pk] + 60}
         if later:
             self.used += write_uses(later)
 
-    def _compare(self, page: Sequence[Place]) -> None:
-        """Find the copies that are not as they must be, then look at their rows once more and mend what still differs.
+    def _compare(self, suspects: Sequence[str]) -> None:
+        """Look at copies once more, and then at their rows; count what differs, and mend it.
 
         A refresh commits first and publishes then. So a copy that was newer than its row when the page was
         read may only be the result of a refresh since; but a row read *after* the copy is at least as new as
-        it, unless the database has truly lost that generation. Hence the second look.
+        it, unless the database has truly lost that generation. Hence this order.
         """
-        suspects = self._asked(lambda: token_cache.differing({pk: header for pk, header, _, _ in page}))
-        if not suspects:
+        held = self.looks.asked(lambda: token_cache.headers(suspects)) if suspects else None
+        if held is None:
             return
-        differences = self._differences(suspects)
-        if not self.dry_run:
-            self.repairs.mend(differences)
-
-    def _differences(self, suspects: Mapping[str, Header | None]) -> list[Difference]:
-        """Read the rows of these copies, count by cause those that differ, and return them."""
-        now, found = timezone.now(), []
+        now, differences = timezone.now(), []
         for values in self.rows.filter(pk__in=suspects).values_list(*COLUMNS):
             state = RowState(*values)
-            held = suspects[str(state.pk)]
-            cause = drift(state, held, now)
+            cause = drift(state, held[str(state.pk)], now)
             if cause is not None:
                 self.found[cause.value] += 1
-                found.append((state, held))
-        return found
-
-    def _asked(self, question: Callable[[], T]) -> T | None:
-        """Return the cache's answer. One that fails is not asked again in this walk."""
-        if self.cache_error:
-            return None
-        try:
-            return question()
-        except Exception as error:  # noqa: BLE001  # whatever a cache backend raises, the walk reports it
-            self.cache_error = type(error).__name__
-            return None
+                differences.append((state, held[str(state.pk)]))
+        if not self.dry_run:
+            self.repairs.mend(differences)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence, Set
 from uuid import UUID
 
 from django.utils import timezone
 
 from mail_oauth.cache import Header, token_cache
+from mail_oauth.encryption import Sealed, unseal
 from mail_oauth.exceptions import SealError
 from mail_oauth.managers.queryset import MailCredentialsQuerySet
 from mail_oauth.models import MailCredentials
@@ -49,31 +49,36 @@ class Repairs:
 
     def _mend(self, batch: Sequence[Difference]) -> int:
         now = timezone.now()
-        in_the_way = {state.pk: held for state, held in batch if held and _is_in_the_way(state, held, now)}
+        valid = {state.pk for state, _ in batch if state.has_valid_token(now)}
+        in_the_way = {state.pk: held for state, held in batch if held and _is_in_the_way(state, held, valid)}
         gone = token_cache.forget_many(in_the_way)
         free = [state for state, _ in batch if state.pk not in in_the_way or state.pk in gone]
-        refilled = self._refill([state.pk for state in free if state.has_valid_token(now)])
+        refilled = self._refill({state.pk: state for state in free if state.pk in valid})
         buried = token_cache.bury_many({state.pk: state.generation for state in free if not state.usable})
-        emptied = sum(state.usable and not state.has_valid_token(now) for state in free)
+        emptied = sum(state.usable and state.pk not in valid for state in free)
         return len(refilled) + len(buried) + emptied
 
-    def _refill(self, pks: Sequence[UUID]) -> set[UUID]:
-        """Copy the tokens that the rows have by now; whose mailbox is out of use since is left as it is."""
-        columns = ("generation", "access_token", "token_issued_at", "token_expiry")
-        rows = self.rows.healthy().filter(pk__in=pks).only(*columns) if pks else ()
-        return token_cache.put_many({row.pk: token for row in rows if (token := _opened(row)) is not None})
+    def _refill(self, states: Mapping[UUID, RowState]) -> set[UUID]:
+        """Copy the tokens of rows; one that was changed since its state was read is left to whoever changed it."""
+        rows = self.rows.healthy().filter(pk__in=states).values_list("pk", "generation", "access_token")
+        tokens = {
+            pk: _opened(states[pk], sealed)
+            for pk, generation, sealed in rows
+            if sealed is not None and generation == states[pk].generation
+        }
+        return token_cache.put_many({pk: token for pk, token in tokens.items() if token is not None})
 
 
-def _is_in_the_way(state: RowState, held: Header, now: datetime) -> bool:
+def _is_in_the_way(state: RowState, held: Header, valid: Set[UUID]) -> bool:
     """Tell whether a copy must be gone before the right one, or none, can take its place."""
-    unwanted = state.usable and not state.has_valid_token(now)
+    unwanted = state.usable and state.pk not in valid
     return held.generation > state.generation or not held.expiry or unwanted
 
 
-def _opened(row: MailCredentials) -> AccessToken | None:
+def _opened(state: RowState, sealed: Sealed) -> AccessToken | None:
     try:
-        return row.open_access_token()
+        return state.token(unseal(sealed, MailCredentials.place(state.pk, "access_token")))
     except SealError as error:
-        about = {"action": "reconcile", "mailbox": str(row.pk)}
-        logger.warning("the access token of mailbox %s cannot be read: %s", row.pk, error, extra=about)
+        about = {"action": "reconcile", "mailbox": str(state.pk)}
+        logger.warning("the access token of mailbox %s cannot be read: %s", state.pk, error, extra=about)
         return None
