@@ -93,8 +93,6 @@ class Fleet:
         held, pausing = left is not None and left > 0, mailboxes.failures[mailbox] and mailboxes.due[mailbox] > now
         if held or pausing or self.free_at[app] > now + self.scenario.caller_patience:
             self.record.refused[now] += now >= expiry
-            if held and not pausing and now < expiry:
-                self._postpone(mailbox, left or 0.0, now)
         elif mailbox not in self.flying:
             at = max(now, int(self.free_at[app])) if self.scenario.caller_patience < math.inf else now
             self._spend(app, now)
@@ -140,8 +138,11 @@ class Fleet:
             self.messages = 0
 
     def _next(self, app: int, now: int) -> int | None:
-        """Return the mailbox of an app that is served next; None where none is due, or the budget is spent."""
-        return None if self.free_at[app] >= now + 1 else self.mailboxes.longest_due(app, now)
+        """Return the mailbox of an app that is served next; None where none is due, or the app may not be called."""
+        left = self.record.lanes[app].seconds_left(now)
+        if self.free_at[app] >= now + 1 or (left is not None and left > 0):
+            return None
+        return self.mailboxes.longest_due(app, now)
 
     def _serve(self, mailbox: int, now: int, at: int) -> float:
         """Refresh or postpone a claimed mailbox; return the seconds that a thread spent."""

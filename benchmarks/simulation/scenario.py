@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from mail_oauth.conf import app_settings
+from mail_oauth.managers.budget import CALLERS_AHEAD
 from mail_oauth.refresh import policy
 
 HOUR = 3600
@@ -64,7 +65,7 @@ class Scenario:
     budget: float = 1.5
     latency: float = 0.1
     asked_every: float = 600.0
-    caller_patience: float = math.inf
+    caller_patience: float = CALLERS_AHEAD
     beat: int = 10
 
     @property

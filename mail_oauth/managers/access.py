@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
-from django.utils import timezone
 
 from mail_oauth import parking
 from mail_oauth.cache import MAIL, may_be_near, token_cache
@@ -197,8 +196,8 @@ class TokenAccess:
         raise ProviderUnavailable("Another worker is still refreshing this mailbox.", reason="wait_timeout")
 
     def _spare_a_held_lane(self, row: MailCredentials, force: bool) -> None:
-        """Raise `ProviderUnavailable` for a mailbox that was postponed already, without a lease for nothing."""
-        if force or row.lease_owner or row.refresh_at is None or row.refresh_at <= timezone.now():
+        """Raise `ProviderUnavailable` for a mailbox whose calls are held, without a lease for nothing."""
+        if force or row.lease_owner:
             return
         hold = self.ledger.lanes.holding(row)
         if hold is not None and not parking.waiting_as_far_as_known([row.pk]):

@@ -88,7 +88,6 @@ class Walk:
         dead = self.rows.dead_leases().count() if self.dry_run else self.rows.release_dead_leases()
         if not self.dry_run:
             self.transitions.lanes.lift_brakes()
-        rescheduled = mend_schedule(self.rows, dry_run=self.dry_run)
         for page, look in self.looks.at(pages(self.rows, limit)):
             self._warn([pk for pk, _, ends, _ in page if ends])
             self._adopt(look.parked)
@@ -97,6 +96,7 @@ class Walk:
             walked += len(page)
             if progress is not None:
                 progress(walked)
+        rescheduled = mend_schedule(self.rows, dry_run=self.dry_run)  # by the uses that the walk has brought
         return ReconcileReport(
             walked=walked,
             drift=dict(self.found),

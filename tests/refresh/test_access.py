@@ -42,11 +42,13 @@ class TestWhatItCosts:
         mailbox = connect(seconds_left=-10)
         with CaptureQueriesContext(connection) as captured:
             mailbox.get_access_token()
-        alone = ["SELECT", "UPDATE", "SELECT", "SELECT", "UPDATE", "INSERT"]
+        lanes = ["SELECT"]  # at each look, as this test is a transaction; else once in two seconds
+        alone = ["SELECT", *lanes, "UPDATE", "SELECT", *lanes, "UPDATE", "INSERT"]
         assert queries(captured) == [*alone, "UPDATE", "INSERT"]
         with CaptureQueriesContext(connection) as captured:
             mailbox.refresh_now()
-        assert queries(captured) == alone, "counted, but not written down yet"
+        forced = ["SELECT", "UPDATE", "SELECT", *lanes, "UPDATE", "INSERT"]
+        assert queries(captured) == forced, "counted, but not written down yet"
         assert posts(mailbox) == 2
 
     def test_a_mailbox_that_must_be_reconnected_costs_one_and_no_call(self, connect, posts, provider):
