@@ -19,7 +19,6 @@ from uuid import UUID
 from django.conf import settings as django_settings
 from django.core.cache import caches
 from django.utils import timezone
-from django_redis import get_redis_connection
 from django_redis.cache import RedisCache
 
 from mail_oauth import bulk, raw_redis
@@ -245,10 +244,6 @@ token_cache = TokenCache()
 
 def _cache() -> Any:
     return caches[app_settings().cache]
-
-
-def _redis(*, write: bool) -> Any:
-    return get_redis_connection(app_settings().cache, write=write)
 
 
 def keyed_by_mailbox_alone() -> bool:

@@ -79,9 +79,7 @@ class TokenAccess:
         uses.note(pk)
         token = self._stored(row)
         if not only_test_transactions(self.using):
-            look = (
-                None  # what a caller reads in its own transaction may never be committed, or be long out of date
-            )
+            look = None  # what a caller's own transaction sees may never be committed, or be long out of date
         if token is not None and self._will_do(pk, token, min_validity, look):
             after_commit(self.using, lambda: token_cache.put(pk, token))
             return token
