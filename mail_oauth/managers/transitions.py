@@ -19,7 +19,6 @@ from mail_oauth.managers.columns import pair_changes, refresh_token_changes, wri
 from mail_oauth.managers.groups import GroupCommit, Save, is_told
 from mail_oauth.managers.lanes import Lanes
 from mail_oauth.managers.vocabulary import EventKind, Status
-from mail_oauth.near import near_copies
 from mail_oauth.refresh.adoption import park
 from mail_oauth.refresh.classification import Action
 from mail_oauth.refresh.policy import failures_in_a_row, postponement
@@ -259,8 +258,7 @@ class Transitions:
         after_commit(self.using, lambda: _send(signals.grant_ending, row, reason=reason))
 
     def _announce(self, row: MailCredentials, kind: EventKind, reason: str, old_status: str) -> None:
-        """Drop what this process gave out before, bury the copy of a mailbox that cannot be used, send the signals."""
-        near_copies.outdate(row.pk, row.generation)
+        """Bury the cached copy of a mailbox that cannot be used, and send the signals."""
         if not row.is_connected:
             token_cache.bury(row.pk, row.generation)
         if kind in _ENDS_OF_A_GRANT:
