@@ -109,7 +109,7 @@ _copies: dict[Header, bytes] = {}
 def _copy_of(header: Header) -> bytes:
     if header not in _copies:
         secret = Secret(token("access", 0, ACCESS_TOKEN_LENGTH))
-        _copies[header] = header.bytes() + seal(secret, place_of(uuid4(), MAIL, header)).text.encode()
+        _copies[header] = header.bytes() + seal(secret, place_of(uuid4(), MAIL, header)).packed
     return _copies[header]
 
 

@@ -28,13 +28,13 @@ class Plan:
 
 FULL = Plan(
     sizes=(1, 10, 100, 1_000, 10_000, 100_000, 1_000_000),
-    read_rounds=40,
-    refresh_rounds=9,
+    read_rounds=21,
+    refresh_rounds=5,
     refresh_batch=1_500,
-    claim_rounds=30,
+    claim_rounds=15,
     reconcile_rounds=3,
     crews=tuple((workers, threads) for workers in (1, 2) for threads in (4, 8, 16, 32, 64)),
-    crew_seconds=12,
+    crew_seconds=8,
     load=(2, 32),
     load_seconds=300,
     limit=55 * 60,

@@ -55,7 +55,15 @@ def providers_table() -> str:
     return "\n".join(rows)
 
 
-TABLES = {"settings": settings_table, "providers": providers_table}
+def benchmark_table() -> str:
+    """The figures of the last benchmark in short, from its own report."""
+    report = (README.parent / "docs" / "benchmark.md").read_text()
+    found = re.search(r"## In short\n\n(.*?)\n\n", report, re.DOTALL)
+    assert found, "docs/benchmark.md has no table in short."
+    return found[1]
+
+
+TABLES = {"settings": settings_table, "providers": providers_table, "benchmark": benchmark_table}
 
 
 def between_markers(text: str, name: str) -> str:
