@@ -32,7 +32,7 @@ class _Script:
 
 
 _STORE_UNLESS_NEWER = _Script("""
-local held = redis.pcall('GETRANGE', KEYS[1], 0, 63)
+local held = redis.pcall('GETRANGE', KEYS[1], '0', '63')
 if type(held) ~= 'string' then held = '' end
 local generation, issued, expiry = string.match(held, '^1|(%d+)|(%d+)|(%d+)|')
 if generation then
@@ -44,15 +44,15 @@ return 1
 """)
 
 _REMOVE_IF_BEGUN_SO = _Script("""
-local start = redis.pcall('GETRANGE', KEYS[1], 0, #ARGV[1] - 1)
+local start = redis.pcall('GETRANGE', KEYS[1], '0', #ARGV[1] - 1)
 if start == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0
 """)
 
 _STARTS = _Script("""
-local starts, last = {}, ARGV[1] - 1
+local starts, last = {}, ARGV[1]  -- as text: of a number Redis would make text for each key, as of a float
 for number, key in ipairs(KEYS) do
-  local start = redis.pcall('GETRANGE', key, 0, last)
+  local start = redis.pcall('GETRANGE', key, '0', last)
   starts[number] = type(start) == 'string' and start or ''
 end
 return table.concat(starts, '\\n')
@@ -123,7 +123,7 @@ def starts(client: Any, keys: Sequence[str], size: int) -> list[bytes]:
     One script in one round trip; where that is refused, as by a cluster whose slots part the keys, a pipeline.
     """
     with contextlib.suppress(*_REFUSED):
-        joined: bytes = _evaluate(client, _STARTS, _STARTS.command(keys, size))
+        joined: bytes = _evaluate(client, _STARTS, _STARTS.command(keys, size - 1))
         found = joined.split(b"\n")
         if len(found) == len(keys):  # no foreign value with a line's end lies among them
             return found

@@ -49,6 +49,8 @@ class WholeSeconds(Func):
         return self.as_sql(compiler, connection, template=template)
 
 
+# No index covers these columns: each refresh would write to it, and with a refresh an hour for each mailbox hardly a
+# page of the table is ever visible to all, so that the table would be read all the same.
 def pages(rows: MailCredentialsQuerySet, limit: int | None = None) -> Iterator[list[Place]]:
     """Read at most `limit` rows, each page from after the last row of the one before."""
     left = float("inf") if limit is None else limit
