@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -94,9 +95,11 @@ class TestAGroup:
         early = threading.Thread(target=lambda: save_all(group, [first]))
         early.start()
         begun.wait(10)
-        threading.Timer(1, gate.set).start()
+        watcher = threading.Thread(target=lambda: (wait_for(lambda: group._waiting.qsize() == 5), gate.set()))
+        watcher.start()
         assert all(token is not None for token in save_all(group, others))
         early.join()
+        watcher.join()
         assert sizes == [1, 5]
 
     def test_is_saved_by_one_statement(self, claimed, django_assert_num_queries):
@@ -235,6 +238,12 @@ class TestTheHistory:
         assert Transitions(rows).save_tokens(alone, pair())
         assert Transitions(rows).save_tokens(told, pair(), reason="adopted")
         assert (kinds(alone), kinds(told)) == ([], [EventKind.REFRESHED])
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    give_up_at = time.monotonic() + 10
+    while not condition() and time.monotonic() < give_up_at:
+        time.sleep(0.01)
 
 
 def _raise(error: Exception) -> None:

@@ -116,11 +116,11 @@ class TestABudgetOfCalls:
 
     def test_lets_so_many_calls_be_made_and_no_more(self, db):
         take = CallBudget.objects.take
-        permits = take("google", 10, 100)
-        assert permits.number == 10 * AHEAD + 1
-        assert permits.every == 0.1
-        assert take("google", 10, 1).number == 0
-        assert take("microsoft", 10, 1).number == 1, "each has its own"
+        permits = take("google", 0.5, 100, ahead=10)
+        assert permits.number == 0.5 * 10 + 1
+        assert permits.every == 2
+        assert take("google", 0.5, 1, ahead=10).number == 0
+        assert take("microsoft", 0.5, 1).number == 1, "each has its own"
 
     def test_of_less_than_one_a_second_lets_one_be_made(self, db):
         assert CallBudget.objects.take("google", 0.01, 5).number == 1
@@ -142,17 +142,19 @@ class TestABudgetOfCalls:
         now, sweep = time.monotonic(), claimer()
         claims = sweep.claim(20)
         assert aliases(claims) == {"google": 5, "microsoft": 2}
-        begin = [claim.begin_at - now for claim in claims if claim.row.provider == "google"]
-        assert begin == pytest.approx([0, 0.25, 0.5, 0.75, 1.0], abs=0.2)
+        first, *others_of_it = [claim.begin_at for claim in claims if claim.row.provider == "google"]
+        assert first >= now
+        assert [moment - first for moment in others_of_it] == pytest.approx([0.25, 0.5, 0.75, 1.0])
         assert {claim.begin_at for claim in claims if claim.row in others} == {0.0}
         assert sweep.paced
         assert not sweep.drained, "more of it is due, a little later"
 
     def test_is_shared_by_all_workers(self, claimer, waiting, budget):
-        budget(4)
+        budget(0.5)
         waiting("google", 20, 60)
-        assert len(claimer().claim(3)) == 3
-        assert len(claimer().claim(20)) < 4
+        assert len(claimer().claim(20)) == 1
+        assert len(claimer().claim(20)) <= 1
+        assert rows.exclude(lease_owner="").count() <= 2
 
     def test_costs_nothing_where_there_is_none(self, claimer, waiting):
         waiting("google", 1, 1)
@@ -166,9 +168,9 @@ class TestABudgetOfCalls:
         begun = time.monotonic()
         assert all(mailbox.get_access_token() for mailbox in mailboxes)
         assert time.monotonic() - begun >= 1.5, "each at its moment"
-        CallBudget.objects.take("google", 2, 4)
-        assert CallBudget.objects.take("google", 2, 1).number == 0, "sweeps see that far"
-        assert CallBudget.objects.spend("google", 2).number == 1, "and callers further"
+        CallBudget.objects.update(free_at=timezone.now() + timedelta(seconds=3))
+        assert CallBudget.objects.take("google", 2, 1).number == 0, "sweeps do not see that far"
+        assert CallBudget.objects.spend("google", 2).number == 1, "but callers do"
 
     def test_tells_callers_when_to_come_back_whose_moment_is_too_far(self, connect, budget, provider):
         budget(0.05)
@@ -235,8 +237,10 @@ class TestAnAppThatIsHeld:
 
 @pytest.mark.django_db(transaction=True)
 def test_many_take_of_a_budget_at_once_and_get_no_more_than_there_is(threads):
+    begun = time.monotonic()
     taken = together(8, lambda: sum(CallBudget.objects.take("google", 50, 4).number for _ in range(5)))
-    assert sum(taken) <= 50 * (AHEAD + 1) + 1, "what is free within a second, and what became free meanwhile"
+    seconds = time.monotonic() - begun
+    assert sum(taken) <= 50 * (AHEAD + seconds) + 1, "what is free within a second, and what became free meanwhile"
 
 
 def test_threads_end_with_the_sweep():

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from mail_oauth.connect.disconnect import retry_revocation
 from mail_oauth.exceptions import MailboxError
+from mail_oauth.managers import counts
 from mail_oauth.managers.counts import RefreshCountQuerySet, Tally, slot_of, tally
 from mail_oauth.managers.vocabulary import CountedOutcome
 from mail_oauth.models import RefreshCount
@@ -33,7 +34,8 @@ def counted() -> Counter[tuple[str, str]]:
     return found
 
 
-def test_a_sweep_counts_all_of_it_by_a_statement_for_each_outcome(due, provider):
+def test_a_sweep_counts_all_of_it_by_a_statement_for_each_outcome(due, provider, monkeypatch):
+    monkeypatch.setattr(counts, "FLUSH_SECONDS", 1000)
     rows = due(5)
     provider.fail_next(1, Fault.html(503), email=rows[0].email)
     provider.fail_next(1, Fault.oauth_error("invalid_grant"), email=rows[1].email)
