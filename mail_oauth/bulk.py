@@ -29,38 +29,38 @@ def is_the_same_in_any_thread(alias: str) -> bool:
     return isinstance(cache, RedisCache) and cache.key_func is default_key_func
 
 
-def starts(alias: str, keys: Sequence[str], size: int) -> list[bytes]:
-    """Return the first `size` bytes of many values; empty for nothing, and for what holds no bytes."""
+def starts(alias: str, begin: str, names: Sequence[object], size: int) -> list[bytes]:
+    """Return the first `size` bytes of the values of `begin` + each name; empty for nothing, and for other than bytes."""
     cache = caches[alias]
     if isinstance(cache, RedisCache):
-        client = _client(alias)
-        return [start for some in _parts(keys) for start in raw_redis.starts(client, _made(cache, some), size)]
-    return [_start(value, size) for some in _parts(keys) for value in _values(cache, some)]
+        client, made = _client(alias), _made(cache, begin, names)
+        return [start for keys in _parts(made) for start in raw_redis.starts(client, keys, size)]
+    return [_start(value, size) for keys in _parts(_keys(begin, names)) for value in _values(cache, keys)]
 
 
-def values(alias: str, keys: Sequence[str]) -> list[bytes]:
-    """Return many small values; empty for nothing, and for what holds no bytes."""
+def values(alias: str, begin: str, names: Sequence[object]) -> list[bytes]:
+    """Return such values whole; they should be small."""
     cache = caches[alias]
     if isinstance(cache, RedisCache):
-        client = _client(alias)
-        return [value for some in _parts(keys) for value in raw_redis.values(client, _made(cache, some))]
-    return [_start(value, None) for some in _parts(keys) for value in _values(cache, some)]
+        client, made = _client(alias), _made(cache, begin, names)
+        return [value for keys in _parts(made) for value in raw_redis.values(client, keys)]
+    return [_start(value, None) for keys in _parts(_keys(begin, names)) for value in _values(cache, keys)]
 
 
-def exist(alias: str, keys: Sequence[str]) -> list[bool]:
-    """Tell of each key whether something stands there."""
+def exist(alias: str, begin: str, names: Sequence[object]) -> list[bool]:
+    """Tell of each such key whether something stands there."""
     cache = caches[alias]
     if isinstance(cache, RedisCache):
-        client = _client(alias)
-        return [found for some in _parts(keys) for found in raw_redis.exist(client, _made(cache, some))]
-    return [value is not None for some in _parts(keys) for value in _values(cache, some)]
+        client, made = _client(alias), _made(cache, begin, names)
+        return [found for keys in _parts(made) for found in raw_redis.exist(client, keys)]
+    return [value is not None for keys in _parts(_keys(begin, names)) for value in _values(cache, keys)]
 
 
 def remove(alias: str, starts: Mapping[str, bytes]) -> list[bool]:
     """Remove each key whose value still begins as it is said to; tell of each whether it was removed."""
     cache = caches[alias]
     if isinstance(cache, RedisCache):
-        begun = list(zip(_made(cache, list(starts)), starts.values(), strict=True))
+        begun = list(zip(_made(cache, "", list(starts)), starts.values(), strict=True))
         return raw_redis.remove_many(_client(alias, write=True), begun) if begun else []
     return [_remove(cache, key, start) for key, start in starts.items()]
 
@@ -90,8 +90,12 @@ def _client(alias: str, *, write: bool = False) -> Any:
     return get_redis_connection(alias, write=write)
 
 
-def _made(cache: RedisCache, keys: Sequence[str]) -> list[str]:
+def _keys(begin: str, names: Sequence[object]) -> list[str]:
+    return [f"{begin}{name}" for name in names]
+
+
+def _made(cache: RedisCache, begin: str, names: Sequence[object]) -> list[str]:
     """Return what `make_key` makes of each key: asked for each of a million, it would take longer than Redis."""
     if cache.key_func is default_key_func and type(cache).make_key is BaseCache.make_key:
-        return [f"{cache.key_prefix}:{cache.version}:{key}" for key in keys]
-    return [str(cache.make_key(key)) for key in keys]
+        return _keys(f"{cache.key_prefix}:{cache.version}:{begin}", names)
+    return [str(cache.make_key(key)) for key in _keys(begin, names)]

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -151,15 +151,16 @@ class TokenCache:
         Only so much is transferred as there is to compare, and no object is made for a copy that is as expected.
         """
         longest = max(map(len, filter(None, expected.values())), default=1)
-        pairs = zip(expected.items(), self._starts(expected, longest, resource), strict=True)
-        return [pk for (pk, header), start in pairs if not _is_as_expected(start, header)]
+        pairs = zip(expected.items(), self._starts(list(expected), longest, resource), strict=True)
+        others = [
+            (pk, header, start)
+            for (pk, header), start in pairs
+            if not header or not start.startswith(header.encode())
+        ]
+        return [pk for pk, header, start in others if header != "" or start]
 
-    def _starts(self, pks: Iterable[UUID | str], size: int, resource: str) -> list[bytes]:
-        return bulk.starts(app_settings().cache, cache_keys(pks, resource), size)
-
-
-def _is_as_expected(start: bytes, header: str | None) -> bool:
-    return start.startswith(header.encode()) if header else header == "" and not start
+    def _starts(self, pks: Sequence[UUID | str], size: int, resource: str) -> list[bytes]:
+        return bulk.starts(app_settings().cache, cache_key("", resource), pks, size)
 
 
 @contextlib.contextmanager
@@ -259,12 +260,6 @@ def may_be_near() -> bool:
 def cache_key(pk: UUID | str, resource: str) -> str:
     """Return the key of a mailbox's value."""
     return f"{app_settings().cache_prefix}:{resource}:{pk}"
-
-
-def cache_keys(pks: Iterable[UUID | str], resource: str) -> list[str]:
-    """Return the keys of many mailboxes' values."""
-    start = cache_key("", resource)
-    return [f"{start}{pk}" for pk in pks]
 
 
 def place_of(pk: UUID | str, resource: str, header: Header) -> str:

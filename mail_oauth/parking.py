@@ -24,7 +24,6 @@ from mail_oauth.cache import (
     PK,
     Header,
     cache_key,
-    cache_keys,
     place_of,
     read_raw,
     remove,
@@ -100,7 +99,7 @@ def waiting(pks: Sequence[PK]) -> list[PK]:
 
     On Redis it takes one command where there is nothing, as nearly always.
     """
-    found = bulk.exist(app_settings().cache, cache_keys(pks, RESOURCE))
+    found = bulk.exist(app_settings().cache, cache_key("", RESOURCE), pks)
     return [pk for pk, is_there in zip(pks, found, strict=True) if is_there]
 
 

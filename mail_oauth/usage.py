@@ -21,7 +21,7 @@ from uuid import UUID
 from django.db import connections
 
 from mail_oauth import bulk
-from mail_oauth.cache import PK, cache_key, cache_keys, keyed_by_mailbox_alone, write_all
+from mail_oauth.cache import PK, cache_key, keyed_by_mailbox_alone, write_all
 from mail_oauth.conf import app_settings
 
 logger = logging.getLogger(__name__)
@@ -126,7 +126,7 @@ uses = Uses()
 def marks(pks: Sequence[PK]) -> dict[PK, datetime]:
     """Return when mailboxes were last used, as far as that is marked, in one round trip; raises what the cache raises."""
     now = int(time.time())
-    found = bulk.values(app_settings().cache, cache_keys(pks, RESOURCE))
+    found = bulk.values(app_settings().cache, cache_key("", RESOURCE), pks)
     moments = {pk: _moment(mark, now) for pk, mark in zip(pks, found, strict=True) if mark}
     return {pk: moment for pk, moment in moments.items() if moment is not None}
 

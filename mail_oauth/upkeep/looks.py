@@ -68,9 +68,10 @@ class Looks:
         return self.asked(lambda: self._seen(page)) or Look()
 
     def _seen(self, page: list[Place]) -> Look:
-        pks = [pk for pk, *_ in page]
+        expected = {pk: header for pk, header, _, _ in page}
+        pks = list(expected)
         return Look(
-            suspects=token_cache.differing({pk: header for pk, header, _, _ in page}),
+            suspects=token_cache.differing(expected),
             parked=parking.waiting(pks),
             used=marks(pks) if self.uses else {},
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -48,6 +48,10 @@ def filled(token: Callable[..., Any]) -> dict[str, UUID]:
     return some
 
 
+def exist(pks: Iterable[UUID]) -> list[bool]:
+    return bulk.exist("default", cache_key("", "mail"), list(pks))
+
+
 def header_of(token: Any) -> str:
     return f"1|{token.generation}|{int(token.issued_at.timestamp())}|{int(token.expires_at.timestamp())}|"
 
@@ -66,12 +70,11 @@ class TestLookingAtMany:
             assert token_cache.headers(list(some.values())) == whole
 
     def test_tells_what_is_there(self, some):
-        keys = [cache_key(pk, "mail") for pk in some.values()]
-        assert bulk.exist("default", keys) == [name != "nothing" for name in some]
-        assert bulk.exist("default", [cache_key(uuid4(), "mail"), cache_key(uuid4(), "parked")]) == [False, False]
+        assert exist(some.values()) == [name != "nothing" for name in some]
+        assert exist([uuid4(), uuid4()]) == [False, False]
 
     def test_may_be_looking_at_none(self, any_cache):
-        assert (bulk.exist("default", []), bulk.starts("default", [], 5)) == ([], [])
+        assert (exist([]), bulk.starts("default", "x", [], 5), bulk.values("default", "x", [])) == ([], [], [])
         assert (token_cache.headers([]), token_cache.differing({}), token_cache.forget_many({})) == ({}, [], set())
 
     def test_finds_parked_pairs(self, any_cache):
@@ -177,7 +180,7 @@ class TestOnRedis:
             redis.lpush(str(cache.make_key(listed)), "a list")
         assert token_cache.headers([pk, copy])[pk] is None
         put_raw(cache_key(uuid4(), "mail"), b"\n")
-        assert bulk.starts("default", [listed, cache_key(copy, "mail")], 4) == [b"", b"1|3|"]
+        assert bulk.starts("default", cache_key("", "mail"), [pk, copy], 4) == [b"", b"1|3|"]
 
     @pytest.mark.parametrize("foreign", [b"\n", b"a\nb\nc"])
     def test_a_foreign_value_moves_no_answer_to_another_key(self, redis_cache, token, foreign):
@@ -227,7 +230,7 @@ class TestOnRedis:
         some = filled(token)
         assert token_cache.get(some["copy"]).generation == 7
         assert token_cache.headers([some["copy"]])[some["copy"]].generation == 7
-        assert bulk.exist("default", [cache_key(pk, "mail") for pk in some.values()]).count(True) == 4
+        assert exist(some.values()).count(True) == 4
         assert token_cache.forget_many({some["tombstone"]: Header(8, 0, 0)}) == {some["tombstone"]}
 
 
@@ -280,7 +283,7 @@ class TestOnACluster:
         assert {header.generation for header in token_cache.headers(pks).values()} == {3}
         assert token_cache.bury_many(dict.fromkeys(pks[:10], 4)) == set(pks[:10])
         assert token_cache.forget_many(dict.fromkeys(pks[:10], Header(4, 0, 0))) == set(pks[:10])
-        assert bulk.exist("default", [cache_key(pk, "mail") for pk in pks]) == [False] * 10 + [True] * 40
+        assert exist(pks) == [False] * 10 + [True] * 40
         assert parking.waiting(pks) == []
         assert token_cache.get(pks[20]) == token(3)
 
