@@ -12,6 +12,7 @@ from django.core import checks
 from mail_oauth.conf import app_settings, problems
 from mail_oauth.encryption import keyring
 from mail_oauth.exceptions import ConfigurationError
+from mail_oauth.managers.budget import CALLERS_AHEAD, calls_per_second
 from mail_oauth.providers import all_providers
 
 TAG = "mail_oauth"
@@ -58,16 +59,19 @@ def _keys() -> Found:
 
 def _durations() -> Found:
     ours = app_settings()
-    if ours.connect_timeout + ours.read_timeout + ours.total_timeout >= ours.lease_seconds:
+    budgeted = any(calls_per_second(alias) is not None for alias in ours.providers)
+    turn = CALLERS_AHEAD if budgeted else 0.0  # for which a caller may wait, with the lease in hand
+    and_turn = f" + {CALLERS_AHEAD:.0f} s for a turn within CALLS_PER_SECOND" if budgeted else ""
+    if ours.connect_timeout + ours.read_timeout + ours.total_timeout + turn >= ours.lease_seconds:
         yield checks.Error(
             "A call of a provider may outlast the lease of its mailbox, so that two workers refresh it.",
-            hint='Keep MAIL_OAUTH["LEASE_SECONDS"] above CONNECT_TIMEOUT + READ_TIMEOUT + TOTAL_TIMEOUT.',
+            hint=f'Keep MAIL_OAUTH["LEASE_SECONDS"] above CONNECT_TIMEOUT + READ_TIMEOUT + TOTAL_TIMEOUT{and_turn}.',
             id="mail_oauth.E004",
         )
-    if ours.wait_timeout < ours.total_timeout:
+    if ours.wait_timeout < ours.total_timeout + turn:
         yield checks.Error(
             "A caller gives up before the refresh that it waits for can have ended.",
-            hint='Keep MAIL_OAUTH["WAIT_TIMEOUT"] at least at TOTAL_TIMEOUT.',
+            hint=f'Keep MAIL_OAUTH["WAIT_TIMEOUT"] at least at TOTAL_TIMEOUT{and_turn}.',
             id="mail_oauth.E004",
         )
 

@@ -36,6 +36,9 @@ logger = logging.getLogger(__name__)
 MOST = 128
 """How many saves one statement carries."""
 
+Claim = tuple[UUID, str]
+"""A row, and the owner of the lease on it."""
+
 LOCK_TIMEOUT = "250ms"
 """How long a group waits for a row that somebody has locked, before its saves go their own ways."""
 
@@ -57,6 +60,11 @@ class Save:
 
     def __post_init__(self) -> None:
         self._done.acquire()
+
+    @property
+    def claim(self) -> Claim:
+        """Under what it may be saved: of two that follow each other on one row, at most one still holds."""
+        return self.row.pk, self.row.lease_owner
 
     @property
     def access_token(self) -> AccessToken:
@@ -152,10 +160,10 @@ class GroupCommit:
                 logger.warning(
                     "a group of %d saves failed (%s): they are saved one by one", len(saves), type(error).__name__
                 )
-                self._statements.recover()
+                self._statements.close()
                 continue
             for save in saves:
-                save.saved = save.row.pk in saved
+                save.saved = save.claim in saved
         token_cache.put_many({save.row.pk: save.access_token for save in group if save.saved})
 
 
@@ -170,28 +178,25 @@ class Statements:
         self._events = model._meta.get_field("events").related_model._meta.db_table
         self._limited: Any = None
 
-    def save(self, saves: list[Save]) -> set[UUID]:
-        """Save rows of which the same columns change; return those whose claim still held."""
+    def save(self, saves: list[Save]) -> set[Claim]:
+        """Save rows of which the same columns change; return the claims that still held."""
         names = list(saves[0].changes)
         same = [name for name in names if name not in _ON_THE_CLOCK and _all_equal(saves, name)]
         varying = [name for name in names if name not in same]
         parts = [self._given(saves, varying), self._updated(saves[0], same, varying), self._told()]
-        sql = ", ".join(sql for sql, _ in parts) + " SELECT id FROM saved"
+        sql = ", ".join(sql for sql, _ in parts) + " SELECT id, lease_owner FROM saved"
         self._limit_lock_waits()
         with connections[self._using].cursor() as cursor:
             cursor.execute(sql, [value for _, values in parts for value in values])
-            return {pk for (pk,) in cursor.fetchall()}
-
-    def recover(self) -> None:
-        """Leave a connection behind that the next group can use."""
-        connections[self._using].close_if_unusable_or_obsolete()
+            return set(cursor.fetchall())
 
     def close(self) -> None:
-        """Give the connection back as it was."""
+        """Give the connection back as it was: a pool hands the same one to others. The next group takes another."""
         connection = connections[self._using]
         if self._limited is not None and connection.connection is self._limited:
             with contextlib.suppress(Error), connection.cursor() as cursor:  # one that broke takes it with it
                 cursor.execute("RESET lock_timeout")
+        self._limited = None
         connection.close()
 
     def _limit_lock_waits(self) -> None:
@@ -224,7 +229,7 @@ class Statements:
             f"saved AS (UPDATE {self._table} AS stored SET {', '.join(assigned)}, generation = stored.generation + 1 "
             "FROM given WHERE stored.id = given.id AND stored.generation = given.generation "
             "AND stored.lease_owner = given.lease_owner "
-            "RETURNING stored.id, stored.generation, given.kind, given.reason)"
+            "RETURNING stored.id, stored.generation, given.lease_owner, given.kind, given.reason)"
         )
         return sql, [self._prepared(name, save.changes[name]) for name in same]
 

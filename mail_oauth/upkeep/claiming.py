@@ -11,7 +11,7 @@ from django.db.models import Q
 
 from mail_oauth import parking
 from mail_oauth.conf import app_settings
-from mail_oauth.managers.budget import calls_per_second
+from mail_oauth.managers.budget import AHEAD, calls_per_second
 from mail_oauth.managers.lanes import Lanes
 from mail_oauth.managers.queryset import PLAIN, MailCredentialsQuerySet
 from mail_oauth.models import MailCredentials
@@ -52,8 +52,8 @@ class Claimer:
         self._looked_for_others = False
         self.drained = False
         """Whether nothing more was due at the last claim."""
-        self.paced = False
-        """Whether something more was due, but its provider may not be called yet."""
+        self.pause: float | None = None
+        """In how many seconds a provider may be called again for which more is due; None where there is none."""
 
     def claim(self, wanted: int) -> list[Claimed]:
         """Claim up to so many due mailboxes, the longest due first where nothing speaks against it.
@@ -63,14 +63,14 @@ class Claimer:
         """
         begin_before = time.monotonic() + self._patience
         begin_at: dict[MailCredentials, float] = {}
-        self.paced = False
+        self.pause = None
         held = self._lanes.held_apps()
         for alias in _shuffled(set(self._rates) - held):
             begin_at |= self._claim_paced(alias, self._rates[alias], wanted - len(begin_at))
         left = wanted - len(begin_at)
         others = self._claim_past(held, left) if held or self._rates else self._claim_fairly(left)
         rows = [*begin_at, *others]
-        self.drained = len(rows) < wanted and not self.paced
+        self.drained = len(rows) < wanted and self.pause is None
         self._under_way.update(row.provider for row in rows)
         # One look for the whole claim. Who held a lease before and let it end may park its pair any moment.
         parked = parking.waiting_as_far_as_known([row.pk for row in rows]) if rows else set()
@@ -117,14 +117,19 @@ class Claimer:
     def _claim_paced(self, alias: str, rate: float, wanted: int) -> dict[MailCredentials, float]:
         """Claim as many of a provider's mailboxes as it may be called for within a second; when to call for each."""
         if wanted <= 0:
-            self.paced = True
+            self.pause = 0.0
             return {}
         now = time.monotonic()
         permits = self._lanes.budgets.take(alias, rate, wanted)
         rows = self._rows.claim_due(permits.number, Q(provider=alias)) if permits.number else []
         self._lanes.budgets.give_back(alias, permits, permits.number - len(rows))
-        if permits.number < wanted and len(rows) == permits.number:
-            self.paced = self.paced or self._rows.due().filter(provider=alias).exists()
+        if (
+            permits.number < wanted
+            and len(rows) == permits.number
+            and self._rows.due().filter(provider=alias).exists()
+        ):
+            free_in = permits.first_in + permits.number / rate - AHEAD
+            self.pause = min(free_in, free_in if self.pause is None else self.pause)
         return {row: now + permits.first_in + place * permits.every for place, row in enumerate(rows)}
 
 

@@ -28,8 +28,8 @@ from mail_oauth.upkeep.crew import Crew
 
 logger = logging.getLogger(__name__)
 
-PACE = 0.05
-"""How long to wait before looking again whether a provider may be called, in seconds."""
+PACE, LONGEST_PAUSE = 0.05, 1.0
+"""How long to wait before looking again whether a provider may be called, in seconds: a sweep must hear of its end."""
 
 SAVE_SECONDS = 5 + sum(SAVE_PAUSES)
 """What one mailbox may take beside the provider's answer: claim, decryption, and a save tried several times."""
@@ -189,8 +189,8 @@ class Sweep:
                     self.claimer.done(row)
             if free or self.claimer.drained or self._over():
                 return [by_row[row] for row in free]
-            if self.claimer.paced:
-                time.sleep(PACE)
+            if self.claimer.pause is not None:
+                time.sleep(min(max(self.claimer.pause, PACE), LONGEST_PAUSE))
 
     def _count(self, *, at_once: bool = False) -> None:
         """Add to the table what was counted, every few seconds. Counts are worth no failure of a sweep."""

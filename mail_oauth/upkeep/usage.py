@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -11,21 +11,12 @@ from django.db.models import Case, DateTimeField, Q, Value, When
 
 from mail_oauth.cache import PK
 from mail_oauth.models import MailCredentials
-from mail_oauth.usage import marks
-
-
-def flush_uses(pks: Sequence[PK]) -> int:
-    """Write to `last_used_at` what is marked later than it says; return of how many mailboxes.
-
-    One read of the cache, one of the table, and one UPDATE if there is anything to write. Raises what the cache raises.
-    """
-    return write_uses(marks(pks))
 
 
 def write_uses(moments: Mapping[PK, datetime]) -> int:
     """Write to `last_used_at` what is later than it says; return of how many mailboxes.
 
-    It goes forward only, by whole minutes, and leaves the generation alone.
+    One read of the table, and one UPDATE if there is anything to write. It goes forward only, by whole minutes, and leaves the generation alone.
     """
     used = {str(pk): moment.replace(second=0, microsecond=0) for pk, moment in moments.items()}
     manager = MailCredentials.objects

@@ -9,38 +9,19 @@ from uuid import uuid4
 import pytest
 import redis
 from django_redis.pool import ConnectionFactory
-from redis.cluster import RedisCluster
 
 from mail_oauth.cache import token_cache
-from tests.conftest import started
-from tests.services import Redis
-from tests.services.server import free_port
+from tests.services import Redis, RedisCluster
 
 if TYPE_CHECKING:
     from pytest_django import Settings
 
 
-class Cluster(Redis):
-    """A cluster of one node, which holds every slot."""
-
-    def command(self) -> list[str]:
-        # Its other port is 10,000 higher unless told, which may be more than there are.
-        return [*super().command(), "--cluster-enabled", "yes", "--cluster-port", str(free_port())]
-
-    def ready(self) -> bool:
-        if not super().ready():
-            return False
-        with self.client() as client:
-            if client.cluster("INFO")["cluster_slots_assigned"] == "0":
-                client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
-            return bool(client.cluster("INFO")["cluster_state"] == "ok")
-
-
 class ClusterFactory(ConnectionFactory):
     """The connection factory by which a site has django-redis speak to a cluster."""
 
-    def connect(self, url: str) -> RedisCluster:
-        return RedisCluster.from_url(url)
+    def connect(self, url: str) -> redis.RedisCluster:
+        return redis.RedisCluster.from_url(url)
 
 
 class Sentinel(Redis):
@@ -58,17 +39,13 @@ class Sentinel(Redis):
         return [self.redis_server, str(self.configuration), "--sentinel"]
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Redis]:
-    yield from started(Cluster)
-
-
 @pytest.fixture
-def a_cluster(redis_server: Redis, cluster: Redis, settings: Settings) -> Redis:
-    django_redis = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": cluster.url}
+def a_cluster(redis_cluster: RedisCluster, settings: Settings) -> RedisCluster:
+    redis_cluster.flush()
+    django_redis = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": redis_cluster.url}
     options = {"CONNECTION_FACTORY": f"{__name__}.ClusterFactory"}
     settings.CACHES = {**settings.CACHES, "default": {**django_redis, "OPTIONS": options}}
-    return cluster
+    return redis_cluster
 
 
 @pytest.fixture
@@ -87,8 +64,8 @@ def a_sentinel(redis_server: Redis, settings: Settings) -> Iterator[Redis]:
 
 
 @pytest.fixture(params=["a_cluster", "a_sentinel"])
-def fleet(request: pytest.FixtureRequest) -> Redis:
-    found: Redis = request.getfixturevalue(request.param)
+def fleet(request: pytest.FixtureRequest) -> Redis | RedisCluster:
+    found: Redis | RedisCluster = request.getfixturevalue(request.param)
     return found
 
 
@@ -115,6 +92,6 @@ class TestTokens:
     @pytest.mark.parametrize("many", [True, False])
     def test_are_stored_where_the_script_was_lost(self, fleet, pk, token, many):
         token_cache.put(pk, token())
-        with redis.Redis(port=fleet.port) as client:
+        with fleet.client() as client:
             client.script_flush()
         assert token_cache.put_many({pk: token(2)}) if many else token_cache.put(pk, token(2))

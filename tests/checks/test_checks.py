@@ -37,6 +37,17 @@ def test_good_settings_say_nothing(found):
         ({"LEASE_SECONDS": 20}, "E004", "LEASE_SECONDS"),
         ({"LEASE_SECONDS": 35}, "E004", "READ_TIMEOUT"),
         ({"WAIT_TIMEOUT": 5}, "E004", "WAIT_TIMEOUT"),
+        (
+            {"LEASE_SECONDS": 38, "PROVIDERS": {"google": {**GOOD, "CALLS_PER_SECOND": 9}}},
+            "E004",
+            "+ 5 s for a turn",
+        ),
+        (
+            {"WAIT_TIMEOUT": 24, "PROVIDERS": {"google": {**GOOD, "CALLS_PER_SECOND": 9}}},
+            "E004",
+            "+ 5 s for a turn",
+        ),
+        ({"PROVIDERS": {"google": {**GOOD, "CALLS_PER_SECOND": 0}}}, "E002", "CALLS_PER_SECOND"),
         ({"CACHE": "nowhere"}, "E005", "nowhere"),
         ({"PROVIDERS": {"google": {**GOOD, "TOKEN_URL": "http://evil.example/"}}}, "E006", "https"),
         ({"PROVIDERS": {"google": {**GOOD, "TOKEN_URL": "https://169.254.169.254/"}}}, "E006", "PRIVATE_HOSTS"),

@@ -14,6 +14,7 @@ from django.template import Context, Template
 from django.test import RequestFactory
 
 from mail_oauth.conf import Policy
+from mail_oauth.managers.budget import calls_per_second
 from mail_oauth.managers.keeping import policy_of_provider
 from tests.documentation.tables import README, TABLES, between_markers
 
@@ -53,6 +54,14 @@ def test_the_providers_that_it_shows_are_right(settings):
     exec(block("python", '"contoso"'), names)
     settings.MAIL_OAUTH = names["MAIL_OAUTH"]
     assert run_checks(tags=["mail_oauth"]) == []
+
+
+def test_the_settings_of_a_million_are_right(settings):
+    names: dict = {}
+    exec(block("python", '"CALLS_PER_SECOND"'), names)
+    settings.MAIL_OAUTH = names["MAIL_OAUTH"]
+    assert run_checks(tags=["mail_oauth"]) == []
+    assert calls_per_second("google") == 300
 
 
 def test_the_policies_that_it_shows_are_right(settings):

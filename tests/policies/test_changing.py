@@ -16,18 +16,9 @@ from mail_oauth.upkeep import schedule
 from mail_oauth.upkeep.reconcile import reconcile_cache
 from mail_oauth.upkeep.schedule import mend_schedule, set_policy
 from tests.losses.passing import pass_time, sweep
+from tests.policies.mailboxes import DAY, HOUR, stored, waits
 
 pytestmark = pytest.mark.django_db
-
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-
-
-def stored(mailbox: MailCredentials) -> MailCredentials:
-    return MailCredentials.objects.get(pk=mailbox.pk)
-
-
-def waits(mailbox: MailCredentials) -> timedelta:
-    return stored(mailbox).refresh_at - timezone.now()
 
 
 @pytest.fixture

@@ -17,19 +17,9 @@ from mail_oauth.testing.faults import Fault
 from mail_oauth.upkeep.drift import Drift
 from mail_oauth.upkeep.reconcile import reconcile_cache
 from tests.losses.passing import pass_time, sweep, until_due
+from tests.policies.mailboxes import DAY, HOUR, stored, waits
 
 pytestmark = pytest.mark.django_db
-
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-
-
-def stored(mailbox: MailCredentials) -> MailCredentials:
-    return MailCredentials.objects.get(pk=mailbox.pk)
-
-
-def waits(mailbox: MailCredentials) -> timedelta:
-    """How long the sweep leaves a mailbox alone."""
-    return stored(mailbox).refresh_at - timezone.now()
 
 
 @pytest.fixture

@@ -108,7 +108,7 @@ class TestAGroup:
         saves = [made_save(row, number) for number, row in enumerate(claims)]
         statements.save(saves[:1])  # the first one also limits how long locks are waited for
         with django_assert_num_queries(1):
-            assert statements.save(saves[1:]) == {row.pk for row in claims[1:]}
+            assert statements.save(saves[1:]) == {save.claim for save in saves[1:]}
         statements.close()
 
     def test_publishes_its_tokens(self, claimed, group, any_cache):
@@ -165,6 +165,31 @@ class TestWhoLostItsClaim:
         rows.filter(pk=row.pk).update(generation=5, use_oauth=False)
         assert Transitions(rows, group).save_tokens(row, pair()) is None
         assert stored(row).open_refresh_token() == Secret("refresh1")
+
+    def test_is_told_from_the_one_who_holds_it_now(self, claimed, group):
+        """Both claims of one row may meet in a group: the late one must know that nothing of it was saved."""
+        [late] = claimed(1)
+        rows.filter(pk=late.pk).update(refresh_at=timezone.now() - timedelta(minutes=1))
+        [now] = rows.claim_due(1)
+        statements = Statements(MailCredentials, "default")
+        saves = [made_save(late, 1), made_save(now, 2)]
+        assert statements.save(saves) == {saves[1].claim}
+        statements.close()
+        assert stored(now).open_refresh_token() == Secret("refresh2")
+
+
+class TestItsConnection:
+    def test_is_given_back_as_it_was(self, claimed, monkeypatch):
+        """A pool hands the same one to callers, who may wait longer for a lock."""
+        statements = Statements(MailCredentials, "default")
+        statements.save([made_save(claimed(1)[0], 1)])
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW lock_timeout")
+            assert cursor.fetchone() == ("250ms",)
+            monkeypatch.setattr(connection, "close", lambda: None)
+            statements.close()
+            cursor.execute("SHOW lock_timeout")
+            assert cursor.fetchone() == ("0",)
 
 
 class TestAGroupThatFails:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import redis
@@ -13,7 +14,8 @@ from django.utils import timezone
 
 from mail_oauth.cache import cache_key, write_all
 from mail_oauth.models import MailCredentials
-from mail_oauth.upkeep.usage import flush_uses
+from mail_oauth.upkeep.usage import write_uses
+from mail_oauth.usage import marks
 
 pytestmark = pytest.mark.django_db
 
@@ -34,6 +36,11 @@ def ago(**how: float) -> datetime:
 
 def last_used(mailbox: MailCredentials) -> datetime | None:
     return MailCredentials.objects.get(pk=mailbox.pk).last_used_at
+
+
+def flush_uses(pks: Sequence[UUID]) -> int:
+    """What reconciliation does with each of its pages."""
+    return write_uses(marks(pks))
 
 
 class TestAFlush:
