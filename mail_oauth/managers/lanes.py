@@ -81,25 +81,25 @@ class Lanes(Holds):
         """Say whether a call may be made for a mailbox, and for which holds it is the trial.
 
         With `force`, when a person has asked for it, a call tries before its time; not against the provider's own
-        wish for a pause.
+        wish for a pause. Where calls have a budget, this waits for its turn, up to `CALLERS_AHEAD` seconds.
         """
         holds = self._holds(row)
         obeyed = [hold for hold in holds if hold.trouble is Trouble.THROTTLE or not force]
         waiting = [hold for hold in obeyed if hold.seconds > 0]
         if waiting:
             return Admission(hold=max(waiting, key=lambda hold: hold.seconds))
-        for hold in obeyed:
-            if not self.health.take_trial(hold.pk):  # another worker tries it, or has released it
-                board.forget()
-                return Admission(hold=replace(hold, seconds=float(app_settings().circuit_pause)))
-        if holds:
-            board.forget()
         rate = None if self.prepaid else calls_per_second(row.provider)
         permits = self.budgets.spend(row.provider, rate) if rate else None
         if permits is not None:
             if not permits.number:
                 return Admission(hold=_over_budget(row, permits.first_in))
             time.sleep(permits.first_in)
+        for hold in obeyed:
+            if not self.health.take_trial(hold.pk):  # another worker tries it, or has released it
+                board.forget()
+                return Admission(hold=replace(hold, seconds=float(app_settings().circuit_pause)))
+        if holds:
+            board.forget()
         return Admission(probing=tuple(holds))
 
     def learn(self, row: Calling, verdict: Verdict, admission: Admission) -> None:

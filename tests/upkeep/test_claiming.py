@@ -188,6 +188,17 @@ class TestABudgetOfCalls:
         assert (row.lease_owner, row.refresh_failures) == ("", 0)
         assert row.refresh_at > timezone.now(), "the sweep takes it when there is room"
 
+    def test_costs_a_held_lane_no_trial(self, connect, budget, provider):
+        """Who is sent away for the budget must not have taken the one trial of a lane whose pause is over."""
+        budget(0.05)
+        ProviderHealth.objects.hold("google", "", Trouble.OUTAGE, reason="http_503", seconds=-1)
+        board.forget()
+        CallBudget.objects.create(provider="google", free_at=timezone.now() + timedelta(minutes=1))
+        before = ProviderHealth.objects.get().held_until
+        with pytest.raises(ProviderUnavailable, match="call_budget"):
+            connect("google", seconds_left=-10).get_access_token()
+        assert ProviderHealth.objects.get().held_until == before
+
     def test_is_spent_by_callers_however_many_take_of_it(self, monkeypatch):
         """Whoever loses each compare-and-swap against others is not sent away for that."""
         monkeypatch.setattr(CallBudgetQuerySet, "take", lambda *_, **__: Permits(0, 0.5))
