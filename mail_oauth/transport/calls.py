@@ -1,5 +1,6 @@
-"""The calls that this app makes: token requests by requests-oauthlib, and plain GETs and POSTs.
+"""The calls that this app makes: token requests, formed by requests-oauthlib, and plain GETs and POSTs.
 
+A token request is taken from requests-oauthlib by its hooks as soon as it is formed, and sent over the pool.
 Replies come back raw, as `HttpReply`: oauthlib's own parser is never reached, because it raises *after* a
 provider has rotated a refresh token (on a narrower scope, an odd `expires_in`, an array …).
 """
@@ -12,9 +13,18 @@ from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 from urllib.parse import quote_plus, urlencode
 
-import requests
-from requests.auth import HTTPBasicAuth
+from requests.utils import default_user_agent
 from requests_oauthlib import OAuth2Session
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NameResolutionError,
+    NewConnectionError,
+    ProxyError,
+    ReadTimeoutError,
+    SSLError,
+)
+from urllib3.util import make_headers
 
 from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import ConfigurationError, TransportError
@@ -22,45 +32,31 @@ from mail_oauth.redaction import hide_secrets_in_logs
 from mail_oauth.tokens import HttpReply, Secret
 from mail_oauth.transport.addresses import address_problem
 from mail_oauth.transport.deadlines import deadline
-from mail_oauth.transport.pool import adapter
+from mail_oauth.transport.pool import pool
 
 hide_secrets_in_logs()
 
-_HEADERS = {"User-Agent": requests.utils.default_user_agent(), "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
+_HEADERS = {
+    "User-Agent": default_user_agent(),
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip, deflate",
+}
+_FORM = {**_HEADERS, "Content-Type": "application/x-www-form-urlencoded"}
 
 ClientAuth = Literal["post", "basic", "none"]
 """How a client shows who it is (OIDC Core §9): in the body, by HTTP Basic, or not at all."""
 
 
-class _Captured(Exception):
+class _Answered(Exception):
     """Carries the raw reply out of requests-oauthlib before anything parses it."""
 
     def __init__(self, reply: HttpReply) -> None:
         self.reply = reply
 
 
-class PooledSession(OAuth2Session):
-    """An OAuth2Session on the process's pool that hands out raw replies."""
-
-    def __init__(self, client_id: str = "") -> None:
-        """Make a session; cheap, since the pool and its certificates are shared."""
-        super().__init__(client_id)
-        self.register_compliance_hook("access_token_response", _capture)
-        self.register_compliance_hook("refresh_token_response", _capture)
-
-    def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> requests.Response:
-        """Send one request over the shared adapter, and nothing else.
-
-        What a session of requests does besides (cookies, redirects, which would carry a token elsewhere, the
-        environment) is not wanted here, and takes as long as the rest of the call.
-        """
-        settings, request, data = app_settings(), requests.PreparedRequest(), kwargs.get("data")
-        headers = {**_HEADERS, **(kwargs.get("headers") or {})}
-        if isinstance(data, Mapping):
-            data = urlencode(data)
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
-        request.prepare(method=method, url=url, headers=headers, data=data, auth=kwargs.get("auth"))
-        return adapter().send(request, timeout=(settings.connect_timeout, settings.read_timeout))
+def _send(url: str, headers: Mapping[str, str], form: Any) -> NoReturn:
+    """Send the token request that requests-oauthlib has formed: encoded, or as keywords of a request."""
+    raise _Answered(_post(url, headers, form if isinstance(form, str) else urlencode(form["data"])))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,71 +70,73 @@ class TokenEndpoint:
 
     def redeem(self, code: Secret, *, redirect_uri: str, code_verifier: Secret | None) -> HttpReply:
         """Exchange an authorization code (RFC 6749 §4.1.3). Raises `TransportError`."""
-        extra: dict[str, Any] = {"code_verifier": code_verifier.reveal()} if code_verifier else {}
         session = _session(self.client_id)
         session.redirect_uri = redirect_uri
-        arguments = self._authentication()
-        arguments.pop("client_id", None)
-        arguments["include_client_id"] = self.client_auth != "basic"
-        return _perform(self.url, lambda: session.fetch_token(self.url, code=code.reveal(), **arguments, **extra))
+        headers, fields = self._authentication()
+        if code_verifier:
+            fields["code_verifier"] = code_verifier.reveal()
+        named = fields.pop("client_id", None) is not None  # requests-oauthlib adds it from the session
+        return _perform(
+            self.url,
+            lambda: session.fetch_token(
+                self.url, code=code.reveal(), headers=headers, include_client_id=named, **fields
+            ),
+        )
 
     def refresh(self, refresh_token: Secret, *, scope: str = "") -> HttpReply:
         """Spend a refresh token (RFC 6749 §6). Raises `TransportError`."""
         session = _session(self.client_id)
         session.scope = scope.split() or None
+        headers, fields = self._authentication()
         return _perform(
             self.url,
             lambda: session.refresh_token(
-                self.url, refresh_token=refresh_token.reveal(), **self._authentication()
+                self.url, refresh_token=refresh_token.reveal(), headers=headers, **fields
             ),
         )
 
     def revoke(self, url: str, token: Secret) -> HttpReply:
         """Withdraw a token at a revocation endpoint (RFC 7009 §2.1). Raises `TransportError`."""
-        fields = {"token": token.reveal(), **self._authentication()}
-        return post_form(url, fields, auth=fields.pop("auth", None))
+        headers, fields = self._authentication()
+        return _perform(url, lambda: _post(url, headers, urlencode({"token": token.reveal(), **fields})))
 
-    def _authentication(self) -> dict[str, Any]:
-        """Return what requests-oauthlib takes to authenticate the client."""
+    def _authentication(self) -> tuple[dict[str, str], dict[str, Any]]:
+        """Return the headers of a request, and the fields of its form that authenticate the client."""
         secret = self.client_secret.reveal() if self.client_secret else ""
         if self.client_auth == "basic":  # RFC 6749 §2.3.1: both are form-encoded first
-            return {"auth": HTTPBasicAuth(quote_plus(self.client_id), quote_plus(secret))}
+            credentials = f"{quote_plus(self.client_id)}:{quote_plus(secret)}"
+            return {**_FORM, **make_headers(basic_auth=credentials)}, {}
         if self.client_auth == "none" or not secret:
-            return {"client_id": self.client_id}
-        return {"client_id": self.client_id, "client_secret": secret}
+            return _FORM, {"client_id": self.client_id}
+        return _FORM, {"client_id": self.client_id, "client_secret": secret}
 
 
 def fetch_json(url: str, *, bearer: Secret | None = None) -> HttpReply:
     """GET a JSON document, with an access token if one is given. Raises `TransportError`."""
-    headers = {"Accept": "application/json"}
-    if bearer:
-        headers["Authorization"] = f"Bearer {bearer.reveal()}"
-    return _perform(url, lambda: _reply(_session("").get(url, headers=headers)))
+    headers = {**_HEADERS, "Authorization": f"Bearer {bearer.reveal()}"} if bearer else _HEADERS
+    return _perform(url, lambda: pool().send("GET", url, headers))
 
 
-def post_form(url: str, fields: Mapping[str, str], *, auth: Any = None) -> HttpReply:
+def post_form(url: str, fields: Mapping[str, str]) -> HttpReply:
     """POST form fields. Raises `TransportError`."""
-    return _perform(url, lambda: _reply(_session("").post(url, data=dict(fields), auth=auth)))
+    return _perform(url, lambda: _post(url, _FORM, urlencode(fields)))
+
+
+def _post(url: str, headers: Mapping[str, str], form: str) -> HttpReply:
+    return pool().send("POST", url, headers, form.encode())
 
 
 _local = threading.local()
 
 
-def _session(client_id: str) -> PooledSession:
-    """Return this thread's session for a client: sessions are not safe to share, the pool is."""
-    sessions: dict[str, PooledSession] = _local.__dict__.setdefault("sessions", {})
+def _session(client_id: str) -> OAuth2Session:
+    """Return this thread's session for a client: it forms requests, and is not safe to share."""
+    sessions: dict[str, OAuth2Session] = _local.__dict__.setdefault("sessions", {})
     if client_id not in sessions:
-        sessions[client_id] = PooledSession(client_id)
+        session = sessions[client_id] = OAuth2Session(client_id)
+        for moment in ("access_token_request", "refresh_token_request"):  # which its stubs do not know
+            session.register_compliance_hook(moment, _send)  # type: ignore[call-overload]
     return sessions[client_id]
-
-
-def _reply(response: requests.Response) -> HttpReply:
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    return HttpReply(status=response.status_code, body=response.content, headers=headers)
-
-
-def _capture(response: requests.Response) -> NoReturn:
-    raise _Captured(_reply(response))
 
 
 def _perform(url: str, call: Any) -> HttpReply:
@@ -150,27 +148,27 @@ def _perform(url: str, call: Any) -> HttpReply:
         with deadline(app_settings().total_timeout):
             reply: HttpReply = call()
             return reply
-    except _Captured as captured:
-        return captured.reply
-    except requests.RequestException as error:
+    except _Answered as answered:
+        return answered.reply
+    except HTTPError as error:
         fault = _fault(error)
     raise fault from None  # and not from within: its context would be the error, with the request and its secrets
 
 
-_FAULTS: tuple[tuple[type[Exception], str, str, bool], ...] = (
-    (requests.exceptions.ConnectTimeout, "", "connect_timeout", False),
-    (requests.exceptions.ProxyError, "", "proxy", False),
-    (requests.exceptions.SSLError, "CERTIFICATE", "tls", False),
-    (requests.exceptions.SSLError, "", "tls", True),
-    (requests.exceptions.ConnectionError, "resolve", "dns", False),
-    (requests.exceptions.ConnectionError, "establish a new connection", "refused", False),
-    (requests.exceptions.Timeout, "", "timeout", True),
-    (requests.exceptions.RequestException, "", "reset", True),
+_FAULTS: tuple[tuple[type[HTTPError], str, str, bool], ...] = (
+    (ProxyError, "", "proxy", False),
+    (SSLError, "CERTIFICATE", "tls", False),
+    (SSLError, "", "tls", True),
+    (NameResolutionError, "", "dns", False),
+    (NewConnectionError, "", "refused", False),
+    (ConnectTimeoutError, "", "connect_timeout", False),
+    (ReadTimeoutError, "", "timeout", True),
+    (HTTPError, "", "reset", True),
 )
 """By type and text of the error: the cause, and whether the request may have been carried out."""
 
 
-def _fault(error: requests.RequestException) -> TransportError:
+def _fault(error: HTTPError) -> TransportError:
     cause, outcome_unknown = next(
         (cause, unknown)
         for kind, words, cause, unknown in _FAULTS

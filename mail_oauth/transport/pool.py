@@ -1,6 +1,8 @@
-"""The process's one pool of connections, and the bounded adapter over it.
+"""The process's one pool of connections, over urllib3, and the bounded call over it.
 
-A new session per call would parse the certificate bundle and shake hands each time: some 20 ms of CPU.
+A new session per call would parse the certificate bundle and shake hands each time: some 20 ms of CPU. A session
+of requests does more than is wanted here (cookies, redirects, which would carry a token elsewhere), and that
+takes longer than all the rest of a call.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import os
 import ssl
 import threading
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,19 +18,21 @@ from urllib.request import getproxies
 
 import certifi
 from django.core.signals import setting_changed
-from requests import PreparedRequest, Response
-from requests.adapters import HTTPAdapter
-from requests.utils import should_bypass_proxies
+from requests.utils import get_auth_from_url, select_proxy, should_bypass_proxies
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager, ProxyManager
 from urllib3.exceptions import DecodeError, HTTPError
+from urllib3.util import Retry, Timeout, make_headers, parse_url
 
 from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import TransportError
+from mail_oauth.tokens import HttpReply
 from mail_oauth.transport.deadlines import DeadlineHTTPPool, DeadlineHTTPSPool
 
 MAX_BODY = 1024 * 1024
 """The longest body that is read from a provider, in bytes after decompression."""
 
 _POOLS = {"http": DeadlineHTTPPool, "https": DeadlineHTTPSPool}
+_NO_RETRY = Retry(total=False)
 
 
 @lru_cache(maxsize=4)
@@ -37,78 +42,97 @@ def _tls_context(bundle: str) -> ssl.SSLContext:
     return ssl.create_default_context(**where)  # type: ignore[arg-type]
 
 
-class BoundedAdapter(HTTPAdapter):
-    """An adapter with one TLS context, whose replies come with their capped body read."""
+class Pool:
+    """Connections to every provider, kept open between calls, with one TLS context."""
 
     def __init__(self) -> None:
         """Read the certificates and the proxies of the environment, once."""
         settings = app_settings()
-        bundle = settings.ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where()
-        self.ssl_context = _tls_context(bundle)
-        self.proxies = {"http": settings.proxy, "https": settings.proxy} if settings.proxy else getproxies()
+        self.ssl_context = _tls_context(
+            settings.ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where()
+        )
+        self.proxies = {"all": settings.proxy} if settings.proxy else getproxies()
         self.ignore_no_proxy = bool(settings.proxy)
-        super().__init__(pool_connections=32, pool_maxsize=64)
+        self.timeout = Timeout(connect=settings.connect_timeout, read=settings.read_timeout)
+        self._manager = lru_cache(self._new_manager)
+        self._way = lru_cache(maxsize=1024)(self._new_way)
 
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Make the pools of connections that keep deadlines."""
-        super().init_poolmanager(*args, ssl_context=self.ssl_context, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> HttpReply:
+        """Send one request, and nothing else. Raises `TransportError` or urllib3's `HTTPError`."""
+        connections, target = self._way(url)
+        response = connections.urlopen(
+            method,
+            target,
+            body=body,
+            headers=headers,
+            retries=_NO_RETRY,
+            redirect=False,
+            assert_same_host=False,
+            timeout=self.timeout,
+            preload_content=False,
+        )
+        content = _read(response)
+        lowered = {name.lower(): value for name, value in response.headers.items()}
+        return HttpReply(status=response.status, body=content, headers=lowered)
 
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """The same for connections through a proxy."""
-        manager = super().proxy_manager_for(proxy, ssl_context=self.ssl_context, **kwargs)
+    def _new_way(self, url: str) -> tuple[HTTPConnectionPool, str]:
+        """Find the connections that lead to `url`, and what to ask them for."""
+        proxy = ""
+        if self.proxies and (self.ignore_no_proxy or not should_bypass_proxies(url, None)):
+            proxy = select_proxy(url, self.proxies) or ""
+        parts = parse_url(url)
+        connections = self._manager(proxy).connection_from_host(parts.host, parts.port, parts.scheme)
+        return connections, url if proxy and parts.scheme == "http" else parts.request_uri
+
+    def _new_manager(self, proxy: str) -> PoolManager:
+        options: dict[str, Any] = {"num_pools": 32, "maxsize": 64, "ssl_context": self.ssl_context}
+        if proxy:
+            proxy = proxy if "://" in proxy else f"http://{proxy}"
+            user, password = get_auth_from_url(proxy)
+            credentials = make_headers(proxy_basic_auth=f"{user}:{password}") if user else None
+            manager: PoolManager = ProxyManager(proxy, proxy_headers=credentials, **options)
+        else:
+            manager = PoolManager(**options)
         manager.pool_classes_by_scheme = _POOLS
         return manager
 
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Certificates are always verified, by the context: naming a bundle here would load it again."""
-        conn.cert_reqs = "CERT_REQUIRED"
 
-    def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
-        """Send, and read the body up to the cap. Raises `TransportError` if that fails."""
-        kwargs.update(stream=True, verify=True)
-        if self.proxies and (self.ignore_no_proxy or not should_bypass_proxies(request.url or "", None)):
-            kwargs["proxies"] = self.proxies
-        response = super().send(request, *args, **kwargs)
-        try:
-            body = response.raw.read(MAX_BODY + 1, decode_content=True)
-        except DecodeError:
-            raise TransportError(
-                "The reply cannot be decompressed.", cause="bad_encoding", outcome_unknown=True
-            ) from None
-        except (HTTPError, OSError) as error:
-            cause = "timeout" if isinstance(error, TimeoutError) or "timed out" in str(error) else "body_lost"
-            raise TransportError("The reply broke off.", cause=cause, outcome_unknown=True) from None
-        finally:
-            if not response.raw.closed and response.raw.length_remaining not in (0, None):
-                response.raw.close()
-        if len(body) > MAX_BODY:
-            response.raw.close()
-            raise TransportError("The reply is too large.", cause="too_large", outcome_unknown=True)
-        response.raw.release_conn()
-        response._content = body  # what requests itself sets after reading
-        response._content_consumed = True  # type: ignore[attr-defined]
-        return response
+def _read(response: BaseHTTPResponse) -> bytes:
+    """Read the body up to the cap, and leave the connection fit for the next call, or closed."""
+    try:
+        body = response.read(MAX_BODY + 1, decode_content=True)
+    except DecodeError:
+        fault = TransportError("The reply cannot be decompressed.", cause="bad_encoding", outcome_unknown=True)
+    except (HTTPError, OSError) as error:
+        cause = "timeout" if isinstance(error, TimeoutError) or "timed out" in str(error) else "body_lost"
+        fault = TransportError("The reply broke off.", cause=cause, outcome_unknown=True)
+    else:
+        if len(body) <= MAX_BODY:
+            response.release_conn()
+            return body
+        fault = TransportError("The reply is too large.", cause="too_large", outcome_unknown=True)
+    response.close()
+    raise fault
 
 
 _lock = threading.Lock()
-_adapter: BoundedAdapter | None = None
+_pool: Pool | None = None
 
 
-def adapter() -> BoundedAdapter:
-    """Return the process's adapter, made at the first call and anew in a forked child."""
-    global _adapter
-    if _adapter is None:
+def pool() -> Pool:
+    """Return the process's pool, made at the first call and anew in a forked child."""
+    global _pool
+    if _pool is None:
         with _lock:
-            if _adapter is None:
-                _adapter = BoundedAdapter()
-    return _adapter
+            if _pool is None:
+                _pool = Pool()
+    return _pool
 
 
 def forget_pool(**_: Any) -> None:
     """Drop the pool: sockets must not be shared with a forked child, nor outlive changed settings."""
-    global _adapter, _lock
-    _adapter, _lock = None, threading.Lock()
+    global _pool, _lock
+    _pool, _lock = None, threading.Lock()
 
 
 def _on_setting(*, setting: str, **_: Any) -> None:

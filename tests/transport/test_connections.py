@@ -11,7 +11,7 @@ import pytest
 from mail_oauth.exceptions import TransportError
 from mail_oauth.tokens import Secret
 from mail_oauth.transport import TokenEndpoint, fetch_json, post_form
-from mail_oauth.transport.pool import adapter
+from mail_oauth.transport.pool import pool
 from tests.wire import Wire
 
 
@@ -29,8 +29,8 @@ class TestAConnection:
 
     def test_is_reused_across_threads(self, wire):
         for _ in range(5):
-            with ThreadPoolExecutor(1) as pool:
-                pool.submit(fetch_json, wire.url).result()
+            with ThreadPoolExecutor(1) as threads:
+                threads.submit(fetch_json, wire.url).result()
         assert (len(wire.requests), wire.connections) == (5, 1)
 
     def test_is_reused_after_errors_and_redirects(self, wire):
@@ -47,20 +47,20 @@ class TestAConnection:
 
     def test_is_not_shared_with_a_forked_child(self, wire):
         fetch_json(wire.url)
-        parents = adapter()
+        parents = pool()
         pid = os.fork()
         if pid == 0:
-            good = adapter() is not parents and fetch_json(wire.url).status == 200
+            good = pool() is not parents and fetch_json(wire.url).status == 200
             os._exit(0 if good else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
         assert fetch_json(wire.url).status == 200
         assert wire.connections == 2
 
     def test_pool_is_made_anew_when_settings_change(self, quick, settings):
-        before = adapter()
-        assert adapter() is before
+        before = pool()
+        assert pool() is before
         settings.MAIL_OAUTH = {**settings.MAIL_OAUTH, "READ_TIMEOUT": 3}
-        assert adapter() is not before
+        assert pool() is not before
 
 
 class TestTLS:
