@@ -2,6 +2,6 @@
 
 from mail_oauth.transport.addresses import address_problem
 from mail_oauth.transport.calls import ClientAuth, TokenEndpoint, fetch_json, post_form
-from mail_oauth.transport.pool import MAX_BODY
+from mail_oauth.transport.connections import MAX_BODY
 
 __all__ = ["MAX_BODY", "ClientAuth", "TokenEndpoint", "address_problem", "fetch_json", "post_form"]

@@ -31,7 +31,7 @@ from mail_oauth.exceptions import ConfigurationError, TransportError
 from mail_oauth.redaction import hide_secrets_in_logs
 from mail_oauth.tokens import HttpReply, Secret
 from mail_oauth.transport.addresses import address_problem
-from mail_oauth.transport.deadlines import deadline
+from mail_oauth.transport.connections import BadReply, deadline
 from mail_oauth.transport.pool import pool
 
 hide_secrets_in_logs()
@@ -169,6 +169,8 @@ _FAULTS: tuple[tuple[type[HTTPError], str, str, bool], ...] = (
 
 
 def _fault(error: HTTPError) -> TransportError:
+    if isinstance(error, BadReply):
+        return TransportError(str(error), cause=error.cause, outcome_unknown=True)
     cause, outcome_unknown = next(
         (cause, unknown)
         for kind, words, cause, unknown in _FAULTS

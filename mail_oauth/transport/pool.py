@@ -19,19 +19,13 @@ from urllib.request import getproxies
 import certifi
 from django.core.signals import setting_changed
 from requests.utils import get_auth_from_url, select_proxy, should_bypass_proxies
-from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager, ProxyManager
-from urllib3.exceptions import DecodeError, HTTPError
+from urllib3 import HTTPConnectionPool, PoolManager, ProxyManager
 from urllib3.util import Retry, Timeout, make_headers, parse_url
 
 from mail_oauth.conf import app_settings
-from mail_oauth.exceptions import TransportError
 from mail_oauth.tokens import HttpReply
-from mail_oauth.transport.deadlines import DeadlineHTTPPool, DeadlineHTTPSPool
+from mail_oauth.transport.connections import PlainPool, TLSPool
 
-MAX_BODY = 1024 * 1024
-"""The longest body that is read from a provider, in bytes after decompression."""
-
-_POOLS = {"http": DeadlineHTTPPool, "https": DeadlineHTTPSPool}
 _NO_RETRY = Retry(total=False)
 
 
@@ -54,37 +48,38 @@ class Pool:
         self.proxies = {"all": settings.proxy} if settings.proxy else getproxies()
         self.ignore_no_proxy = bool(settings.proxy)
         self.timeout = Timeout(connect=settings.connect_timeout, read=settings.read_timeout)
-        self._manager = lru_cache(self._new_manager)
-        self._way = lru_cache(maxsize=1024)(self._new_way)
+        self._managers: dict[str, PoolManager] = {}  # by proxy
+        self._lock = threading.Lock()
+        self._way = lru_cache(maxsize=1024)(self._find_way)
 
     def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> HttpReply:
-        """Send one request, and nothing else. Raises `TransportError` or urllib3's `HTTPError`."""
-        connections, target = self._way(url)
+        """Send one request, and nothing else. Raises urllib3's `HTTPError`."""
+        connections, host, target = self._way(url)
         response = connections.urlopen(
             method,
             target,
             body=body,
-            headers=headers,
+            headers={"Host": host, **headers},
             retries=_NO_RETRY,
             redirect=False,
             assert_same_host=False,
             timeout=self.timeout,
-            preload_content=False,
         )
-        content = _read(response)
-        lowered = {name.lower(): value for name, value in response.headers.items()}
-        return HttpReply(status=response.status, body=content, headers=lowered)
+        return HttpReply(status=response.status, body=response.data or b"", headers=dict(response.headers.items()))
 
-    def _new_way(self, url: str) -> tuple[HTTPConnectionPool, str]:
-        """Find the connections that lead to `url`, and what to ask them for."""
+    def _find_way(self, url: str) -> tuple[HTTPConnectionPool, str, str]:
+        """Find the connections that lead to `url`, and what to ask them for: the host, and the target."""
         proxy = ""
         if self.proxies and (self.ignore_no_proxy or not should_bypass_proxies(url, None)):
             proxy = select_proxy(url, self.proxies) or ""
+        with self._lock:
+            manager = self._managers.get(proxy) or self._managers.setdefault(proxy, self._manager(proxy))
         parts = parse_url(url)
-        connections = self._manager(proxy).connection_from_host(parts.host, parts.port, parts.scheme)
-        return connections, url if proxy and parts.scheme == "http" else parts.request_uri
+        connections = manager.connection_from_host(parts.host, parts.port, parts.scheme)
+        target = parts.url if proxy and parts.scheme == "http" else parts.request_uri  # RFC 9112 §3.2.2
+        return connections, parts.netloc or "", target
 
-    def _new_manager(self, proxy: str) -> PoolManager:
+    def _manager(self, proxy: str) -> PoolManager:
         options: dict[str, Any] = {"num_pools": 32, "maxsize": 64, "ssl_context": self.ssl_context}
         if proxy:
             proxy = proxy if "://" in proxy else f"http://{proxy}"
@@ -93,26 +88,8 @@ class Pool:
             manager: PoolManager = ProxyManager(proxy, proxy_headers=credentials, **options)
         else:
             manager = PoolManager(**options)
-        manager.pool_classes_by_scheme = _POOLS
+        manager.pool_classes_by_scheme = {"http": PlainPool, "https": TLSPool}
         return manager
-
-
-def _read(response: BaseHTTPResponse) -> bytes:
-    """Read the body up to the cap, and leave the connection fit for the next call, or closed."""
-    try:
-        body = response.read(MAX_BODY + 1, decode_content=True)
-    except DecodeError:
-        fault = TransportError("The reply cannot be decompressed.", cause="bad_encoding", outcome_unknown=True)
-    except (HTTPError, OSError) as error:
-        cause = "timeout" if isinstance(error, TimeoutError) or "timed out" in str(error) else "body_lost"
-        fault = TransportError("The reply broke off.", cause=cause, outcome_unknown=True)
-    else:
-        if len(body) <= MAX_BODY:
-            response.release_conn()
-            return body
-        fault = TransportError("The reply is too large.", cause="too_large", outcome_unknown=True)
-    response.close()
-    raise fault
 
 
 _lock = threading.Lock()

@@ -31,6 +31,14 @@ class TestTime:
         assert time.monotonic() - begun < TOTAL + 0.7
         assert (raised.value.cause, raised.value.outcome_unknown) == ("timeout", True)
 
+    @pytest.mark.parametrize(("read", "total"), [(0.2, 60), (60, 0.2)])
+    def test_of_one_read_is_bounded_by_both(self, settings, endpoint, refresh_token, fake_provider, read, total):
+        settings.MAIL_OAUTH = {**settings.MAIL_OAUTH, "READ_TIMEOUT": read, "TOTAL_TIMEOUT": total}
+        fake_provider.fail_next(1, Fault.slow(2))
+        with pytest.raises(TransportError) as raised:
+            endpoint.refresh(refresh_token)
+        assert (raised.value.cause, raised.value.outcome_unknown) == ("timeout", True)
+
     def test_of_one_call_is_not_that_of_the_next(self, endpoint, refresh_token, fake_provider):
         fake_provider.fail_next(1, Fault.drip(0.1, part="body", after_issue=False))
         with pytest.raises(TransportError):

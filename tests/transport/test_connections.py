@@ -12,6 +12,7 @@ from mail_oauth.exceptions import TransportError
 from mail_oauth.tokens import Secret
 from mail_oauth.transport import TokenEndpoint, fetch_json, post_form
 from mail_oauth.transport.pool import pool
+from tests.transport.tunnel import Tunnel
 from tests.wire import Wire
 
 
@@ -176,6 +177,44 @@ class TestAProxy:
         with pytest.raises(TransportError) as raised:
             fetch_json("http://127.0.0.1:10/")
         assert (raised.value.cause, raised.value.outcome_unknown) == ("proxy", False)
+
+    def test_is_told_who_asks_and_the_provider_is_not(self, quick, settings):
+        with Wire() as proxy:
+            address = proxy.url.removeprefix("http://").removesuffix("/token")
+            settings.MAIL_OAUTH = {**settings.MAIL_OAUTH, "PROXY": f"http://ada:pass%20word@{address}"}
+            post_form("http://127.0.0.1:9/through?x=y", {})
+            (request,) = proxy.requests
+            assert request.headers["proxy-authorization"] == "Basic YWRhOnBhc3Mgd29yZA=="
+            assert (request.path, request.query, request.headers["host"]) == ("/through", "x=y", "127.0.0.1:9")
+
+    def test_tunnels_to_a_provider_that_speaks_tls_to_us(self, quick, settings, authority):
+        with Wire(authority.context()) as provider, Tunnel() as proxy:
+            settings.MAIL_OAUTH = {
+                **settings.MAIL_OAUTH,
+                "PROXY": f"ada:secret@{proxy.address}",
+                "CA_BUNDLE": str(authority.bundle),
+            }
+            for _ in range(3):
+                assert endpoint_at(provider.url).refresh(Secret("x")).status == 200
+            host = provider.url.split("/")[2]
+            assert proxy.asked == [(host, "Basic YWRhOnNlY3JldA==")]
+            assert (provider.connections, len(provider.requests)) == (1, 3)
+            assert {request.headers["host"] for request in provider.requests} == {host}
+            assert not [request for request in provider.requests if "proxy-authorization" in request.headers]
+
+    def test_that_refuses_a_tunnel_has_let_nothing_through(self, quick, settings):
+        with Wire() as provider, Tunnel(status=407) as proxy:
+            settings.MAIL_OAUTH = {**settings.MAIL_OAUTH, "PROXY": f"http://{proxy.address}"}
+            with pytest.raises(TransportError) as raised:
+                endpoint_at(provider.url.replace("http:", "https:")).refresh(Secret("x"))
+            assert (raised.value.cause, raised.value.outcome_unknown) == ("proxy", False)
+
+    def test_is_left_out_where_the_environment_says_so(self, quick, settings, monkeypatch):
+        with Wire() as target:
+            monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+            monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+            settings.MAIL_OAUTH = {**settings.MAIL_OAUTH}
+            assert fetch_json(target.url).status == 200
 
 
 @pytest.mark.parametrize(

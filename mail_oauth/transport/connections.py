@@ -1,0 +1,212 @@
+"""Connections that carry one request and its whole reply: within a deadline and a cap, to public addresses alone.
+
+urllib3 pools them, makes them (names, proxies, TLS) and tells what went wrong with them. What travels over them is
+one write, and a reply that llhttp reads, the parser of Node.js: over http.client, and with what urllib3 does to
+replies, a call costs nearly twice the CPU.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+from urllib3 import HTTPConnectionPool, HTTPResponse, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, DecodeError, HTTPError, InvalidHeader, ProtocolError
+
+from mail_oauth.exceptions import ConfigurationError
+from mail_oauth.transport.addresses import is_private_host_allowed, is_public_address
+
+MAX_BODY = 1024 * 1024
+"""The longest body that is read from a provider, in bytes after decompression."""
+
+_MAX_HEAD = 64 * 1024
+_MAX_REPLY = MAX_BODY + _MAX_HEAD  # with what frames its chunks
+_TLS_RECORD = 16 * 1024  # no read gets more than one
+
+_deadline: ContextVar[float] = ContextVar("mail_oauth_deadline")
+
+
+@contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """End every read within the block once `seconds` have passed: timeouts bound each read apart."""
+    token = _deadline.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+def _seconds_left() -> float:
+    return _deadline.get(math.inf) - time.monotonic()
+
+
+class BadReply(HTTPError):
+    """A reply that began and is of no use; `cause` is a code of `TransportError`."""
+
+    def __init__(self, cause: str, message: str) -> None:
+        """Say why."""
+        super().__init__(message)
+        self.cause = cause
+
+
+class _Reply:
+    """What has come of a reply. The parser calls the methods `on_…`, which httptools names."""
+
+    def __init__(self) -> None:
+        self.status = 0  # until the head is there
+        self.headers: dict[str, str] = {}
+        self.body = bytearray()
+        self.complete = False
+        self.reusable = False
+        self._parser: Any = HttpResponseParser(self)
+        # As aiohttp reads replies: one that is not quite to the letter may hold the one copy of a new token.
+        self._parser.set_dangerous_leniencies(
+            lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
+        )
+
+    def feed(self, data: bytes) -> None:
+        """Take what was read. Raises urllib3's `HTTPError` if that makes no reply."""
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade):
+            if not self.complete:
+                raise self.broken_off() from None
+            self.reusable = False  # what came after the reply would be taken for the next one
+
+    def end(self) -> None:
+        """Take the end of the connection, up to which a body without a length lasts (RFC 9112 §6.3)."""
+        if not self.status or self.headers.keys() & {"content-length", "transfer-encoding"}:
+            raise self.broken_off()
+        self.complete = True
+
+    def broken_off(self) -> HTTPError:
+        """Return what to raise when no more can be read."""
+        if self.status:
+            return BadReply("body_lost", "The reply broke off.")
+        return ProtocolError("There was no reply.")
+
+    def close(self) -> None:
+        """Let go of the parser: it holds this object's methods."""
+        self._parser = None
+
+    def on_message_begin(self) -> None:
+        if self.complete:
+            raise HttpParserError("More than one reply came.")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.status:  # and not a trailer
+            key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip()
+            self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status < 200:  # RFC 9110 §15.2: the reply proper follows
+            self.headers.clear()
+        else:
+            self.status = status
+
+    def on_body(self, data: bytes) -> None:
+        self.body += data
+
+    def on_message_complete(self) -> None:
+        if self.status:
+            self.complete, self.reusable = True, self._parser.should_keep_alive()
+
+
+class _Plain(HTTPConnection):
+    """A connection that is not encrypted."""
+
+    def _new_conn(self) -> socket.socket:
+        """Connect, and give up before a byte is sent when that leads to a private address.
+
+        The name was checked before; this closes the gap of a public name with a private address.
+        """
+        sock = super()._new_conn()
+        if self.proxy or is_private_host_allowed(self.host) or is_public_address(sock.getpeername()[0]):
+            return sock
+        sock.close()
+        raise ConfigurationError(
+            f'{self.host} leads to a private address: add it to MAIL_OAUTH["PRIVATE_HOSTS"] if it is yours.'
+        )
+
+    def request(  # type: ignore[override]
+        self, method: str, url: str, body: Any = None, headers: Mapping[str, str] | None = None, **_: Any
+    ) -> None:
+        """Send head and body in one write, which makes one TLS record, unless connecting took too long."""
+        if self.sock is None:
+            self.connect()
+        if _seconds_left() <= 0:
+            raise ConnectTimeoutError(self, "The total deadline of the call has passed.")
+        self.sock.settimeout(self.timeout)
+        lines = [f"{method} {url} HTTP/1.1", *(f"{name}: {value}" for name, value in (headers or {}).items())]
+        if body is not None:
+            lines.append(f"Content-Length: {len(body)}")
+        head = "\r\n".join([*lines, "", ""])
+        # A value that ended its line would begin a header of its own.
+        if not head.isascii() or not head.count("\r") == head.count("\n") == len(lines) + 1:
+            raise InvalidHeader("A header of the request holds what none may.")
+        self.send(head.encode() + (body or b""))
+
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
+        """Read the whole reply, decompressed. Raises `BadReply`, or what urllib3's pools know."""
+        reply, received = _Reply(), 0
+        try:
+            while not reply.complete:
+                data = self._receive()
+                received += len(data)
+                if received > (_MAX_REPLY if reply.status else _MAX_HEAD):
+                    raise BadReply("too_large", "The reply is too large.")
+                reply.feed(data) if data else reply.end()
+        except OSError as error:
+            if isinstance(error, TimeoutError) or not reply.status:
+                raise
+            raise reply.broken_off() from None
+        finally:
+            reply.close()
+        if not reply.reusable:
+            self.close()
+        body = _decompressed(bytes(reply.body), reply.headers.get("content-encoding", ""))
+        return HTTPResponse(body, headers=reply.headers, status=reply.status, preload_content=False)
+
+    def _receive(self) -> bytes:
+        seconds = _seconds_left()
+        if seconds <= 0:
+            raise TimeoutError("The total deadline of the call has passed.")
+        self.sock.settimeout(min(seconds, self.timeout or math.inf))
+        return self.sock.recv(_TLS_RECORD)
+
+
+class _TLS(_Plain, HTTPSConnection):
+    """A connection that is encrypted."""
+
+
+def _decompressed(body: bytes, encoding: str) -> bytes:
+    if encoding:
+        packed = HTTPResponse(io.BytesIO(body), headers={"content-encoding": encoding}, preload_content=False)
+        try:
+            body = packed.read(MAX_BODY + 1)
+        except DecodeError:
+            raise BadReply("bad_encoding", "The reply cannot be decompressed.") from None
+    if len(body) > MAX_BODY:
+        raise BadReply("too_large", "The reply is too large.")
+    return body
+
+
+class PlainPool(HTTPConnectionPool):
+    """A pool of connections that are not encrypted."""
+
+    ConnectionCls = _Plain
+
+
+class TLSPool(HTTPSConnectionPool):
+    """A pool of connections that are encrypted."""
+
+    ConnectionCls = _TLS
