@@ -15,6 +15,8 @@ ARGS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := PYTHONDEVMODE=1 $(BIN)/python -m pytest
+# Hypothesis makes up four times as many inputs as in the plain suite.
+WHOLE := --hypothesis-profile=whole
 BESIDE := $(BIN)/python -m tests.services
 
 .PHONY: demo test chaos fuzz coverage lint bench clean
@@ -26,22 +28,22 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	@for database in sqlite postgres mariadb; do \
 	    echo "== The database tests on $$database"; \
-	    $(BESIDE) $$database -- env $(PYTEST) -m 'database and not browser' $(ARGS) || test $$? -eq 5 -a -n '$(subst ','\'',$(ARGS))' || exit 1; \
+	    $(BESIDE) $$database -- env $(PYTEST) $(WHOLE) -m 'database and not browser' $(ARGS) || test $$? -eq 5 -a -n '$(subst ','\'',$(ARGS))' || exit 1; \
 	done
 	@echo "== The whole suite, on SQLite"
-	@$(PYTEST) $(ARGS)
+	@$(PYTEST) $(WHOLE) $(ARGS)
 
 # The plain suite runs a tenth of it. MAIL_OAUTH_CHAOS_SEED repeats a run's choices.
 chaos: $(VENV)/.dev
 	MAIL_OAUTH_CHAOS=full $(PYTEST) -m chaos $(ARGS)
 
-# Any order of connecting, refreshing, failing, crashing …: the plain suite takes a few short walks.
-# MAIL_OAUTH_FUZZ_EXAMPLES says how many.
+# Any order of connecting, refreshing, failing, crashing …, and any input: the plain suite takes a few short
+# walks, and few inputs. MAIL_OAUTH_FUZZ_EXAMPLES says how many walks.
 fuzz: $(VENV)/.dev
-	MAIL_OAUTH_FUZZ=full $(PYTEST) tests/machine $(ARGS)
+	MAIL_OAUTH_FUZZ=full $(PYTEST) -m hypothesis --hypothesis-profile=fuzz $(ARGS)
 
 coverage: $(VENV)/.dev
-	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage run -m pytest $(WHOLE) $(ARGS)
 	$(BIN)/coverage report
 
 lint: $(VENV)/.dev

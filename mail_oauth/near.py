@@ -53,6 +53,7 @@ class NearCopies:
         self._entries: OrderedDict[int, _Entry] = OrderedDict()
         self._ends: list[tuple[float, int]] = []  # a heap of when entries are over; those of dropped ones as well
         self._turns = [0] * _SLOTS
+        self._cleared = 0  # how often: it counts as a turn of every mailbox
         self._purger: threading.Thread | None = None
 
     def get(self, pk: UUID) -> AccessToken | None:
@@ -69,7 +70,7 @@ class NearCopies:
 
     def look(self, pk: UUID | str) -> Look:
         """Note that a token is going to be looked for elsewhere; `keep` wants to know since when."""
-        return Look(time.monotonic(), self._turns[_key(pk) % _SLOTS])
+        return Look(time.monotonic(), self._turn(_key(pk)))
 
     def keep(self, pk: UUID | str, token: AccessToken, look: Look, seconds: float) -> None:
         """Keep a token that was found since `look`, for `seconds` at the most.
@@ -83,7 +84,7 @@ class NearCopies:
         with self._lock:
             held = self._entries.get(key)
             newer = held is not None and held.token.generation > token.generation
-            if newer or self._turns[key % _SLOTS] != look.turn or not self._purging():
+            if newer or self._turn(key) != look.turn or not self._purging():
                 return
             self._entries[key] = _Entry(until, token)
             self._entries.move_to_end(key)
@@ -109,13 +110,16 @@ class NearCopies:
         with self._lock:
             self._entries.clear()
             self._ends.clear()
-            self._turns = [turn + 1 for turn in self._turns]
+            self._cleared += 1
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {len(self)} tokens, hidden>"
+
+    def _turn(self, key: int) -> int:
+        return self._turns[key % _SLOTS] + self._cleared  # neither ever falls
 
     def _purging(self) -> bool:
         """Have a thread erase what is over; False where none can be started any more, as the process ends."""

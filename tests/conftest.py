@@ -25,9 +25,14 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["tests.mailboxes"]
 
-# How fast a busy machine makes up inputs is no finding.
-hypothesis_settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-hypothesis_settings.load_profile("suite")
+# How fast a busy machine makes up inputs is no finding. `make test` and `make fuzz` make up more of them, by
+# --hypothesis-profile.
+hypothesis_settings.register_profile(
+    "plain", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=25
+)
+hypothesis_settings.load_profile("plain")
+hypothesis_settings.register_profile("whole", max_examples=100)
+hypothesis_settings.register_profile("fuzz", max_examples=1000)
 
 ServerT = TypeVar("ServerT", bound=Server | RedisCluster)
 

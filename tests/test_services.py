@@ -22,6 +22,7 @@ from pytest_django import DjangoDbBlocker
 from pytest_django.live_server_helper import LiveServer
 
 from tests.services import MariaDB, Postgres, Redis, free_port
+from tests.services.__main__ import main
 from tests.services.programs import MissingProgram, find_program, require
 
 
@@ -124,42 +125,38 @@ class TestAMissingProgram:
             require("no-such-server")
 
     @pytest.mark.parametrize(("required", "code"), [("", 0), ("1", 1)])
-    def test_keeps_a_command_from_running_beside_it(self, required: str, code: int, tmp_path: Path) -> None:
+    def test_keeps_a_command_from_running_beside_it(
+        self, required: str, code: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ) -> None:
         # An empty PATH does not hide /usr/sbin; a name that is nowhere does.
-        script = textwrap.dedent(
-            """
-            import sys
-            from tests.services import __main__ as beside, redis
-            from tests.services.programs import find_program
-            redis.find_program = lambda *names: find_program("no-such-server")
-            sys.exit(beside.main(["redis", "--", sys.executable, "-c", "print('ran')"]))
-            """
-        )
-        environment = {**os.environ, "MAIL_OAUTH_REQUIRE_SERVICES": required}
-        done = subprocess.run(
-            [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == code
-        assert done.stdout == "Not run on redis: no-such-server is not installed.\n"
+        monkeypatch.setattr("tests.services.redis.find_program", lambda *names: find_program("no-such-server"))
+        monkeypatch.setenv("MAIL_OAUTH_REQUIRE_SERVICES", required)
+        assert beside("redis", "--", sys.executable, "-c", "print('ran')") == code
+        assert capfd.readouterr().out == "Not run on redis: no-such-server is not installed.\n"
+
+
+def beside(*arguments: str) -> int:
+    """What `python -m tests.services` does, in this process."""
+    at_the_end = signal.getsignal(signal.SIGTERM)
+    try:
+        return main(list(arguments))
+    finally:
+        signal.signal(signal.SIGTERM, at_the_end)
 
 
 class TestACommandBesideServers:
-    def beside(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "tests.services", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
-
-    def test_finds_them_by_its_environment(self, redis_server: Redis) -> None:
+    def test_finds_them_by_its_environment(self, capfd: pytest.CaptureFixture[str], redis_server: Redis) -> None:
         script = "import os, redis; print(redis.Redis.from_url(os.environ['REDIS_URL']).ping())"
-        done = self.beside("redis", "--", sys.executable, "-c", script)
-        assert (done.stdout, done.returncode) == ("True\n", 0)
+        assert beside("redis", "--", sys.executable, "-c", script) == 0
+        assert capfd.readouterr().out == "True\n"
 
     def test_gives_its_exit_code(self) -> None:
-        assert self.beside("sqlite", "--", sys.executable, "-c", "raise SystemExit(5)").returncode == 5
+        command = [sys.executable, "-m", "tests.services", "sqlite", "--", "sh", "-c", "exit 5"]
+        assert subprocess.run(command, check=False).returncode == 5
 
-    def test_refuses_unknown_servers(self) -> None:
-        done = self.beside("oracle", "--", "true")
-        assert done.returncode == 2
-        assert "usage:" in done.stderr
+    def test_refuses_unknown_servers(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert beside("oracle", "--", "true") == 2
+        assert "usage:" in capsys.readouterr().err
 
 
 def test_a_server_does_not_outlive_a_parent_that_is_killed(redis_server: Redis) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import selectors
 import socket
 import socketserver
 import ssl
@@ -29,6 +30,7 @@ class Server(ThreadingHTTPServer):
     allow_reuse_address = True
     # With the default of 5, a burst of refreshes would wait a second for its SYN to be sent again.
     request_queue_size = 512
+    timeout = 0  # `handle_request` is called when there is one
 
     def __init__(
         self, port: int, answer: Callable[[Incoming], Answer], *, tls: ssl.SSLContext | None = None
@@ -41,9 +43,8 @@ class Server(ThreadingHTTPServer):
         if tls:
             # The handshake waits for the connection's own thread: a silent client must not block the others.
             self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
-        self._thread = threading.Thread(
-            target=self.serve_forever, kwargs={"poll_interval": 0.01}, name="fake-oauth-provider", daemon=True
-        )
+        self._alarm, self._bell = socket.socketpair()
+        self._thread = threading.Thread(target=self._serve, name="fake-oauth-provider", daemon=True)
 
     def server_bind(self) -> None:
         """Bind without the reverse DNS look-up that `http.server` makes here."""
@@ -57,14 +58,24 @@ class Server(ThreadingHTTPServer):
     def stop(self, timeout: float = 5) -> None:
         """Stop listening, end the open connections, and wait for their threads for at most ``timeout`` s."""
         self.stopping.set()
-        self.shutdown()
+        self._bell.send(b"!")
         self._thread.join(timeout)
         self.server_close()
+        self._bell.close()
         with self._changed:
             for connection in self._open:
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
             self._changed.wait_for(lambda: not self._open, timeout)
+
+    def _serve(self) -> None:
+        """Answer until `stop`. Unlike `serve_forever`, which looks up many times a second, it sleeps meanwhile."""
+        with self._alarm, selectors.DefaultSelector() as selector:
+            selector.register(self, selectors.EVENT_READ)
+            selector.register(self._alarm, selectors.EVENT_READ)
+            while not self.stopping.is_set():
+                if any(key.fileobj is self for key, _ in selector.select()):
+                    self.handle_request()
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Serve one connection; it is known to `stop` while it lasts."""

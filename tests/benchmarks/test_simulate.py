@@ -20,8 +20,8 @@ from benchmarks.simulation.scenario import DAY, HOUR, Outage, Scenario
 
 SHORT_DAY = replace(
     DAY,
-    mailboxes=2_000,
-    simulated=2_000,
+    mailboxes=1_000,
+    simulated=1_000,
     hours=8,
     outage=Outage(app="microsoft", begins_at=3 * HOUR, seconds=HOUR),
     asked_every=0.0,
@@ -43,15 +43,15 @@ def test_the_same_seed_makes_the_same_day():
 
 def test_a_sample_has_the_day_of_the_whole():
     """A tenth of the mailboxes, each for ten: the same hours, the same recovery."""
-    all_of_them = replace(SHORT_DAY, mailboxes=5_000, simulated=5_000, hours=6, asked_every=600.0)
-    whole, sample = day_of(all_of_them), day_of(replace(all_of_them, simulated=500))
+    all_of_them = replace(SHORT_DAY, mailboxes=3_000, simulated=3_000, hours=5, asked_every=600.0)
+    whole, sample = day_of(all_of_them), day_of(replace(all_of_them, simulated=300))
     hours = zip(whole.loads(HOUR), sample.loads(HOUR), strict=True)
     assert all(math.isclose(many, few, rel_tol=0.12) for many, few in hours)
     assert sum(map(sum, whole.calls)) == pytest.approx(10 * sum(map(sum, sample.calls)), rel=0.03)
     at = all_of_them.outage.ends_at
     for minutes in (0, 15, 30, 45):
         now = at + minutes * 60
-        assert whole.expired[now] / 5_000 == pytest.approx(sample.expired[now] / 500, abs=0.06)
+        assert whole.expired[now] / 3_000 == pytest.approx(sample.expired[now] / 300, abs=0.06)
 
 
 @pytest.mark.parametrize("imported", [True, False], ids=["imported", "long connected"])

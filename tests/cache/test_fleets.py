@@ -63,7 +63,7 @@ def a_sentinel(redis_server: Redis, settings: Settings) -> Iterator[Redis]:
         yield redis_server
 
 
-@pytest.fixture(params=["a_cluster", "a_sentinel"])
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.redis) for name in ("a_cluster", "a_sentinel")])
 def fleet(request: pytest.FixtureRequest) -> Redis | RedisCluster:
     found: Redis | RedisCluster = request.getfixturevalue(request.param)
     return found

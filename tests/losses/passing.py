@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from django.apps import apps
 from django.core.cache import cache
-from django.db.models import DateTimeField, F
+from django.db.models import DateTimeField, F, Model
 from django.utils import timezone
 
 from mail_oauth.connect.disconnect import retry_revocation
@@ -19,11 +19,21 @@ _AN_AGE = timedelta(days=5000)
 def pass_time(by: timedelta) -> None:
     """Move every moment in every table of the app back. What a cache holds would have expired."""
     for model in apps.get_app_config("mail_oauth").get_models():
-        names = [field.name for field in model._meta.concrete_fields if isinstance(field, DateTimeField)]
-        if names:  # in two steps, by the way of another age: a moment may be unique
-            model._base_manager.update(**{name: F(name) - by - _AN_AGE for name in names})
-            model._base_manager.update(**{name: F(name) + _AN_AGE for name in names})
+        names, rows = moments(model), model._base_manager
+        if names and rows.exists():
+            for step in steps(model, by):
+                rows.update(**{name: F(name) - step for name in names})
     cache.clear()
+
+
+def moments(model: type[Model]) -> list[str]:
+    return [field.name for field in model._meta.concrete_fields if isinstance(field, DateTimeField)]
+
+
+def steps(model: type[Model], by: timedelta) -> tuple[timedelta, ...]:
+    """Usually one; two, by the way of another age, where a moment is unique: two rows may not meet on the way."""
+    unique = {name for constraint in model._meta.total_unique_constraints for name in constraint.fields}
+    return (by + _AN_AGE, -_AN_AGE) if unique & set(moments(model)) else (by,)
 
 
 def until_due(at_most: timedelta, *, tick: timedelta = timedelta(minutes=1)) -> timedelta:

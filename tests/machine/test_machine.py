@@ -1,7 +1,7 @@
 """Whatever happens, in whatever order, no refresh token is lost: hypothesis looks for an order that does it.
 
-The plain suite takes the same short walks each time; MAIL_OAUTH_FUZZ=full takes long ones at random, for
-MAIL_OAUTH_FUZZ_EXAMPLES examples on each cache.
+A run takes the same short walks each time, the plain suite few and `make test` some more of them;
+MAIL_OAUTH_FUZZ=full takes long ones at random, for MAIL_OAUTH_FUZZ_EXAMPLES examples on each cache.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FULL = os.environ.get("MAIL_OAUTH_FUZZ") == "full"
 EXAMPLES = int(os.environ.get("MAIL_OAUTH_FUZZ_EXAMPLES", "500"))
 
 SETTINGS = settings(
-    max_examples=EXAMPLES if FULL else 12,
+    max_examples=EXAMPLES if FULL else settings.default.max_examples // 6,
     stateful_step_count=40 if FULL else 25,
     derandomize=not FULL,
     database=None,
@@ -39,6 +39,7 @@ CACHES = [
 ]
 
 
+@pytest.mark.hypothesis
 @pytest.mark.timeout(0 if FULL else 120)
 @pytest.mark.parametrize("kind", CACHES)
 def test_nothing_is_lost_in_any_order(world: World, kind: str, request: pytest.FixtureRequest) -> None:

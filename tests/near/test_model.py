@@ -115,7 +115,7 @@ def take(step: tuple, near: NearCopies, model: Model, looks: list) -> None:
     assert {key for _, key in near._ends} >= set(near._entries), "some would never be erased"
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=4 * settings.default.max_examples)  # it is cheap, and there are many orders
 @given(st.lists(steps, max_size=60))
 def test_the_store_is_its_model(walk):
     model, looks = Model(), []

@@ -335,7 +335,7 @@ def test_a_forked_child_waits_for_none_of_its_parents_threads():
 
 def test_the_interpreter_ends_after_the_refreshes_that_run_behind(tmp_path):
     program = (
-        "import django, pathlib, sys, time; django.setup()\n"
+        "import pathlib, sys, time\n"
         "from mail_oauth.managers.background import behind\n"
         "behind.submit('a mailbox', lambda: (time.sleep(0.3), pathlib.Path(sys.argv[1]).write_text('saved')))\n"
     )

@@ -60,17 +60,17 @@ def test_what_is_no_dict_is_refused_with_the_line_to_write(settings, raw):
         app_settings()
 
 
-@pytest.mark.parametrize("name", [*of_type(int), *of_type(float)])
 @pytest.mark.parametrize("value", [-1, "60", None, True, [60], float("nan")])
-def test_a_number_must_be_one(name, value):
-    [text] = problems({name.upper(): value})
-    assert repr(name.upper()) in text
+def test_a_number_must_be_one(value):
+    for name in (*of_type(int), *of_type(float)):
+        [text] = problems({name.upper(): value})
+        assert repr(name.upper()) in text
 
 
-@pytest.mark.parametrize("name", of_type(str))
 @pytest.mark.parametrize("value", [5, None, ["x"], b"x"])
-def test_a_text_must_be_one(name, value):
-    assert problems({name.upper(): value}) == [f"MAIL_OAUTH[{name.upper()!r}] must be a string."]
+def test_a_text_must_be_one(value):
+    for name in of_type(str):
+        assert problems({name.upper(): value}) == [f"MAIL_OAUTH[{name.upper()!r}] must be a string."]
 
 
 @pytest.mark.parametrize("value", ["a.example", 5, {"a.example"}, None, [5]])

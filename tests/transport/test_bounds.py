@@ -59,8 +59,8 @@ class TestSize:
 
     @pytest.mark.parametrize("layers", [1, 2])
     def test_a_bomb_takes_little_memory(self, wire, layers):
-        bomb = zlib.compressobj(9, wbits=31)
-        wire.body = b"".join([*(bomb.compress(b" " * 2**20) for _ in range(200)), bomb.flush()])
+        bomb = zlib.compressobj(wbits=31)
+        wire.body = b"".join([*(bomb.compress(b" " * 2**20) for _ in range(64)), bomb.flush()])
         if layers == 2:
             wire.body = gzip.compress(wire.body)
         wire.headers = {"Content-Encoding": ", ".join(["gzip"] * layers)}
@@ -124,14 +124,13 @@ class TestFaults:
         assert fetch_json(wire.url).status == status
         assert post_form(wire.url, {}).status == status
 
-    @pytest.mark.parametrize(
-        "location", ["https://evil.example/", "http://[", "//", "\x80\xff", "x" * 5000, "javascript:alert(1)"]
-    )
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-    def test_redirects_are_handed_back_unfollowed(self, wire, status, location):
-        wire.status, wire.headers = status, {"Location": location}
-        assert post_form(wire.url, {"token": "x"}).status == status
-        assert len(wire.requests) == 1
+    def test_redirects_are_handed_back_unfollowed(self, wire, status):
+        odd = ["https://evil.example/", "http://[", "//", "\x80\xff", "x" * 5000, "javascript:alert(1)"]
+        for number, location in enumerate(odd, 1):
+            wire.status, wire.headers = status, {"Location": location}
+            assert post_form(wire.url, {"token": "x"}).status == status
+            assert len(wire.requests) == number
 
     def test_a_redirect_to_ourselves_neither(self, wire):
         wire.status, wire.headers = 307, {"Location": wire.url + "/again"}

@@ -69,7 +69,7 @@ def stored(rows: list[dict[str, Any]], user: Any) -> Iterator[list[MailCredentia
 
 
 @pytest.mark.parametrize("validity", [0, 60])
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(ROWS, COPIES), min_size=1, max_size=12))
 def test_what_is_taken_to_agree_does(user, locmem_cache, validity, pairs):
     """The quick way may never say of a copy that it agrees where `drift`, which is the judge, says that it does not."""

@@ -68,19 +68,19 @@ BY_NUMBER = {number: action for action, members in MICROSOFT.items() for number 
 
 
 @pytest.mark.parametrize(("error", "action"), ERRORS.items())
-@pytest.mark.parametrize("status", [400, 401, 403, 200])
-def test_oauth_errors(error, action, status):
-    verdict = judge(reply({"error": error, "error_description": "words <b>of</b> theirs"}, status))
-    assert (verdict.action, verdict.reason) == (action, error)
-    assert verdict.tokens is None
+def test_oauth_errors(error, action):
+    for status in (400, 401, 403, 200):
+        verdict = judge(reply({"error": error, "error_description": "words <b>of</b> theirs"}, status))
+        assert (verdict.action, verdict.reason) == (action, error), status
+        assert verdict.tokens is None
 
 
 @pytest.mark.parametrize(("number", "action"), BY_NUMBER.items())
-@pytest.mark.parametrize("error", ["invalid_grant", "invalid_client", "something_new"])
-def test_microsofts_numbers_refine_the_error(number, action, error):
-    listed = judge(reply({"error": error, "error_codes": [number]}, 400), family="microsoft")
-    told = judge(reply({"error": error, "error_description": f"AADSTS{number}: Words."}, 400), family="microsoft")
-    assert (listed.action, listed.reason) == (told.action, told.reason) == (action, f"AADSTS{number}")
+def test_microsofts_numbers_refine_the_error(number, action):
+    for error in ("invalid_grant", "invalid_client", "something_new"):
+        for more in ({"error_codes": [number]}, {"error_description": f"AADSTS{number}: Words."}):
+            verdict = judge(reply({"error": error, **more}, 400), family="microsoft")
+            assert (verdict.action, verdict.reason) == (action, f"AADSTS{number}"), (error, more)
 
 
 def test_no_number_is_in_the_table_that_is_not_in_the_facts():
@@ -136,17 +136,17 @@ def test_one_providers_codes_mean_nothing_at_another():
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599, 999])
-@pytest.mark.parametrize("body", [b"", b"<html>Bad gateway</html>", b'{"error": "invalid_grant"}', b"{}"])
-def test_statuses_that_pass_by_themselves(status, body):
-    verdict = judge(raw(body, status))
-    assert (verdict.action, verdict.reason) == (RETRY, f"http_{status}")
+def test_statuses_that_pass_by_themselves(status):
+    for body in (b"", b"<html>Bad gateway</html>", b'{"error": "invalid_grant"}', b"{}"):
+        verdict = judge(raw(body, status))
+        assert (verdict.action, verdict.reason) == (RETRY, f"http_{status}"), body
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"\xff"])
-def test_a_refusal_that_is_no_json_proves_nothing(status, body):
-    verdict = judge(raw(body, status))
-    assert (verdict.action, verdict.reason) == (RETRY, f"http_{status}")
+def test_a_refusal_that_is_no_json_proves_nothing(status):
+    for body in (b"", b"<html>", b"[]", b"\xff"):
+        verdict = judge(raw(body, status))
+        assert (verdict.action, verdict.reason) == (RETRY, f"http_{status}"), body
 
 
 @pytest.mark.parametrize("error", [None, "", 5, [], {"code": 5}, "words with spaces", "x" * 100, "a\nb"])

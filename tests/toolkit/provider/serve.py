@@ -10,12 +10,10 @@ from tests.toolkit.provider.people import ADDRESSES, CLIENT_ID, CLIENT_SECRET, P
 
 
 def register() -> None:
-    """Make the people's accounts and register the mail site, once."""
+    """Make the people's accounts and register the mail site."""
     from django.contrib.auth.models import User
     from oauth2_provider.models import Application
 
-    if Application.objects.exists():
-        return
     for name, address in ADDRESSES.items():
         User.objects.create_user(name, address, PASSWORD)
     Application.objects.create(
@@ -37,6 +35,7 @@ def serve() -> None:
 
 if __name__ == "__main__":
     django.setup()
-    call_command("migrate", verbosity=0)
-    register()
+    if not settings.DATABASES["default"]["NAME"].exists():
+        call_command("migrate", verbosity=0)
+        register()
     serve()
