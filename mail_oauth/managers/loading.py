@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import DEFERRED, DateTimeField
+from django.db.models import DateTimeField
+from django.db.models.base import ModelState
 
 from mail_oauth.encryption import Sealed
 from mail_oauth.fields import SealedField
@@ -26,10 +27,7 @@ class RowLoader:
         """Load them from the database `using`, which is a PostgreSQL."""
         self._model = model
         self._using = using
-        every = model._meta.concrete_fields
-        self._fields = [field for field in every if field.name not in left_out]
-        self._names = [field.attname for field in every]
-        self._places = [self._fields.index(field) if field in self._fields else None for field in every]
+        self._fields = [field for field in model._meta.concrete_fields if field.name not in left_out]
 
     def columns(self, table: str) -> str:
         """Return what a statement selects or returns of `table`, before anything else."""
@@ -48,12 +46,16 @@ class RowLoader:
         for place, field in enumerate(self._fields):
             if type(field) in _FORMS:
                 converters[place] = ([_FORMS[type(field)][1]], None)
-        return [
-            self._model.from_db(
-                self._using, self._names, [DEFERRED if place is None else values[place] for place in self._places]
-            )
-            for values in compiler.apply_converters(found, converters)
-        ]
+        names = [field.attname for field in self._fields]
+        return [self._made(names, values) for values in compiler.apply_converters(found, converters)]
+
+    def _made(self, names: list[str], values: Iterable[Any]) -> MailCredentials:
+        """Make a row as unpickling does: `__init__` would take longer than all the rest."""
+        row = self._model.__new__(self._model)
+        row.__dict__.update(zip(names, values, strict=False), _state=ModelState())
+        row._state.db = self._using
+        row._state.adding = False
+        return row
 
 
 def _moment(text: str | None, _: Any, connection: Any) -> datetime | None:

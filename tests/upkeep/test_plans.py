@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -71,6 +72,31 @@ def test_releasing_dead_leases(populated):
     with CaptureQueriesContext(connection) as queries:
         MailCredentials.objects.release_dead_leases()
     assert "mail_oauth_due" in plans(queries)[0]
+
+
+def test_deleting_a_user(populated, django_user_model):
+    """The keys have no index of their own: the one of the constraint, and the history's, begin with their columns."""
+    leaver = django_user_model.objects.create_user("leaver")
+    for number in range(3):
+        row = MailCredentials.objects.create(user=leaver, provider="google", email=f"{number}@example.org")
+        CredentialEvent.objects.create(credentials=row)
+    with CaptureQueriesContext(connection) as queries:
+        leaver.delete()
+    read = "\n".join(plans(queries))
+    assert "Seq Scan on mail_oauth_mailcredentials" not in read
+    assert "Seq Scan on mail_oauth_credentialevent" not in read
+    assert "mail_oauth_one_row_per_mailbox" in read
+    assert "mail_oauth_event_history" in read
+
+
+def test_what_postgresql_asks_before_a_mailbox_is_gone(populated):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "EXPLAIN SELECT 1 FROM ONLY mail_oauth_credentialevent x "
+            "WHERE %s OPERATOR(pg_catalog.=) credentials_id FOR KEY SHARE OF x",
+            [uuid4()],
+        )
+        assert "mail_oauth_event_history" in "\n".join(line for (line,) in cursor.fetchall())
 
 
 def test_pruning(populated):
