@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from uuid import uuid4
 
@@ -10,7 +11,11 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from mail_oauth.managers.columns import token_changes
+from mail_oauth.managers.groups import Save, Statements
+from mail_oauth.managers.vocabulary import EventKind
 from mail_oauth.models import CredentialEvent, MailCredentials
+from mail_oauth.tokens import Secret, TokenSet
 from mail_oauth.upkeep.prune import prune_events
 from mail_oauth.upkeep.sweep import batches_wanted
 
@@ -66,6 +71,19 @@ def test_counting_and_claiming_what_is_due(populated):
         assert "Seq Scan" not in plan
         assert "mail_oauth_due" in plan or "mail_oauth_mailcredentials_pkey" in plan
     assert sum("mail_oauth_due" in plan for plan in plans(queries)) >= 2
+
+
+def test_saving_a_group(populated):
+    """However small the table is, for of twelve rows PostgreSQL knows that they are no more."""
+    claims = MailCredentials.objects.claim_due(12)
+    tokens = TokenSet(access_token=Secret("access"), expires_in=3600)
+    saves = [Save(row, token_changes(row, tokens), EventKind.REFRESHED, "", tokens) for row in claims]
+    with CaptureQueriesContext(connection) as queries:
+        assert len(Statements(MailCredentials, "default").save(saves)) == 12
+    [plan] = plans(queries)
+    assert "Seq Scan" not in plan
+    assert "mail_oauth_mailcredentials_pkey" in plan
+    assert re.search(r"Limit +\(cost=\S+ rows=12 ", plan)
 
 
 def test_releasing_dead_leases(populated):
