@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import migrations, models
+from django.db.migrations.operations.base import Operation
 
 
 class AddIndexLive(migrations.AddIndex):
@@ -80,6 +81,43 @@ class DropKeyIndexLive(migrations.AlterField):
     def _is_ours(self, schema_editor: Any, model: Any) -> bool:
         connection = schema_editor.connection
         return self.allow_migrate_model(connection.alias, model) and connection.vendor != "mysql"
+
+
+class StoreAsItIs(Operation):
+    """Spare PostgreSQL its tries to compress columns that are encrypted: they grow no smaller.
+
+    What is stored already stays. It takes a lock that lets nobody read, for a moment, once no transaction that has
+    read the table is left.
+    """
+
+    def __init__(self, model_name: str, names: list[str]) -> None:
+        """Name the model and its fields."""
+        self.model_name = model_name
+        self.names = names
+
+    def state_forwards(self, app_label: str, state: Any) -> None:
+        """Models do not know of it."""
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        """Compress no longer."""
+        self._store(schema_editor, to_state.apps.get_model(app_label, self.model_name), "EXTERNAL")
+
+    def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        """Try it again, as is PostgreSQL's default."""
+        self._store(schema_editor, to_state.apps.get_model(app_label, self.model_name), "EXTENDED")
+
+    def describe(self) -> str:
+        """Say what it does."""
+        return f"Store {', '.join(self.names)} of {self.model_name} uncompressed"
+
+    def _store(self, schema_editor: Any, model: Any, how: str) -> None:
+        connection = schema_editor.connection
+        if connection.vendor != "postgresql" or not self.allow_migrate_model(connection.alias, model):
+            return
+        columns = [schema_editor.quote_name(model._meta.get_field(name).column) for name in self.names]
+        table = schema_editor.quote_name(model._meta.db_table)
+        actions = ", ".join(f"ALTER COLUMN {column} SET STORAGE {how}" for column in columns)
+        schema_editor.execute(f"ALTER TABLE {table} {actions}")
 
 
 def _concurrently(schema_editor: Any) -> dict[str, bool]:

@@ -68,5 +68,17 @@ def keys() -> set[tuple[str, int]]:
 
 
 @pytest.mark.django_db
+def test_postgresql_does_not_try_to_compress_tokens():
+    if connection.vendor != "postgresql":
+        pytest.skip("others compress nothing: python -m tests.services postgres -- pytest tests/row")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT attname FROM pg_attribute WHERE attrelid = 'mail_oauth_mailcredentials'::regclass "
+            "AND attstorage = 'e' ORDER BY attname"
+        )
+        assert [name for (name,) in cursor.fetchall()] == ["access_token", "refresh_token"]
+
+
+@pytest.mark.django_db
 def test_no_migration_is_missing():
     call_command("makemigrations", "mail_oauth", check=True, dry_run=True, verbosity=0)

@@ -2,7 +2,7 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
-from mail_oauth.migrations._operations import DropKeyIndexLive
+from mail_oauth.migrations._operations import DropKeyIndexLive, StoreAsItIs
 
 
 class Migration(migrations.Migration):
@@ -35,4 +35,5 @@ class Migration(migrations.Migration):
                 to="mail_oauth.mailcredentials",
             ),
         ),
+        StoreAsItIs("mailcredentials", ["access_token", "refresh_token"]),
     ]
