@@ -26,7 +26,7 @@ from mail_oauth.conf import app_settings
 from mail_oauth.encryption import seal, unseal_stored
 from mail_oauth.exceptions import SealError
 from mail_oauth.near import near_copies
-from mail_oauth.tokens import AccessToken, Secret
+from mail_oauth.tokens import AccessToken
 
 T = TypeVar("T")
 PK = TypeVar("PK", bound=UUID | str)
@@ -203,12 +203,13 @@ def _raw_write(cache: RedisCache, copy: Copy) -> raw_redis.Write:
 
 def _copy(pk: UUID | str, token: AccessToken, resource: str) -> Copy | None:
     """Return what is stored of a token; None for one that is over."""
-    header = Header(token.generation, int(token.issued_at.timestamp()), int(token.expires_at.timestamp()))
+    header = Header(token.generation, *token.epochs)
     seconds = header.expiry - timezone.now().timestamp()
     if seconds < 1:
         return None
-    sealed = seal(Secret(token.reveal()), place_of(pk, resource, header))
-    return Copy(cache_key(pk, resource), header, sealed.packed, seconds)
+    name = str(pk)
+    sealed = seal(token, place_of(name, resource, header))
+    return Copy(cache_key(name, resource), header, sealed.packed, seconds)
 
 
 def _write_many(copies: Mapping[PK, Copy], stored: set[PK]) -> None:

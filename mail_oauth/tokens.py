@@ -82,6 +82,11 @@ class AccessToken(Secret):
         return datetime.fromtimestamp(self._expiry, UTC)
 
     @property
+    def epochs(self) -> tuple[int, int]:
+        """When it was issued, and when its life ends, in whole seconds since 1970."""
+        return int(self._issued), int(self._expiry)
+
+    @property
     def lifetime(self) -> float:
         """How many seconds the token was issued for."""
         return round(self._expiry - self._issued, 6)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -41,11 +40,8 @@ def token_changes(row: MailCredentials, tokens: TokenSet, received_at: datetime 
     if tokens.scopes is not None:
         changes["granted_scopes"] = " ".join(tokens.scopes)
     changes |= refresh_token_changes(row, tokens, now)
-    keeping = replace(
-        keeping_of(row, now, expiry),
-        before=_living(row, now),
-        grant_ends_at=changes.get("refresh_token_expires_at", row.refresh_token_expires_at),
-    )
+    ends_at = changes.get("refresh_token_expires_at", row.refresh_token_expires_at)
+    keeping = keeping_of(row, now, expiry, grant_ends_at=ends_at, before=_living(row, now))
     return changes | {"refresh_at": due_at(keeping, now)}
 
 

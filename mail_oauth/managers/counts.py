@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from django.db import IntegrityError, models, transaction
@@ -46,8 +47,12 @@ Counted = tuple[datetime, str, str]
 
 def slot_of(moment: datetime) -> datetime:
     """Return the beginning of the slot that `moment` lies in, in UTC."""
-    seconds = int(moment.timestamp())
-    return datetime.fromtimestamp(seconds - seconds % int(SLOT.total_seconds()), UTC)
+    return _slot(int(moment.timestamp() // SLOT.total_seconds()))
+
+
+@lru_cache(maxsize=8)
+def _slot(number: int) -> datetime:
+    return datetime.fromtimestamp(number * SLOT.total_seconds(), UTC)
 
 
 class RefreshCountQuerySet(models.QuerySet["RefreshCount"]):

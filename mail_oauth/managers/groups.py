@@ -10,11 +10,13 @@ PostgreSQL only; elsewhere, and for whatever a group could not save, `Transition
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import threading
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -176,18 +178,17 @@ class Statements:
         self._columns: dict[str, Any] = {column.name: column for column in model._meta.concrete_fields}
         self._table = model._meta.db_table
         self._events = model._meta.get_field("events").related_model._meta.db_table
+        self._made: dict[tuple[str, ...], str] = {}
         self._limited: Any = None
 
     def save(self, saves: list[Save]) -> set[Claim]:
         """Save rows of which the same columns change; return the claims that still held."""
-        names = list(saves[0].changes)
-        same = [name for name in names if name not in _ON_THE_CLOCK and _all_equal(saves, name)]
-        varying = [name for name in names if name not in same]
-        parts = [self._given(saves, varying), self._updated(saves[0], same, varying), self._told()]
-        sql = ", ".join(sql for sql, _ in parts) + " SELECT id, lease_owner FROM saved"
+        sql, now = self._sql(tuple(saves[0].changes)), timezone.now()
+        given = json.dumps([self._given(save, now) for save in saves], default=_as_text)
+        routine = EventKind.REFRESHED
         self._limit_lock_waits()
         with connections[self._using].cursor() as cursor:
-            cursor.execute(sql, [value for _, values in parts for value in values])
+            cursor.execute(sql, [given, len(saves), now, is_told(routine, ""), routine.value])
             return set(cursor.fetchall())
 
     def close(self) -> None:
@@ -208,48 +209,52 @@ class Statements:
                 cursor.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
             self._limited = connection.connection
 
-    def _given(self, saves: list[Save], varying: list[str]) -> tuple[str, list[Any]]:
-        """List the rows, what they must be like to be saved, and their new values."""
-        names = ["id", "generation", "lease_owner", "kind", "reason", *(f"new_{name}" for name in varying)]
-        types = [*map(self._type, ("id", "generation", "lease_owner")), "text", "text", *map(self._type, varying)]
-        first = ", ".join(f"%s::{type_}" for type_ in types)
-        rows = [first, *[", ".join(["%s"] * len(names))] * (len(saves) - 1)]
-        values: list[Any] = []
-        for save in saves:
-            row = save.row
-            values += [row.pk, row.generation, row.lease_owner, str(save.kind), save.reason[:64]]
-            values += [self._prepared(name, save.changes[name]) for name in varying]
-        return f"WITH given ({', '.join(names)}) AS (VALUES {', '.join(f'({row})' for row in rows)})", values
+    def _given(self, save: Save, now: datetime) -> dict[str, Any]:
+        """Return what a row must be like to be saved, its event, and its new values."""
+        row, given = save.row, dict[str, Any](kind=save.kind, reason=save.reason[:64])
+        given |= {"id": row.pk, "generation": row.generation, "lease_owner": row.lease_owner}
+        return given | {f"new_{name}": self._prepared(name, value, now) for name, value in save.changes.items()}
 
-    def _updated(self, save: Save, same: list[str], varying: list[str]) -> tuple[str, list[Any]]:
-        """Change those that nobody else has changed since they were claimed."""
-        assigned = [f"{name} = {_ON_THE_CLOCK.get(name, '')}given.new_{name}" for name in varying]
-        assigned += [f"{name} = %s" for name in same]
-        sql = (
-            f"saved AS (UPDATE {self._table} AS stored SET {', '.join(assigned)}, generation = stored.generation + 1 "
-            "FROM given WHERE stored.id = given.id AND stored.generation = given.generation "
-            "AND stored.lease_owner = given.lease_owner "
-            "RETURNING stored.id, stored.generation, given.lease_owner, given.kind, given.reason)"
-        )
-        return sql, [self._prepared(name, save.changes[name]) for name in same]
+    def _prepared(self, name: str, value: Any, now: datetime) -> Any:
+        if name in _ON_THE_CLOCK:
+            return None if value is None else value - now
+        return self._columns[name].get_prep_value(value)
 
-    def _told(self) -> tuple[str, list[Any]]:
-        """Write the events of those that were saved, as `is_told` says."""
-        sql = (
-            f"told AS (INSERT INTO {self._events} (credentials_id, created_at, kind, reason, generation) "
-            "SELECT id, %s, kind, reason, generation FROM saved WHERE %s OR kind <> %s OR reason <> '')"
-        )
-        return sql, [timezone.now(), is_told(EventKind.REFRESHED, ""), EventKind.REFRESHED.value]
+    def _sql(self, names: tuple[str, ...]) -> str:
+        """Return the statement that changes these columns of any number of rows.
+
+        All of them are one parameter, so that no placeholders have to be found in it for each. The LIMIT tells
+        PostgreSQL how many they are, so that it looks up each by its key rather than reads a small table whole.
+        """
+        if names not in self._made:
+            types = {"id": "uuid", "generation": "bigint", "lease_owner": "text", "kind": "text", "reason": "text"}
+            types |= {f"new_{name}": self._type(name) for name in names}
+            columns = ", ".join(f"{name} {type_}" for name, type_ in types.items())
+            assigned = ", ".join(f"{name} = {_ON_THE_CLOCK.get(name, '')}given.new_{name}" for name in names)
+            self._made[names] = (
+                f"WITH given AS (SELECT * FROM json_to_recordset(%s::json) AS each ({columns}) LIMIT %s), "
+                f"saved AS (UPDATE {self._table} AS stored SET {assigned}, generation = stored.generation + 1 "
+                "FROM given WHERE stored.id = given.id AND stored.generation = given.generation "
+                "AND stored.lease_owner = given.lease_owner "
+                "RETURNING stored.id, stored.generation, given.lease_owner, given.kind, given.reason), "
+                # The events of those that were saved, as `is_told` says.
+                f"told AS (INSERT INTO {self._events} (credentials_id, created_at, kind, reason, generation) "
+                "SELECT id, %s, kind, reason, generation FROM saved WHERE %s OR kind <> %s OR reason <> '') "
+                "SELECT id, lease_owner FROM saved"
+            )
+        return self._made[names]
 
     def _type(self, name: str) -> str:
         if name in _ON_THE_CLOCK:
             return "interval"
         return str(self._columns[name].db_type(connections[self._using]))
 
-    def _prepared(self, name: str, value: Any) -> Any:
-        if name in _ON_THE_CLOCK:
-            return None if value is None else value - timezone.now()
-        return self._columns[name].get_db_prep_save(value, connections[self._using])
+
+def _as_text(value: UUID | datetime | timedelta) -> str:
+    """Return what PostgreSQL reads as a value for which JSON has no form."""
+    if isinstance(value, timedelta):
+        return f"{value.total_seconds():f} seconds"
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 _ON_THE_CLOCK = {"refresh_at": "STATEMENT_TIMESTAMP() + "}
@@ -259,8 +264,3 @@ _ON_THE_CLOCK = {"refresh_at": "STATEMENT_TIMESTAMP() + "}
 def is_told(kind: EventKind, reason: str) -> bool:
     """Tell whether the history has room for an event: not for routine, if `REFRESH_EVENT_DAYS` is 0."""
     return kind != EventKind.REFRESHED or bool(reason) or app_settings().refresh_event_days > 0
-
-
-def _all_equal(saves: list[Save], name: str) -> bool:
-    first = saves[0].changes[name]
-    return all(save.changes[name] == first for save in saves)

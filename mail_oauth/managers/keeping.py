@@ -14,6 +14,8 @@ from mail_oauth.providers import provider_for
 from mail_oauth.refresh.keeping import Keeping, keeps_warm, recently
 from mail_oauth.refresh.policy import place_of_row
 
+_NAMES = tuple(policy.value for policy in Policy)
+
 
 class Kept(Protocol):
     """A row, as far as its next refresh depends on it."""
@@ -63,8 +65,15 @@ def _under(policy: Policy) -> Q:
     return Q(refresh_policy=policy.value) | (~Q(refresh_policy__in=[each.value for each in Policy]) & others)
 
 
-def keeping_of(row: Kept, issued_at: datetime, expires_at: datetime) -> Keeping:
-    """Return what the next refresh of a mailbox depends on, with a token of these times."""
+def keeping_of(
+    row: Kept,
+    issued_at: datetime,
+    expires_at: datetime,
+    *,
+    grant_ends_at: datetime | None,
+    before: float | None = None,
+) -> Keeping:
+    """Return what the next refresh of a mailbox depends on, with a token of these times (see `Keeping`)."""
     return Keeping(
         place=place_of_row(row.pk),
         policy=policy_of(row),
@@ -72,10 +81,11 @@ def keeping_of(row: Kept, issued_at: datetime, expires_at: datetime) -> Keeping:
         used_at=row.last_used_at,
         issued_at=issued_at,
         expires_at=expires_at,
-        grant_ends_at=row.refresh_token_expires_at,
+        before=before,
+        grant_ends_at=grant_ends_at,
     )
 
 
 def _policy(name: str) -> Policy | None:
     """Return the policy of that name; None where there is none of it."""
-    return Policy(name) if name in list(Policy) else None
+    return Policy(name) if name in _NAMES else None

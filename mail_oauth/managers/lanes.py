@@ -67,6 +67,8 @@ class Lanes(Holds):
 
     def sift(self, rows: Iterable[MailCredentials]) -> tuple[list[MailCredentials], list[Postponed]]:
         """Part claimed rows into those that may be called for, and those under a hold."""
+        if not board.holds(self.health):
+            return list(rows), []
         free: list[MailCredentials] = []
         held: dict[int, Postponed] = {}
         for row in rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -12,6 +13,7 @@ from django.db.models import Case, F, Q, When
 
 from mail_oauth.conf import app_settings
 from mail_oauth.managers.clock import DatabaseNow
+from mail_oauth.managers.loading import RowLoader
 from mail_oauth.managers.vocabulary import Status
 
 if TYPE_CHECKING:
@@ -108,18 +110,20 @@ class MailCredentialsQuerySet(models.QuerySet["MailCredentials"]):
 
     def _claim_in_one(self, candidates: Any) -> list[MailCredentials]:
         """Select, lease and read in one round trip instead of five, for two thirds of the CPU."""
-        columns = [field.column for field in self.model._meta.concrete_fields if field.name not in NOT_SWEPT]
+        loader = RowLoader(self.model, self.db, NOT_SWEPT)
         selected, values = candidates.query.get_compiler(self.db).as_sql()
-        lease = timedelta(seconds=app_settings().lease_seconds)
+        lease: Any = timedelta(seconds=app_settings().lease_seconds)
         sql = (
             f"WITH due (id, due_at) AS MATERIALIZED ({selected} FOR UPDATE SKIP LOCKED) UPDATE {self.model._meta.db_table} AS stored "
             "SET lease_owner = %s, refresh_at = STATEMENT_TIMESTAMP() + %s, "
             "outcome_unknown = stored.outcome_unknown OR stored.lease_owner <> '' "
             "FROM due WHERE stored.id = due.id "
-            f"RETURNING {', '.join(f'stored.{column}' for column in columns)}, EXTRACT(EPOCH FROM due.due_at)::float8 AS due_at"
+            f"RETURNING {loader.columns('stored')}, EXTRACT(EPOCH FROM due.due_at)::float8"
         )
-        rows: Any = self.model._base_manager.using(self.db).raw(sql, [*values, uuid4().hex, lease])
-        return sorted(rows, key=lambda row: row.due_at)
+        with connections[self.db].cursor() as cursor:
+            cursor.execute(sql, [*values, uuid4().hex, lease])
+            found = cursor.fetchall()
+        return loader.load(sorted(found, key=itemgetter(-1)))
 
     def nudge(self, pk: UUID) -> bool:
         """Make a mailbox due now, unless it is leased or paused after a failure."""

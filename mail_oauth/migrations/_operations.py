@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import migrations
+from django.db import migrations, models
+from django.db.migrations.operations.base import Operation
 
 
 class AddIndexLive(migrations.AddIndex):
@@ -43,6 +44,80 @@ class RemoveIndexLive(migrations.RemoveIndex):
         if self.allow_migrate_model(schema_editor.connection.alias, model):
             index = to_state.models[app_label, self.model_name_lower].get_index_by_name(self.name)
             schema_editor.add_index(model, index, **_concurrently(schema_editor))
+
+
+class DropKeyIndexLive(migrations.AlterField):
+    """Take from a foreign key the index of its own (`db_index=False`), where another one begins with its column.
+
+    The constraint stays: Django's `AlterField` drops it, and adds it again by a look at every row. InnoDB needs no
+    statement, for it makes such an index by itself, and drops it as soon as another one begins with the column.
+    """
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        """Drop it."""
+        model = from_state.apps.get_model(app_label, self.model_name)
+        for name in self._names(schema_editor, model):
+            schema_editor.execute(schema_editor._delete_index_sql(model, name, **_concurrently(schema_editor)))
+
+    def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        """Create it."""
+        model = to_state.apps.get_model(app_label, self.model_name)
+        if self._is_ours(schema_editor, model) and not self._names(schema_editor, model):
+            field = model._meta.get_field(self.name)
+            sql = schema_editor._create_index_sql(model, fields=[field], **_concurrently(schema_editor))
+            schema_editor.execute(sql)
+
+    def _names(self, schema_editor: Any, model: Any) -> list[str]:
+        """Return the indexes that are the field's own."""
+        if not self._is_ours(schema_editor, model):
+            return []
+        declared = {index.name for index in model._meta.indexes}
+        columns = [model._meta.get_field(self.name).column]
+        names: list[str] = schema_editor._constraint_names(
+            model, columns, index=True, type_=models.Index.suffix, exclude=declared
+        )
+        return names
+
+    def _is_ours(self, schema_editor: Any, model: Any) -> bool:
+        connection = schema_editor.connection
+        return self.allow_migrate_model(connection.alias, model) and connection.vendor != "mysql"
+
+
+class StoreAsItIs(Operation):
+    """Spare PostgreSQL its tries to compress columns that are encrypted: they grow no smaller.
+
+    What is stored already stays. It takes a lock that lets nobody read, for a moment, once no transaction that has
+    read the table is left.
+    """
+
+    def __init__(self, model_name: str, names: list[str]) -> None:
+        """Name the model and its fields."""
+        self.model_name = model_name
+        self.names = names
+
+    def state_forwards(self, app_label: str, state: Any) -> None:
+        """Models do not know of it."""
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        """Compress no longer."""
+        self._store(schema_editor, to_state.apps.get_model(app_label, self.model_name), "EXTERNAL")
+
+    def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        """Try it again, as is PostgreSQL's default."""
+        self._store(schema_editor, to_state.apps.get_model(app_label, self.model_name), "EXTENDED")
+
+    def describe(self) -> str:
+        """Say what it does."""
+        return f"Store {', '.join(self.names)} of {self.model_name} uncompressed"
+
+    def _store(self, schema_editor: Any, model: Any, how: str) -> None:
+        connection = schema_editor.connection
+        if connection.vendor != "postgresql" or not self.allow_migrate_model(connection.alias, model):
+            return
+        columns = [schema_editor.quote_name(model._meta.get_field(name).column) for name in self.names]
+        table = schema_editor.quote_name(model._meta.db_table)
+        actions = ", ".join(f"ALTER COLUMN {column} SET STORAGE {how}" for column in columns)
+        schema_editor.execute(f"ALTER TABLE {table} {actions}")
 
 
 def _concurrently(schema_editor: Any) -> dict[str, bool]:

@@ -34,8 +34,12 @@ class MailCredentials(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.CASCADE, related_name="mail_credentials", verbose_name=_("user")
+    user = models.ForeignKey(  # the constraint's index begins with it
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        related_name="mail_credentials",
+        db_index=False,
+        verbose_name=_("user"),
     )
     provider = models.CharField(_("provider"), max_length=64, help_text=_("Alias in MAIL_OAUTH['PROVIDERS']."))
     issuer = models.CharField(_("issuer"), max_length=255, blank=True)
@@ -243,7 +247,9 @@ def _bury(instance: MailCredentials, using: str, **_: Any) -> None:
 class CredentialEvent(models.Model):
     """Something that happened to a mailbox. Holds codes, never a token or a provider's words."""
 
-    credentials = models.ForeignKey(MailCredentials, models.CASCADE, related_name="events")
+    credentials = models.ForeignKey(  # the history's index begins with it
+        MailCredentials, models.CASCADE, related_name="events", db_index=False
+    )
     created_at = models.DateTimeField(_("when"), default=timezone.now)
     kind = models.CharField(_("what"), max_length=32, choices=EventKind)
     reason = models.CharField(_("reason"), max_length=64, blank=True)

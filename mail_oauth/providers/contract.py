@@ -150,7 +150,8 @@ class Provider:
         """Return the mail scopes that were asked for and not granted (case-sensitive, RFC 6749 §3.3)."""
         if granted is None:  # an absent scope means "as requested" (RFC 6749 §5.1)
             return ()
-        return tuple(scope for scope in requested if scope not in NOT_MAIL_SCOPES | set(granted))
+        no_need = NOT_MAIL_SCOPES.union(granted)
+        return tuple(scope for scope in requested if scope not in no_need)
 
     def token_endpoint(self) -> TokenEndpoint:
         """Return the token endpoint with this client's authentication."""

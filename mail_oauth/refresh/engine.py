@@ -240,10 +240,13 @@ def _drop_broken_connections() -> None:
 def _report(grant: Grant, outcome: Outcome, rotation: str) -> None:
     """Log one structured record; it holds codes and numbers, never a token."""
     verdict, token = outcome.verdict, outcome.token
-    granted = verdict.tokens
-    lost = granted is not None and token is None
+    calm = verdict.action in {Action.GRANTED, Action.RETRY} and not verdict.slow
+    level = logging.INFO if calm else logging.WARNING
+    if not logger.isEnabledFor(level):
+        return
+    lost = verdict.tokens is not None and token is None
     logger.log(
-        logging.INFO if verdict.action in {Action.GRANTED, Action.RETRY} and not verdict.slow else logging.WARNING,
+        level,
         "refresh of mailbox %s: %s",
         grant.pk,
         "lost the race" if lost else verdict.reason or verdict.action.value,

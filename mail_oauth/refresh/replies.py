@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,7 +33,7 @@ class MalformedReply(Exception):
 def parse_object(reply: HttpReply) -> dict[str, Any]:
     """Return the JSON object of a reply. Raises `MalformedReply` for anything else."""
     try:
-        parsed = json.loads(reply.body.decode("utf-8-sig"))
+        parsed = json.loads(reply.body.removeprefix(BOM_UTF8).decode())
     except (ValueError, RecursionError):
         raise MalformedReply("not_json") from None
     if not isinstance(parsed, dict):

@@ -60,7 +60,8 @@ class Verdict:
 
 def judge(reply: HttpReply, *, family: str = "", now: datetime | None = None) -> Verdict:
     """Judge the raw reply of a token endpoint; `family` names the provider's own codes."""
-    retry_after = retry_after_seconds(reply.header("retry-after"), now or datetime.now(UTC))
+    wish = reply.header("retry-after")
+    retry_after = retry_after_seconds(wish, now or datetime.now(UTC)) if wish else None
     if 300 <= reply.status < 400:
         return Verdict(action=Action.OPERATOR, reason="redirect", trouble=Trouble.CONFIGURATION)
     success = 200 <= reply.status < 300

@@ -93,7 +93,7 @@ def _mended(row: Any, now: datetime, at_once: bool) -> datetime | None:
     """Return when a mailbox is to be refreshed; None where it is scheduled right."""
     if row.token_issued_at is None or row.token_expiry is None:
         return now if row.refresh_at is None else None
-    keeping = keeping_of(row, row.token_issued_at, row.token_expiry)
+    keeping = keeping_of(row, row.token_issued_at, row.token_expiry, grant_ends_at=row.refresh_token_expires_at)
     if row.refresh_at is None:
         return due_at(keeping, now)
     if not is_scheduled_too_late(row.refresh_at, keeping, now):

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from mail_oauth.managers.queryset import NOT_SWEPT
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
 from tests.concurrency import together
@@ -98,6 +99,30 @@ class TestTheSweepsClaim:
         other = connect(refresh_at=in_seconds(-1))
         assert [row.pk for row in rows.claim_due(10)] == [other.pk]
         assert claim(other) is None
+
+    def test_brings_what_stands_in_the_row(self, connect):
+        """As any other query does, but for what stays in the database."""
+        mailbox = connect(refresh_at=in_seconds(-1), last_used_at=in_seconds(-0.5), grant_warned_at=timezone.now())
+        [row] = rows.claim_due(1)
+        assert row.get_deferred_fields() == NOT_SWEPT
+        brought = {name: value for name, value in vars(row).items() if name != "_state"}
+        assert brought == {name: getattr(rows.get(pk=mailbox.pk), name) for name in brought}
+        assert {row.token_expiry.tzinfo, row.last_used_at.tzinfo} == {mailbox.token_expiry.tzinfo}
+        assert (row._state.db, row._state.adding) == ("default", False)
+        assert row.open_refresh_token() == mailbox.open_refresh_token()
+
+    def test_brings_empty_columns_as_well(self, connect):
+        connect(refresh_at=in_seconds(-1), refresh_token=None, token_expiry=None, tenant="")
+        [row] = rows.claim_due(1)
+        assert (row.refresh_token, row.token_expiry, row.last_used_at, row.tenant) == (None, None, None, "")
+
+    def test_brings_times_as_the_site_has_them(self, connect, settings):
+        mailbox = connect(refresh_at=in_seconds(-1))
+        settings.USE_TZ = False
+        settings.TIME_ZONE = "Asia/Tokyo"
+        [row] = rows.claim_due(1)
+        assert row.token_expiry == rows.get(pk=mailbox.pk).token_expiry
+        assert row.token_expiry.tzinfo is None
 
     def test_takes_over_from_a_dead_worker(self, connect):
         connect(lease_owner="dead", refresh_at=in_seconds(-1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.core.management import call_command
 from django.db import connection
@@ -17,6 +19,64 @@ def test_every_migration_is_reversible():
     finally:
         call_command("migrate", "mail_oauth", verbosity=0)
     assert MailCredentials.objects.count() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_keys_own_index_goes_and_comes_while_its_constraint_stays():
+    """A constraint that is dropped and added again has every row of a live table looked at, under a lock."""
+    try:
+        call_command("migrate", "mail_oauth", "0005", verbosity=0)
+        doubled, constraints = own_indexes(), keys()
+        assert len(doubled) == (0 if connection.vendor == "mysql" else 2), "InnoDB has dropped its own by itself"
+        call_command("migrate", "mail_oauth", "0006", verbosity=0)
+        assert own_indexes() == set()
+        assert keys() == constraints
+        call_command("migrate", "mail_oauth", "0005", verbosity=0)
+        assert own_indexes() == doubled
+        assert keys() == constraints
+    finally:
+        call_command("migrate", "mail_oauth", verbosity=0)
+    assert own_indexes() == set()
+
+
+KEYS = {"mail_oauth_mailcredentials": "user_id", "mail_oauth_credentialevent": "credentials_id"}
+
+
+def constraints_on_keys() -> list[tuple[str, dict[str, Any]]]:
+    with connection.cursor() as cursor:
+        return [
+            (name, found)
+            for table, column in KEYS.items()
+            for name, found in connection.introspection.get_constraints(cursor, table).items()
+            if found["columns"] == [column]
+        ]
+
+
+def own_indexes() -> set[str]:
+    return {name for name, found in constraints_on_keys() if found["index"]}
+
+
+def keys() -> set[tuple[str, int]]:
+    """The constraints of the keys; on PostgreSQL with their ids, which a new one would not have."""
+    names = {name for name, found in constraints_on_keys() if found["foreign_key"]}
+    assert len(names) == 2 or connection.vendor == "sqlite"
+    if connection.vendor != "postgresql":
+        return {(name, 0) for name in names}
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT conname, oid FROM pg_constraint WHERE conname = ANY(%s)", [list(names)])
+        return set(cursor.fetchall())
+
+
+@pytest.mark.django_db
+def test_postgresql_does_not_try_to_compress_tokens():
+    if connection.vendor != "postgresql":
+        pytest.skip("others compress nothing: python -m tests.services postgres -- pytest tests/row")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT attname FROM pg_attribute WHERE attrelid = 'mail_oauth_mailcredentials'::regclass "
+            "AND attstorage = 'e' ORDER BY attname"
+        )
+        assert [name for (name,) in cursor.fetchall()] == ["access_token", "refresh_token"]
 
 
 @pytest.mark.django_db
