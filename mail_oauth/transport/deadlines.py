@@ -11,15 +11,16 @@ import io
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, cast
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
-from mail_oauth.exceptions import ConfigurationError
-from mail_oauth.transport.addresses import is_private_host_allowed, is_public_address
+from mail_oauth.transport.addresses import is_private_host_allowed
+from mail_oauth.transport.peers import public_addresses
 
 _deadline: ContextVar[float] = ContextVar("mail_oauth_deadline")
 
@@ -34,6 +35,14 @@ def deadline(seconds: float) -> Iterator[None]:
         _deadline.reset(token)
 
 
+def seconds_left() -> float:
+    """Return how long the call may still take; infinite without a deadline. Raises `TimeoutError` after it."""
+    remaining = _deadline.get(float("inf")) - time.monotonic()
+    if remaining <= 0:
+        raise TimeoutError("The total deadline of the call has passed.")
+    return remaining
+
+
 class _DeadlineReader(io.RawIOBase):
     """The raw stream of a socket, each read of which may last until the deadline at the most."""
 
@@ -46,10 +55,7 @@ class _DeadlineReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        remaining = _deadline.get(float("inf")) - time.monotonic()
-        if remaining <= 0:
-            raise TimeoutError("The total deadline of the call has passed.")
-        limit = min(remaining, self._read_timeout)
+        limit = min(seconds_left(), self._read_timeout)
         self._sock.settimeout(None if limit == float("inf") else limit)
         return cast("int | None", cast(Any, self._raw).readinto(buffer))
 
@@ -66,24 +72,47 @@ class _Response(http.client.HTTPResponse):
 
 
 class _PublicPeer:
-    """A connection that is given up before a byte is sent when it leads to a private address.
+    """A connection to the addresses that were checked; private ones only of hosts that the operator listed.
 
-    The name was checked before; this closes the gap of a public name with a private address.
+    Through a proxy it leads to the proxy, which looks the name up itself: what lies behind it is the proxy's to
+    allow.
     """
 
     def _new_conn(self) -> socket.socket:
-        sock: socket.socket = super()._new_conn()  # type: ignore[misc]
         connection = cast(HTTPConnection, self)
-        peer = sock.getpeername()[0]
-        if (
-            connection.proxy is None
-            and not is_private_host_allowed(connection.host)
-            and not is_public_address(peer)
-        ):
-            sock.close()
-            raise ConfigurationError(
-                f'{connection.host} leads to a private address: add it to MAIL_OAUTH["PRIVATE_HOSTS"] if it is yours.'
-            )
+        if connection.proxy is not None or is_private_host_allowed(connection.host):
+            return self._connect()
+        name = connection._dns_host
+        try:
+            addresses = public_addresses(name, connection.port)
+        except socket.gaierror as error:
+            raise NameResolutionError(connection.host, connection, error) from error
+        try:
+            return self._first_that_answers(addresses)
+        finally:
+            connection._dns_host = name  # by which its certificate is checked
+
+    def _first_that_answers(self, addresses: list[str]) -> socket.socket:
+        connection = cast(HTTPConnection, self)
+        for address in addresses[:-1]:
+            connection._dns_host = address
+            with suppress(ConnectTimeoutError, NewConnectionError):
+                return self._connect()
+        connection._dns_host = addresses[-1]
+        return self._connect()
+
+    def _connect(self) -> socket.socket:
+        """Connect within `CONNECT_TIMEOUT`, and within what remains of the call."""
+        connection = cast(HTTPConnection, self)
+        allowed = connection.timeout
+        try:
+            if isinstance(allowed, (int, float)):
+                connection.timeout = min(allowed, seconds_left())
+            sock: socket.socket = super()._new_conn()  # type: ignore[misc]
+        except TimeoutError as error:
+            raise ConnectTimeoutError(connection, str(error)) from error
+        finally:
+            connection.timeout = allowed
         return sock
 
 
