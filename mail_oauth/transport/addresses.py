@@ -13,7 +13,9 @@ from mail_oauth.conf import app_settings
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052 §2.1
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # RFC 4291 §2.4: nothing else is assigned to anybody
 _DOCUMENTATION = ipaddress.ip_network("3fff::/20")  # RFC 9637, which Python 3.11 does not know yet
-_AZURE = ipaddress.ip_address("168.63.129.16")  # a public number that leads to the metadata of the host it is used on
+_AZURE = ipaddress.ip_address(
+    "168.63.129.16"
+)  # a public number that leads to the metadata of the host it is used on
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.IGNORECASE)
@@ -58,11 +60,8 @@ def address_problem(url: str) -> str:
     Plain http is for development alone: the host must be listed in `PRIVATE_HOSTS` and oauthlib's own
     switch, the environment variable `OAUTHLIB_INSECURE_TRANSPORT`, be set.
     """
-    if len(url) > LONGEST_URL:
-        return f"{url[:40]!r} … is too long for a URL."
-    # Parsers disagree about the host where one of these stands; and no other is ours or the connection's to read.
-    if "\\" in url or not (url.isascii() and url.isprintable()) or " " in url:
-        return f"{url!r} holds characters that no URL may hold (write a name such as bücher.example in punycode)."
+    if problem := _text_problem(url):
+        return problem
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port
@@ -78,6 +77,15 @@ def address_problem(url: str) -> str:
     if parts.scheme == "http" and not (listed and is_secure_transport(url)):
         return f"{host} must be reached by https."
     return "" if listed else _host_problem(host)
+
+
+def _text_problem(url: str) -> str:
+    """Say what no URL may hold: where one of these stands, parsers disagree about the host."""
+    if len(url) > LONGEST_URL:
+        return f"{url[:40]!r} … is too long for a URL."
+    if "\\" in url or " " in url or not (url.isascii() and url.isprintable()):
+        return f"{url!r} holds characters that no URL may hold (a name such as bücher.example is written in punycode)."
+    return ""
 
 
 def _host_problem(host: str) -> str:

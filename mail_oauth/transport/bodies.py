@@ -20,6 +20,7 @@ _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # as signed bytes: one down, one up
 _OTHERS = bytes(set(range(256)) - set(b"[]{}"))
 
+
 class BadBody(ValueError):
     """A body that is no usable JSON object; `reason` is a code."""
 

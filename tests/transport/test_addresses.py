@@ -96,7 +96,18 @@ def test_addresses_in_disguise_are_refused(settings, host):
 
 @pytest.mark.parametrize(
     "host",
-    ["login.example", "8.8.8.8", "[2606:4700::1]", "[64:ff9b::808:808]", "1.1.1.1:8443", "xn--bcher-kva.example", "a_b.example", "login.example.", "3com.example", "local.example"],
+    [
+        "login.example",
+        "8.8.8.8",
+        "[2606:4700::1]",
+        "[64:ff9b::808:808]",
+        "1.1.1.1:8443",
+        "xn--bcher-kva.example",
+        "a_b.example",
+        "login.example.",
+        "3com.example",
+        "local.example",
+    ],
 )
 def test_public_names_and_addresses_are_called(settings, host):
     settings.MAIL_OAUTH = {}

@@ -179,7 +179,9 @@ def test_a_refresh_token_that_could_not_be_read_is_none():
     assert judge(raw(body)).rotated is None
 
 
-@pytest.mark.parametrize("content_type", ["", "text/html", "application/json; charset=utf-16", "x", "\x80", "a" * 9000])
+@pytest.mark.parametrize(
+    "content_type", ["", "text/html", "application/json; charset=utf-16", "x", "\x80", "a" * 9000]
+)
 def test_what_a_reply_says_of_itself_makes_no_difference(content_type):
     assert judge(raw(json.dumps(GRANTED).encode(), content_type=content_type)).action is Action.GRANTED
 
@@ -196,7 +198,9 @@ def test_a_description_of_any_depth_is_not_turned_into_text():
     """Written out it would need more stack than it was read with."""
     for depth in range(40, 64):
         description = json.loads("[" * depth + "]" * depth)
-        assert judge(reply({"error": "invalid_grant", "error_description": description}, 400)).action is Action.REAUTH
+        assert (
+            judge(reply({"error": "invalid_grant", "error_description": description}, 400)).action is Action.REAUTH
+        )
 
 
 def test_a_byte_order_mark_is_refused_but_its_refresh_token_is_kept():
