@@ -46,7 +46,7 @@ class Answer:
 def query_of(raw: str) -> QueryDict:
     """Read a raw query, always as UTF-8. Raises `ConnectRefused("bad_request")` for one that is too long.
 
-    `request.GET` would read it in whatever encoding a request header names, and crash on some of those.
+    `request.GET` would read it in whatever encoding a request header names.
     """
     if len(raw) > LONGEST_QUERY or raw.count("&") >= MOST_PARAMETERS:
         raise ConnectRefused("bad_request", "The query is too long.")
