@@ -92,7 +92,7 @@ def _signing_keys(jwks_url: str, header: Mapping[str, Any]) -> Iterator[SigningK
     """Yield the keys that may have signed; when none did, those of a set fetched anew, once a minute at most."""
     for renew in (False, True):
         for published in _candidates(document(jwks_url, renew=renew), header):
-            key = _key(published)
+            key = _key(published, header["alg"])
             if key is not None and _is_strong(key):
                 yield key
 
@@ -117,10 +117,13 @@ def _candidates(key_set: Mapping[str, Any], header: Mapping[str, Any]) -> list[d
     return list(islice(fitting, MOST_KEYS))
 
 
-def _key(published: dict[str, Any]) -> SigningKey | None:
-    """Return a published key; one that cannot be read, or is private and so is everybody's, spoils no other."""
+def _key(published: dict[str, Any], algorithm: str) -> SigningKey | None:
+    """Return a published key; one that cannot be read, or is private and so is everybody's, spoils no other.
+
+    It is read for the token's algorithm: what a set names may be anything, and PyJWT would follow it.
+    """
     try:
-        key = jwt.PyJWK(published).key
+        key = jwt.PyJWK(published, algorithm).key
     except (jwt.PyJWTError, AttributeError, TypeError, ValueError, ArithmeticError):
         return None
     return key if isinstance(key, (RSAPublicKey, EllipticCurvePublicKey)) else None
