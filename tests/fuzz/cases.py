@@ -23,8 +23,8 @@ NUMBER = {"full": WHOLE, "tenth": WHOLE // 10}.get(MODE, 500)
 
 SHARES = {
     "callback": 0.20,
-    "verdicts": 0.30,
-    "rows": 0.06,
+    "verdicts": 0.33,
+    "rows": 0.03,
     "id_tokens": 0.16,
     "documents": 0.08,
     "wire": 0.05,

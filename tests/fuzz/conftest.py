@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from tests.fuzz.cases import MODE, NUMBER, outcomes, tried
+from tests.surfing import other_user
 from tests.transport.conftest import quick, wire
 
-__all__ = ["quick", "wire"]
+__all__ = ["other_user", "quick", "wire"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
