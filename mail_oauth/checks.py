@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core import checks
@@ -27,14 +28,14 @@ def check_settings(**_: Any) -> list[checks.CheckMessage]:
     found = problems(getattr(settings, "MAIL_OAUTH", {}))
     if found:
         return [checks.Error(text, id="mail_oauth.E001") for text in found]
-    return [message for check in (_providers, _keys, _durations, _cache) for message in check()]
+    return [message for check in (_providers, _keys, _durations, _cache, _base_url) for message in check()]
 
 
 def check_deployment(**_: Any) -> list[checks.CheckMessage]:
     """Check what is right on a laptop and wrong in production."""
     if problems(getattr(settings, "MAIL_OAUTH", {})):
         return []
-    checks_of_deployment: tuple[Callable[[], Found], ...] = (_host, _development_left_on, _shared_cache)
+    checks_of_deployment: tuple[Callable[[], Found], ...] = (_host, _development_left_on, _shared_cache, _way_back)
     return [message for check in checks_of_deployment for message in check()]
 
 
@@ -90,6 +91,41 @@ def _host() -> Found:
             "ALLOWED_HOSTS lets any Host through, so redirect URIs cannot be made from it.",
             hint='Add MAIL_OAUTH["BASE_URL"] = "https://your.site".',
             id="mail_oauth.E007",
+        )
+
+
+def _base_url() -> Found:
+    url = app_settings().base_url
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+        ours = f"{parts.scheme}://{parts.netloc}"
+    except ValueError:
+        host, ours = None, ""
+    if url and not (
+        host and ours.startswith(("https://", "http://")) and "@" not in ours and ours == url.rstrip("/")
+    ):
+        yield checks.Error(
+            f'MAIL_OAUTH["BASE_URL"] is scheme and host alone, not {url!r}.',
+            hint='Write MAIL_OAUTH["BASE_URL"] = "https://your.site"; paths come from the URLs of the project.',
+            id="mail_oauth.E017",
+        )
+
+
+def _way_back() -> Found:
+    """Check that users come back from the provider with their session, and over TLS."""
+    if str(settings.SESSION_COOKIE_SAMESITE).lower() == "strict":
+        yield checks.Error(
+            "SESSION_COOKIE_SAMESITE is Strict: browsers come back from a provider without their session, and every "
+            "consent is refused.",
+            hint='Set SESSION_COOKIE_SAMESITE = "Lax", Django\'s default: consents are bound to user and browser apart.',
+            id="mail_oauth.E018",
+        )
+    if app_settings().base_url.lower().startswith("http:"):
+        yield checks.Warning(
+            'MAIL_OAUTH["BASE_URL"] is a plain http one: codes come back in clear, and providers refuse it.',
+            hint='Write MAIL_OAUTH["BASE_URL"] = "https://your.site".',
+            id="mail_oauth.W011",
         )
 
 

@@ -24,6 +24,13 @@ class Policy(StrEnum):
     ON_DEMAND = "on_demand"
 
 
+class Sharing(StrEnum):
+    """What becomes of a mailbox that another user has connected already."""
+
+    ALLOW = "allow"
+    REFUSE = "refuse"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     """Every setting, with its default. Durations are in seconds unless the name says otherwise."""
@@ -112,6 +119,10 @@ class Settings:
     """How many days before a grant ends `grant_ending` is sent; at most a third of the grant's life."""
     state_seconds: int = 600
     """How long a user may take at the provider to consent."""
+    connect_starts_per_hour: float = 60
+    """How often an hour one user may begin to connect a mailbox; all of them at once, if need be. 0: any number."""
+    shared_mailboxes: str = "allow"
+    """Whether a mailbox that another user holds may be connected: `allow`, each has a row and tokens apart; `refuse`."""
     event_days: int = 90
     """For how many days `prune_events` keeps the history of mailboxes."""
     refresh_event_days: int = 7
@@ -121,6 +132,8 @@ class Settings:
     celery_queue: str = ""
     """The queue of this app's tasks; empty: the project's own default."""
 
+
+_CHOICES: Mapping[str, type[StrEnum]] = {"REFRESH_POLICY": Policy, "SHARED_MAILBOXES": Sharing}
 
 NAMES = {spec.name.upper(): spec for spec in fields(Settings)}
 
@@ -165,15 +178,19 @@ def _problem(name: str, value: Any) -> str:
 def _problem_of_text(name: str, value: Any) -> str:
     if not isinstance(value, str):
         return f"MAIL_OAUTH[{name!r}] must be a string."
-    return policy_problem(f"MAIL_OAUTH[{name!r}]", value) if name == "REFRESH_POLICY" else ""
+    return _problem_of_choice(f"MAIL_OAUTH[{name!r}]", value, _CHOICES[name]) if name in _CHOICES else ""
 
 
 def policy_problem(where: str, value: Any) -> str:
     """Say what is wrong with a refresh policy that stands at `where`, with the line to write."""
-    if value in list(Policy):
+    return _problem_of_choice(where, value, Policy)
+
+
+def _problem_of_choice(where: str, value: Any, choices: type[StrEnum]) -> str:
+    if value in list(choices):
         return ""
-    near = difflib.get_close_matches(str(value).lower(), Policy, n=1, cutoff=0.0)
-    return f"{where} is one of {', '.join(Policy)}, not {value!r}: write {where} = {str(near[0])!r}."
+    near = difflib.get_close_matches(str(value).lower(), list(choices), n=1, cutoff=0.0)
+    return f"{where} is one of {', '.join(choices)}, not {value!r}: write {where} = {str(near[0])!r}."
 
 
 def _frozen(value: Any) -> Any:

@@ -53,6 +53,15 @@ class ConnectRefused(MailOAuthError):
         self.code = code
 
 
+class TooManyStarts(ConnectRefused):
+    """A user has begun to connect mailboxes too often; `retry_after` is in seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        """Say when the next start is admitted."""
+        super().__init__("too_many_starts")
+        self.retry_after = retry_after
+
+
 class MailboxError(MailOAuthError):
     """A mailbox cannot be used now. `reason` is the stored code behind it, empty when there is none."""
 

@@ -7,6 +7,7 @@ from functools import wraps
 from typing import Any, cast
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import AbstractBaseUser
@@ -21,17 +22,17 @@ from django.views.decorators.clickjacking import xframe_options_deny
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from mail_oauth.conf import app_settings
-from mail_oauth.connect.answers import parse_answer
+from mail_oauth.connect.answers import parse_answer, query_of
 from mail_oauth.connect.attempts import Wish, begin, take
 from mail_oauth.connect.complete import complete
 from mail_oauth.connect.disconnect import disconnect as disconnect_mailbox
 from mail_oauth.connect.refusals import REFUSALS
 from mail_oauth.connect.results import DISCONNECTED
 from mail_oauth.connect.urls import after_connecting, redirect_uri, safe_next
-from mail_oauth.exceptions import ConnectRefused
+from mail_oauth.exceptions import ConnectRefused, TooManyStarts
 from mail_oauth.models import MailCredentials
 from mail_oauth.providers import Provider, all_providers, provider_for
-from mail_oauth.providers.claims import is_address
+from mail_oauth.providers.claims import LONGEST_ADDRESS, is_address
 
 View = Callable[..., HttpResponse]
 
@@ -41,12 +42,18 @@ def flow_page(view: View) -> View:
 
     Without the last, `ATOMIC_REQUESTS` could roll a grant back that the provider has already given. A page
     with a form must not go as far as `no-referrer`: browsers then send `Origin: null`, which CSRF refuses.
+    A Content-Security-Policy is the site's to choose; these pages work under the strictest (`default-src 'self'`).
+    A spoofed Host is refused before anything is done, whatever middleware is installed: Django answers 400.
     """
 
     @wraps(view)
     def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        request.get_host()
         response = view(request, *args, **kwargs)
+        opener_policy = getattr(settings, "SECURE_CROSS_ORIGIN_OPENER_POLICY", None) or "same-origin"
         response.headers.setdefault("Referrer-Policy", "same-origin")
+        response.headers.setdefault("Cross-Origin-Opener-Policy", opener_policy)
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
         return response
 
     return cast("View", transaction.non_atomic_requests(never_cache(xframe_options_deny(wrapped))))
@@ -67,24 +74,25 @@ def mailboxes(request: HttpRequest) -> HttpResponse:
 def start(request: HttpRequest, alias: str) -> HttpResponse:
     """Send the browser to the provider; first ask for the address where the provider will not name it."""
     provider = _provider(alias)
-    wish = _wish(request, provider)
-    if wish is None:
-        given = request.POST.get("email", "")
-        context = {
-            "provider": provider,
-            "email": given,
-            "invalid": bool(given),
-            "next": request.POST.get("next", ""),
-            "mailbox": request.POST.get("mailbox", ""),
-            "replace": request.POST.get("replace", ""),
-        }
-        return render(request, "mail_oauth/address.html", context, status=400 if given else 200)
+    mailbox = _own_mailbox(request, provider)
+    wish = Wish(
+        next_url=safe_next(request, request.POST.get("next", "")),
+        typed_email=_typed_address(request, provider, mailbox),
+        mailbox=mailbox,
+        replace=request.POST.get("replace") == "yes",
+    )
+    if _wants_address(request, provider, wish) and not is_address(wish.typed_email):
+        return _ask_address(request, provider, wish)
     user = cast("AbstractBaseUser", request.user)
     redirected_to = redirect_uri(request, alias)
     try:
         return HttpResponseRedirect(begin(provider, user, request.session, redirected_to, wish))
+    except TooManyStarts as refusal:
+        page = _refusal_page(request, refusal.code, status=429)
+        page.headers["Retry-After"] = str(refusal.retry_after)
+        return page
     except ConnectRefused as refusal:
-        return _refuse(alias, refusal, wish.mailbox.pk if wish.mailbox else None)
+        return _refuse(alias, refusal, mailbox.pk if mailbox else None)
 
 
 @flow_page
@@ -96,12 +104,12 @@ def callback(request: HttpRequest, alias: str) -> HttpResponse:
 
 
 def _answered(request: HttpRequest, alias: str) -> HttpResponse:
-    if request.method != "GET" or _is_ahead_of_the_user(request):  # the state is for the real visit
+    if request.method != "GET" or not _is_a_visit(request):  # the state is for the real visit
         return HttpResponseNotAllowed(["GET"])
     try:
         if not request.user.is_authenticated:
             raise ConnectRefused("bad_state")
-        answer = parse_answer(request.GET)
+        answer = parse_answer(query_of(request.META.get("QUERY_STRING", "")))
         attempt = take(answer.state, alias=alias, user=request.user, session=request.session)
     except ConnectRefused as refusal:
         return _refusal_page(request, refusal.code, status=400)
@@ -113,10 +121,14 @@ def _answered(request: HttpRequest, alias: str) -> HttpResponse:
     return HttpResponseRedirect(after_connecting(request, attempt.next_url))
 
 
-def _is_ahead_of_the_user(request: HttpRequest) -> bool:
-    """Tell whether a browser fetches what it guesses that its user will want, by any header in use for it."""
+def _is_a_visit(request: HttpRequest) -> bool:
+    """Tell whether a user goes to a page, or a browser fetches what it guesses that its user will want.
+
+    By any header in use for it. An image, a script, a frame or a prefetch is no document (Fetch Metadata, W3C).
+    """
     purposes = (request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"))
-    return any(word in purpose.lower() for purpose in purposes for word in ("prefetch", "preview", "prerender"))
+    guessed = any(word in purpose.lower() for purpose in purposes for word in ("prefetch", "preview", "prerender"))
+    return not guessed and request.headers.get("Sec-Fetch-Dest", "document").lower() == "document"
 
 
 def _refuse(alias: str, refusal: ConnectRefused, mailbox: UUID | None) -> HttpResponse:
@@ -160,27 +172,33 @@ def _provider(alias: str) -> Provider:
     return provider_for(alias)
 
 
-def _wish(request: HttpRequest, provider: Provider) -> Wish | None:
-    """Read what the user asked for; None while the address that is needed is missing or malformed."""
-    mailbox = None
-    if request.POST.get("mailbox"):
-        mine = MailCredentials.objects.for_user(request.user).filter(provider=provider.alias)
-        try:
-            mailbox = get_object_or_404(mine, pk=request.POST["mailbox"])
-        except ValidationError:
-            raise Http404 from None
-    email = request.POST.get("email", "").strip()
-    if not email and mailbox is not None and not provider.names_account:
-        email = mailbox.email
-    needed = bool(email) or not provider.names_account or "ask_address" in request.POST
-    if needed and not is_address(email):
+def _own_mailbox(request: HttpRequest, provider: Provider) -> MailCredentials | None:
+    """Return the mailbox to reconnect, one of the user's own at this provider, if the request names one."""
+    named = request.POST.get("mailbox")
+    if not named:
         return None
-    return Wish(
-        next_url=safe_next(request, request.POST.get("next", "")),
-        typed_email=email,
-        mailbox=mailbox,
-        replace=request.POST.get("replace") == "yes",
-    )
+    mine = MailCredentials.objects.for_user(request.user).filter(provider=provider.alias)
+    try:
+        found: MailCredentials = get_object_or_404(mine, pk=named)
+    except ValidationError:
+        raise Http404 from None
+    return found
+
+
+def _typed_address(request: HttpRequest, provider: Provider, mailbox: MailCredentials | None) -> str:
+    typed = request.POST.get("email", "").strip()
+    return mailbox.email if mailbox is not None and not typed and not provider.names_account else typed
+
+
+def _wants_address(request: HttpRequest, provider: Provider, wish: Wish) -> bool:
+    return bool(wish.typed_email) or not provider.names_account or "ask_address" in request.POST
+
+
+def _ask_address(request: HttpRequest, provider: Provider, wish: Wish) -> HttpResponse:
+    """Ask for the address, once more if the one that was typed is none."""
+    given = request.POST.get("email", "")
+    context = {"provider": provider, "email": given[:LONGEST_ADDRESS], "invalid": bool(given), "wish": wish}
+    return render(request, "mail_oauth/address.html", context, status=400 if given else 200)
 
 
 def _refusal_page(

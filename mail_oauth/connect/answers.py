@@ -10,6 +10,11 @@ from django.http import QueryDict
 from mail_oauth.exceptions import ConnectRefused
 from mail_oauth.tokens import Secret
 
+LONGEST_QUERY = 16 * 1024
+"""How long the query of a callback may be, in characters."""
+
+MOST_PARAMETERS = 50
+
 _CODE = re.compile(r"[\x20-\x7e]{1,4096}")
 _STATE = re.compile(r"[A-Za-z0-9_-]{16,256}")
 _ONCE = ("state", "code", "error", "iss")
@@ -36,6 +41,16 @@ class Answer:
     code: Secret | None
     error: str
     iss: str | None
+
+
+def query_of(raw: str) -> QueryDict:
+    """Read a raw query, always as UTF-8. Raises `ConnectRefused("bad_request")` for one that is too long.
+
+    `request.GET` would read it in whatever encoding a request header names.
+    """
+    if len(raw) > LONGEST_QUERY or raw.count("&") >= MOST_PARAMETERS:
+        raise ConnectRefused("bad_request", "The query is too long.")
+    return QueryDict(raw, encoding="utf-8")
 
 
 def parse_answer(query: QueryDict) -> Answer:

@@ -14,10 +14,12 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from mail_oauth.conf import app_settings
+from mail_oauth.connect.pace import take_start
 from mail_oauth.connect.refusals import faults_refused
 from mail_oauth.encryption import seal, unseal
 from mail_oauth.exceptions import ConnectRefused
 from mail_oauth.models import ConnectAttempt, MailCredentials
+from mail_oauth.models.consents import LONGEST_REDIRECT_URI
 from mail_oauth.providers import Provider
 from mail_oauth.tokens import Secret
 
@@ -50,7 +52,13 @@ def browser_binding(session: Any) -> str:
 
 @sensitive_variables("state", "nonce", "verifier", "url")
 def begin(provider: Provider, user: Any, session: Any, redirect_uri: str, wish: Wish) -> str:
-    """Note a consent under way and return the URL to send the browser to. Raises `ConnectRefused`."""
+    """Note a consent under way and return the URL to send the browser to.
+
+    Raises `ConnectRefused`, of which `TooManyStarts` is one: then neither a row nor a call was spent on it.
+    """
+    if len(redirect_uri) > LONGEST_REDIRECT_URI:  # by a Host of endless subdomains
+        raise ConnectRefused("bad_request", "The redirect URI is too long.")
+    take_start(user)
     state, nonce, verifier = (secrets.token_urlsafe(48) for _ in range(3))
     attempt = ConnectAttempt(
         state_digest=_digest(state),

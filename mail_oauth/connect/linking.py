@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from mail_oauth.cache import token_cache
+from mail_oauth.connect.sharing import is_held_by_another, one_at_a_time
 from mail_oauth.exceptions import ConnectRefused
 from mail_oauth.managers.columns import token_changes
 from mail_oauth.managers.transitions import Transitions, after_commit
@@ -22,10 +23,16 @@ def link(attempt: ConnectAttempt, tokens: TokenSet, identity: Identity) -> MailC
     """Save a grant: to the row that it reconnects, to the one of the same account, or to a new one.
 
     Raises `ConnectRefused`: `wrong_account` when another account answered than the row's, unless the user had
-    asked for a replacement; `already_connected` when the account has a row of its own; `mailbox_gone`.
+    asked for a replacement; `already_connected` when the account has a row of its own; `mailbox_gone`;
+    `held_by_another` where only one user may hold a mailbox.
     """
     transitions = Transitions(MailCredentials.objects)
-    row = persist(lambda: _save(transitions, attempt, tokens, identity))
+
+    def save() -> MailCredentials:
+        with one_at_a_time(transitions.using, attempt, identity):
+            return _save(transitions, attempt, tokens, identity)
+
+    row = persist(save)
     token = AccessToken(
         tokens.access_token.reveal(),
         issued_at=row.token_issued_at or timezone.now(),
@@ -41,6 +48,9 @@ def _save(
 ) -> MailCredentials:
     rows = MailCredentials.objects.using(transitions.using).filter(user=attempt.user_id, provider=attempt.provider)
     existing = _existing(rows, attempt, identity)
+    takes_it = existing is None or existing.status == Status.DISCONNECTED or not _is_account(existing, identity)
+    if takes_it and is_held_by_another(transitions.using, attempt, identity):
+        raise ConnectRefused("held_by_another")
     try:
         if existing is None:
             return transitions.create(_new_row(attempt, tokens, identity))

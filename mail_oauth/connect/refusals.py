@@ -69,6 +69,15 @@ REFUSALS = {
         title=_("This account is connected already"),
         text=_("It is in the list of your mailboxes; nothing was changed."),
     ),
+    "held_by_another": Refusal(
+        title=_("Somebody else has connected this mailbox"),
+        text=_("On this site a mailbox can be connected by one user only. Nothing was changed."),
+    ),
+    "too_many_starts": Refusal(
+        title=_("Too many attempts"),
+        text=_("You have begun to connect mailboxes too often. Please try again later; nothing was changed."),
+        try_again=False,
+    ),
     "mailbox_gone": Refusal(
         title=_("This mailbox is no longer here"),
         text=_("It was deleted while you were at the mail provider. You can connect it anew."),

@@ -1,12 +1,14 @@
 """The tables: mailboxes and their history, consents under way, and how the providers are."""
 
-from mail_oauth.models.consents import ConnectAttempt
+from mail_oauth.models.consents import ConnectAttempt, ConnectPace, ConnectTurn
 from mail_oauth.models.health import CallBudget, ProviderFault, ProviderHealth, RefreshCount
 from mail_oauth.models.mailboxes import CredentialEvent, MailCredentials
 
 __all__ = [
     "CallBudget",
     "ConnectAttempt",
+    "ConnectPace",
+    "ConnectTurn",
     "CredentialEvent",
     "MailCredentials",
     "ProviderFault",

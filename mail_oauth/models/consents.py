@@ -1,4 +1,4 @@
-"""Consents under way."""
+"""Consents under way, how often each user begins one, and who may save one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from django.utils.translation import gettext_lazy as _
 
 from mail_oauth.fields import SealedField
 from mail_oauth.models.mailboxes import MailCredentials
+
+LONGEST_REDIRECT_URI = 500
+"""In characters."""
 
 
 class ConnectAttempt(models.Model):
@@ -23,7 +26,7 @@ class ConnectAttempt(models.Model):
     binding_digest = models.CharField(max_length=64)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
     provider = models.CharField(max_length=64)
-    redirect_uri = models.URLField(max_length=500)
+    redirect_uri = models.URLField(max_length=LONGEST_REDIRECT_URI)
     code_verifier = SealedField(null=True)
     nonce = SealedField(null=True)
     requested_scopes = models.TextField(blank=True)
@@ -43,3 +46,34 @@ class ConnectAttempt(models.Model):
     def place(self, column: str) -> str:
         """Return the name of the place that a column's secret is sealed for."""
         return f"mail_oauth_connectattempt.{column}:{self.pk}"
+
+
+class ConnectPace(models.Model):
+    """How far ahead a user's starts are spoken for (a leaky bucket, or GCRA), by the database's clock.
+
+    In the database, for it must hold when the cache is flushed; consents themselves are deleted when they are taken.
+    """
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", primary_key=True)
+    free_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        verbose_name = _("pace of a user's consents")
+        verbose_name_plural = _("paces of users' consents")
+
+    def __str__(self) -> str:
+        return str(self.user_id)
+
+
+class ConnectTurn(models.Model):
+    """A row that is locked while a mailbox is saved that no two users may hold. There are a few hundred at the most."""
+
+    number = models.PositiveSmallIntegerField(primary_key=True)
+    taken_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("turn to save a consent")
+        verbose_name_plural = _("turns to save a consent")
+
+    def __str__(self) -> str:
+        return str(self.number)

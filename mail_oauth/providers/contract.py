@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -14,6 +13,7 @@ from oauthlib.oauth2 import WebApplicationClient
 from mail_oauth.conf import policy_problem
 from mail_oauth.exceptions import ConfigurationError, ConnectRefused
 from mail_oauth.providers.claims import LONGEST_SUBJECT, address_claim, text_claim
+from mail_oauth.providers.documents import MAX_DOCUMENT, object_in
 from mail_oauth.providers.id_tokens import verified_claims
 from mail_oauth.tokens import Identity, MailServer, Secret, TokenSet, scope_set
 from mail_oauth.transport import ClientAuth, TokenEndpoint, address_problem, fetch_json
@@ -246,11 +246,7 @@ class Provider:
     def _userinfo(self, tokens: TokenSet) -> dict[str, Any]:
         """Return the claims of the userinfo endpoint (OIDC Core §5.3); none where it gives no object."""
         reply = fetch_json(self.setting("USERINFO_URL"), bearer=tokens.access_token)
-        try:
-            claims = json.loads(reply.body) if reply.status == 200 else None
-        except (ValueError, RecursionError):
-            claims = None
-        return claims if isinstance(claims, dict) else {}
+        return object_in(reply, longest=MAX_DOCUMENT) or {}
 
     def accepts_issuer(self, claims: Mapping[str, Any]) -> bool:
         """Tell whether an id_token's `iss` is this provider's (OIDC Core §3.1.3.7)."""

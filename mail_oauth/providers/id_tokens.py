@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from mail_oauth.exceptions import ConnectRefused, TransportError
 from mail_oauth.providers.documents import document
@@ -19,7 +22,18 @@ Never `none`, and never HS*: a public key would be its secret.
 """
 
 MAX_LENGTH = 64 * 1024
+"""The longest id_token, in characters."""
+
 LEEWAY_SECONDS = 120
+"""By how much the clocks of provider and site may differ."""
+
+MOST_KEYS = 50
+"""How many keys of a set are tried: a token without `kid` costs a verification with each."""
+
+RSA_BITS = (2048, 8192)
+"""The shortest and the longest RSA key that is believed."""
+
+SigningKey = RSAPublicKey | EllipticCurvePublicKey
 
 
 def verified_claims(
@@ -39,9 +53,12 @@ def verified_claims(
     except (jwt.PyJWTError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
         # PyJWT lets some of what odd members make Python raise through.
         raise ConnectRefused("bad_id_token", type(error).__name__) from None
+    if not all(type(claims.get(name, 0)) in (int, float) for name in ("exp", "iat", "nbf")):
+        raise ConnectRefused("bad_id_token", "A moment is no number.")  # PyJWT reads text as well
     if not issuer(claims):
         raise ConnectRefused("bad_id_token", "The issuer is another.")
-    if not hmac.compare_digest(str(claims.get("nonce", "")).encode(errors="replace"), nonce.encode()):
+    said = claims.get("nonce")
+    if not isinstance(said, str) or not hmac.compare_digest(said.encode(errors="replace"), nonce.encode()):
         raise ConnectRefused("bad_id_token", "The nonce is another.")
     several = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
     if claims.get("azp", None if several else audience) != audience:
@@ -59,7 +76,7 @@ def _signed_claims(text: str, jwks_url: str, audience: str) -> dict[str, Any]:
         try:
             claims: dict[str, Any] = jwt.decode(
                 text,
-                key.key,
+                key,
                 algorithms=[header["alg"]],
                 audience=audience,
                 leeway=LEEWAY_SECONDS,
@@ -71,26 +88,49 @@ def _signed_claims(text: str, jwks_url: str, audience: str) -> dict[str, Any]:
     raise ConnectRefused("bad_id_token", "No published key signed it.")
 
 
-def _signing_keys(jwks_url: str, header: Mapping[str, Any]) -> Iterator[jwt.PyJWK]:
+def _signing_keys(jwks_url: str, header: Mapping[str, Any]) -> Iterator[SigningKey]:
     """Yield the keys that may have signed; when none did, those of a set fetched anew, once a minute at most."""
     for renew in (False, True):
-        for key in _usable(document(jwks_url, renew=renew)):
-            named = header.get("kid") in (None, key.key_id)  # without a name (RFC 7515 §4.1.4) each is tried
-            if named and key.key_type == _KEY_TYPES[header["alg"]]:
+        for published in _candidates(document(jwks_url, renew=renew), header):
+            key = _key(published, header["alg"])
+            if key is not None and _is_strong(key):
                 yield key
 
 
-def _usable(document: Mapping[str, Any]) -> list[jwt.PyJWK]:
-    """Return the keys for signatures; one that cannot be read does not spoil the others."""
-    published = document.get("keys")
-    keys = [key for each in published if (key := _key(each))] if isinstance(published, list) else []
+def _candidates(key_set: Mapping[str, Any], header: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what a key set says of the keys that may have signed a token with this header, `MOST_KEYS` at most.
+
+    Raises `TransportError` for what is no key set.
+    """
+    published = key_set.get("keys")
+    keys = [key for key in published if isinstance(key, dict)] if isinstance(published, list) else []
     if not keys:
         raise TransportError("The provider's key set cannot be read.", cause="bad_jwks")
-    return [key for key in keys if key.public_key_use in (None, "sig")]
+    kid, kty = header.get("kid"), _KEY_TYPES[header["alg"]]
+    fitting = (
+        key
+        for key in keys
+        if kid in (None, key.get("kid"))  # without a name (RFC 7515 §4.1.4) each is tried
+        and key.get("kty") == kty
+        and key.get("use") in (None, "sig")
+    )
+    return list(islice(fitting, MOST_KEYS))
 
 
-def _key(published: Any) -> jwt.PyJWK | None:
+def _key(published: dict[str, Any], algorithm: str) -> SigningKey | None:
+    """Return a published key; one that cannot be read, or is private and so is everybody's, spoils no other.
+
+    It is read for the token's algorithm: what a set names may be anything, and PyJWT would follow it.
+    """
     try:
-        return jwt.PyJWK(published)
+        key = jwt.PyJWK(published, algorithm).key
     except (jwt.PyJWTError, AttributeError, TypeError, ValueError, ArithmeticError):
         return None
+    return key if isinstance(key, (RSAPublicKey, EllipticCurvePublicKey)) else None
+
+
+def _is_strong(key: SigningKey) -> bool:
+    """Tell whether a key is as long as RFC 7518 §3.3 and §3.4 want it, and no longer than anybody needs."""
+    if isinstance(key, RSAPublicKey):
+        return RSA_BITS[0] <= key.key_size <= RSA_BITS[1]
+    return isinstance(key.curve, SECP256R1)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from codecs import BOM_UTF8
 from collections.abc import Mapping
 from typing import Any
 
 from mail_oauth.conf import app_settings
 from mail_oauth.tokens import HttpReply, Secret, TokenSet, scope_set
+from mail_oauth.transport.bodies import BadBody, Body, read_object
 
 MAX_TOKEN = 128 * 1024
 """The longest token that is stored, in characters; a longer one is refused, never cut."""
@@ -30,15 +29,12 @@ class MalformedReply(Exception):
         self.reason = reason
 
 
-def parse_object(reply: HttpReply) -> dict[str, Any]:
+def parse_object(reply: HttpReply) -> Body:
     """Return the JSON object of a reply. Raises `MalformedReply` for anything else."""
     try:
-        parsed = json.loads(reply.body.removeprefix(BOM_UTF8).decode())
-    except (ValueError, RecursionError):
-        raise MalformedReply("not_json") from None
-    if not isinstance(parsed, dict):
-        raise MalformedReply("not_an_object")
-    return parsed
+        return read_object(reply.body)
+    except BadBody as bad:
+        raise MalformedReply(bad.reason) from None
 
 
 def parse_tokens(fields: Mapping[str, Any]) -> TokenSet:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from codecs import BOM_UTF8
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -28,12 +27,13 @@ from mail_oauth.refresh.classification import (
 )
 from mail_oauth.refresh.replies import MalformedReply, parse_object, parse_tokens, token_in
 from mail_oauth.tokens import HttpReply, Secret, TokenSet
+from mail_oauth.transport.bodies import Body
 
 HELD_BACK = "_held"
 """The end of a reason that stands in for REAUTH under the brake."""
 
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,60}")
-_AADSTS = re.compile(r"AADSTS(\d{4,9})")
+_AADSTS = re.compile(r"AADSTS([0-9]{4,9})")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,14 +66,15 @@ def judge(reply: HttpReply, *, family: str = "", now: datetime | None = None) ->
         return Verdict(action=Action.OPERATOR, reason="redirect", trouble=Trouble.CONFIGURATION)
     success = 200 <= reply.status < 300
     try:
-        fields = parse_object(reply)
+        body = parse_object(reply)
     except MalformedReply as malformed:
         # Not the endpoint's own words: it may have answered, and something on the way spoiled it.
         if not success:
             return replace(_passing(reply.status, retry_after), outcome_unknown=reply.status >= 500)
         return Verdict(action=Action.RETRY, reason=malformed.reason, trouble=Trouble.OUTAGE, outcome_unknown=True)
+    fields = body.fields
     if success and not fields.get("error"):
-        verdict = _judge_success(reply, fields)
+        verdict = _judge_success(body)
     else:
         verdict = _judge_error(reply.status, fields, family, retry_after)
     if success and verdict.tokens is None:
@@ -102,11 +103,11 @@ def retry_after_seconds(value: str, now: datetime) -> float | None:
     return max((moment - now).total_seconds(), 0.0)
 
 
-def _judge_success(reply: HttpReply, fields: Mapping[str, Any]) -> Verdict:
-    if reply.body.startswith(BOM_UTF8):  # RFC 8259 §8.1
-        return Verdict(action=Action.RETRY, reason="byte_order_mark")
+def _judge_success(body: Body) -> Verdict:
+    if body.flaw:  # RFC 8259 §8.1
+        return Verdict(action=Action.RETRY, reason=body.flaw)
     try:
-        return Verdict(action=Action.GRANTED, tokens=parse_tokens(fields))
+        return Verdict(action=Action.GRANTED, tokens=parse_tokens(body.fields))
     except MalformedReply as malformed:
         return Verdict(action=Action.RETRY, reason=malformed.reason)
 
@@ -176,7 +177,7 @@ def _aadsts(fields: Mapping[str, Any]) -> int | None:
     """
     codes = fields.get("error_codes")
     numbers = [code for code in codes if type(code) is int] if isinstance(codes, list) else []
-    found = _AADSTS.search(str(fields.get("error_description", ""))[:300])
-    if found:
+    description = fields.get("error_description")
+    if isinstance(description, str) and (found := _AADSTS.search(description[:300])):
         numbers.append(int(found.group(1)))
     return min(numbers, key=lambda number: (number != LOOP_DETECTED, number not in AADSTS), default=None)

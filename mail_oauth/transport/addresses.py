@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from urllib.parse import urlsplit
 
 from oauthlib.oauth2 import is_secure_transport
@@ -10,7 +11,19 @@ from oauthlib.oauth2 import is_secure_transport
 from mail_oauth.conf import app_settings
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052 §2.1
-_NAT64_LOCAL = ipaddress.ip_network("64:ff9b:1::/48")  # RFC 8215, which Python 3.11 does not know yet
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # RFC 4291 §2.4: nothing else is assigned to anybody
+_DOCUMENTATION = ipaddress.ip_network("3fff::/20")  # RFC 9637, which Python 3.11 does not know yet
+_AZURE = ipaddress.ip_address(
+    "168.63.129.16"
+)  # a public number that leads to the metadata of the host it is used on
+
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.IGNORECASE)
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.IGNORECASE)
+_INSIDE = ("localhost", "local", "internal", "home.arpa")
+"""Domains that never lead out of a network (RFC 6761 §6.3, RFC 6762 §3, RFC 8375, ICANN for `internal`)."""
+
+LONGEST_URL = 2000
+"""In characters; no provider's endpoint comes near."""
 
 
 def is_private_host_allowed(host: str) -> bool:
@@ -19,13 +32,19 @@ def is_private_host_allowed(host: str) -> bool:
 
 
 def is_public_address(address: str) -> bool:
-    """Tell whether an IP address is reachable by everyone: not private, loopback, link-local or multicast."""
-    parsed = ipaddress.ip_address(address.split("%", 1)[0])
+    """Tell whether an IP address is reachable by everyone: not private, loopback, link-local or multicast.
+
+    Raises `ValueError` for what is none.
+    """
+    parsed = ipaddress.ip_address(address)
     if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed in _NAT64_LOCAL:
+        if parsed.scope_id is not None:  # one that means something on one network alone
             return False
-        parsed = _carried(parsed) or parsed
-    return parsed.is_global and not parsed.is_multicast
+        carried = _carried(parsed)
+        if carried is None:
+            return parsed in _GLOBAL_UNICAST and parsed not in _DOCUMENTATION and parsed.is_global
+        parsed = carried
+    return parsed.is_global and not parsed.is_multicast and parsed != _AZURE
 
 
 def _carried(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
@@ -41,9 +60,13 @@ def address_problem(url: str) -> str:
     Plain http is for development alone: the host must be listed in `PRIVATE_HOSTS` and oauthlib's own
     switch, the environment variable `OAUTHLIB_INSECURE_TRANSPORT`, be set.
     """
+    if problem := _text_problem(url):
+        return problem
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port
+        if "[" in parts.netloc:
+            ipaddress.IPv6Address(host.partition("%")[0])
     except ValueError:
         return f"{url!r} is not a URL."
     if not host or parts.scheme not in {"https", "http"}:
@@ -53,9 +76,35 @@ def address_problem(url: str) -> str:
     listed = is_private_host_allowed(host)
     if parts.scheme == "http" and not (listed and is_secure_transport(url)):
         return f"{host} must be reached by https."
+    return "" if listed else _host_problem(host)
+
+
+def _text_problem(url: str) -> str:
+    """Say what no URL may hold: where one of these stands, parsers disagree about the host."""
+    if len(url) > LONGEST_URL:
+        return f"{url[:40]!r} … is too long for a URL."
+    if "\\" in url or " " in url or not (url.isascii() and url.isprintable()):
+        return f"{url!r} holds characters that no URL may hold (a name such as bücher.example is written in punycode)."
+    return ""
+
+
+def _host_problem(host: str) -> str:
+    """Say why a host that nobody listed may not be called, as far as its name tells.
+
+    Where a name leads is checked when the connection is made (`mail_oauth.transport.peers`). Behind a proxy it is
+    the proxy that looks the name up, so what can be known from it must be judged here.
+    """
+    private = f'{host} is a private address: add it to MAIL_OAUTH["PRIVATE_HOSTS"] if it is yours.'
     try:
-        if not listed and not is_public_address(host):
-            return f'{host} is a private address: add it to MAIL_OAUTH["PRIVATE_HOSTS"] if it is yours.'
+        return "" if is_public_address(host.replace("%25", "%")) else private
     except ValueError:
-        pass  # a name, not an address: checked when the connection is made
+        pass
+    name = host.removesuffix(".")
+    labels = name.split(".")
+    if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+        return f"{host!r} is no host name."
+    if _NUMBER.fullmatch(labels[-1]):  # 127.1, 0x7f.1, 2130706433: system libraries take it for an address
+        return f"{host} is an address in disguise: write it in full."
+    if len(labels) == 1 or f".{name}".lower().endswith(tuple(f".{domain}" for domain in _INSIDE)):
+        return private
     return ""

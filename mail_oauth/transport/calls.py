@@ -31,7 +31,8 @@ from mail_oauth.exceptions import ConfigurationError, TransportError
 from mail_oauth.redaction import hide_secrets_in_logs
 from mail_oauth.tokens import HttpReply, Secret
 from mail_oauth.transport.addresses import address_problem
-from mail_oauth.transport.connections import BadReply, deadline
+from mail_oauth.transport.connections import BadReply
+from mail_oauth.transport.deadlines import deadline
 from mail_oauth.transport.pool import pool
 
 hide_secrets_in_logs()

@@ -9,20 +9,16 @@ from __future__ import annotations
 
 import io
 import math
-import socket
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping
 from typing import Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from urllib3 import HTTPConnectionPool, HTTPResponse, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connection import HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, DecodeError, HTTPError, InvalidHeader, ProtocolError
 
-from mail_oauth.exceptions import ConfigurationError
-from mail_oauth.transport.addresses import is_private_host_allowed, is_public_address
+from mail_oauth.transport.deadlines import seconds_left
+from mail_oauth.transport.peers import PublicPeer
 
 MAX_BODY = 1024 * 1024
 """The longest body that is read from a provider, in bytes after decompression."""
@@ -30,22 +26,6 @@ MAX_BODY = 1024 * 1024
 _MAX_HEAD = 64 * 1024
 _MAX_REPLY = MAX_BODY + _MAX_HEAD  # with what frames its chunks
 _TLS_RECORD = 16 * 1024  # no read gets more than one
-
-_deadline: ContextVar[float] = ContextVar("mail_oauth_deadline")
-
-
-@contextmanager
-def deadline(seconds: float) -> Iterator[None]:
-    """End every read within the block once `seconds` have passed: timeouts bound each read apart."""
-    token = _deadline.set(time.monotonic() + seconds)
-    try:
-        yield
-    finally:
-        _deadline.reset(token)
-
-
-def _seconds_left() -> float:
-    return _deadline.get(math.inf) - time.monotonic()
 
 
 class BadReply(HTTPError):
@@ -121,21 +101,8 @@ class _Reply:
             self.complete, self.reusable = True, self._parser.should_keep_alive()
 
 
-class _Plain(HTTPConnection):
+class _Plain(PublicPeer):
     """A connection that is not encrypted."""
-
-    def _new_conn(self) -> socket.socket:
-        """Connect, and give up before a byte is sent when that leads to a private address.
-
-        The name was checked before; this closes the gap of a public name with a private address.
-        """
-        sock = super()._new_conn()
-        if self.proxy or is_private_host_allowed(self.host) or is_public_address(sock.getpeername()[0]):
-            return sock
-        sock.close()
-        raise ConfigurationError(
-            f'{self.host} leads to a private address: add it to MAIL_OAUTH["PRIVATE_HOSTS"] if it is yours.'
-        )
 
     def request(  # type: ignore[override]
         self, method: str, url: str, body: Any = None, headers: Mapping[str, str] | None = None, **_: Any
@@ -143,8 +110,10 @@ class _Plain(HTTPConnection):
         """Send head and body in one write, which makes one TLS record, unless connecting took too long."""
         if self.sock is None:
             self.connect()
-        if _seconds_left() <= 0:
-            raise ConnectTimeoutError(self, "The total deadline of the call has passed.")
+        try:
+            seconds_left()
+        except TimeoutError as error:
+            raise ConnectTimeoutError(self, str(error)) from None
         self.sock.settimeout(self.timeout)
         lines = [f"{method} {url} HTTP/1.1", *(f"{name}: {value}" for name, value in (headers or {}).items())]
         if body is not None:
@@ -177,10 +146,7 @@ class _Plain(HTTPConnection):
         return HTTPResponse(body, headers=reply.headers, status=reply.status, preload_content=False)
 
     def _receive(self) -> bytes:
-        seconds = _seconds_left()
-        if seconds <= 0:
-            raise TimeoutError("The total deadline of the call has passed.")
-        self.sock.settimeout(min(seconds, self.timeout or math.inf))
+        self.sock.settimeout(min(seconds_left(), self.timeout or math.inf))
         return self.sock.recv(_TLS_RECORD)
 
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from mail_oauth.conf import app_settings
 from mail_oauth.managers.vocabulary import EventKind
-from mail_oauth.models import ConnectAttempt, CredentialEvent, ProviderFault, RefreshCount
+from mail_oauth.models import ConnectAttempt, ConnectPace, CredentialEvent, ProviderFault, RefreshCount
 
 BATCH = 1000
 """How many rows one statement deletes, so that none holds locks for long."""
@@ -19,12 +19,13 @@ BATCH = 1000
 def prune_events(days: float | None = None) -> int:
     """Delete events older than `days` (`EVENT_DAYS` by default), and whatever else has had its time.
 
-    Routine refreshes are kept for `REFRESH_EVENT_DAYS` at the most, counts for `COUNT_DAYS`; expired consents and
-    faults that count no more go at once. Returns how many events.
+    Routine refreshes are kept for `REFRESH_EVENT_DAYS` at the most, counts for `COUNT_DAYS`; expired consents,
+    and faults and starts that count no more, go at once. Returns how many events.
     """
     settings, now = app_settings(), timezone.now()
     kept = settings.event_days if days is None else days
     _prune(ConnectAttempt.objects.filter(expires_at__lt=now), "expires_at")
+    _prune(ConnectPace.objects.filter(free_at__lt=now - timedelta(hours=1)), "free_at")
     _prune(ProviderFault.objects.filter(at__lt=now - 2 * timedelta(seconds=settings.circuit_window)), "at")
     _prune(RefreshCount.objects.filter(begins_at__lt=now - timedelta(days=settings.count_days)), "begins_at")
     events = CredentialEvent.objects.filter(created_at__lt=now - timedelta(days=kept))

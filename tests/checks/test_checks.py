@@ -49,6 +49,16 @@ def test_good_settings_say_nothing(found):
         ),
         ({"PROVIDERS": {"google": {**GOOD, "CALLS_PER_SECOND": 0}}}, "E002", "CALLS_PER_SECOND"),
         ({"CACHE": "nowhere"}, "E005", "nowhere"),
+        ({"SHARED_MAILBOXES": "refused"}, "E001", "= 'refuse'"),
+        ({"SHARED_MAILBOXES": True}, "E001", "string"),
+        ({"BASE_URL": "site.example"}, "E017", "https://your.site"),
+        ({"BASE_URL": "//site.example"}, "E017", "https://your.site"),
+        ({"BASE_URL": "https://site.example/app"}, "E017", "https://your.site"),
+        ({"BASE_URL": "https://site.example?x"}, "E017", "https://your.site"),
+        ({"BASE_URL": "https://user@site.example"}, "E017", "https://your.site"),
+        ({"BASE_URL": "https://site.example:x"}, "E017", "https://your.site"),
+        ({"BASE_URL": "https://["}, "E017", "https://your.site"),
+        ({"BASE_URL": "javascript:alert(1)"}, "E017", "https://your.site"),
         ({"PROVIDERS": {"google": {**GOOD, "TOKEN_URL": "http://evil.example/"}}}, "E006", "https"),
         ({"PROVIDERS": {"google": {**GOOD, "TOKEN_URL": "https://169.254.169.254/"}}}, "E006", "PRIVATE_HOSTS"),
     ],
@@ -69,6 +79,18 @@ class TestDeployment:
         settings.ALLOWED_HOSTS = ["*"]
         assert "BASE_URL" in found(deploy=True)["mail_oauth.E007"].hint
         assert "mail_oauth.E007" not in found(deploy=True, BASE_URL="https://site.example")
+
+    def test_a_way_back_in_clear(self, found):
+        assert "https" in found(deploy=True, BASE_URL="http://site.example")["mail_oauth.W011"].hint
+        good = found(deploy=True, BASE_URL="https://site.example:8443/")
+        assert not {"mail_oauth.W011", "mail_oauth.E017"} & set(good)
+
+    @pytest.mark.parametrize(
+        ("value", "is_wrong"), [("Strict", True), ("strict", True), ("Lax", False), (False, False)]
+    )
+    def test_a_session_that_does_not_come_back(self, found, settings, value, is_wrong):
+        settings.SESSION_COOKIE_SAMESITE = value
+        assert ("mail_oauth.E018" in found(deploy=True)) == is_wrong
 
     def test_development_left_on(self, found, settings, monkeypatch):
         monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")

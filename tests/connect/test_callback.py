@@ -10,6 +10,7 @@ from django.db import connection, connections
 from django.test import Client
 from django.urls import reverse
 
+from mail_oauth.connect.answers import LONGEST_QUERY, MOST_PARAMETERS
 from mail_oauth.exceptions import ConfigurationError
 from mail_oauth.models import ConnectAttempt, MailCredentials
 
@@ -144,6 +145,45 @@ def test_10_both_neither_or_doubled(surfer, answer, token_calls):
     assert ConnectAttempt.objects.count() == 1
 
 
+@pytest.mark.parametrize(
+    "extra",
+    [
+        "&code=x",
+        "&%63ode=x",
+        "&c%6Fde=",
+        "&code",
+        "&stat%65=x",
+        "&s%74ate=",
+        "&error=&error=",
+        "&is%73=a&iss=a",
+    ],
+)
+def test_10_doubled_in_any_spelling(surfer, answer, token_calls, extra):
+    for query in (answer + extra, answer.replace("?", "?" + extra[1:] + "&")):
+        assert surfer.follow(query).status_code == 400, query
+    assert token_calls() == 0
+    assert ConnectAttempt.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    "extra", ["&Code=x", "&code[]=x", "&code%00=x", "&code =x", "&xcode=y", "&session_state=a;b=c"]
+)
+def test_10_other_parameters_are_other_parameters(surfer, answer, extra):
+    assert surfer.follow(answer + extra).status_code == 302
+    assert MailCredentials.objects.exists()
+
+
+@pytest.mark.parametrize("between", [";", "%26", "&amp;", "+", "\t", "|"])
+def test_10_a_separator_that_is_none_makes_no_second_parameter(surfer, token_calls, between):
+    """What another parser would read as state and code is one malformed value here."""
+    callback = surfer.consent(surfer.start(), "ada@example.com")
+    state = parse_qs(urlsplit(callback).query)["state"][0]
+    joined = f"/mail/callback/microsoft/?state={state}{between}code=x"
+    assert surfer.follow(joined).status_code == 400
+    assert token_calls() == 0
+    assert ConnectAttempt.objects.count() == 1
+
+
 def test_11_an_unknown_error_is_a_generic_message(surfer, answer):
     reply = surfer.follow(changed(answer, code=None, error="<b>odd</b>"))
     assert reply["Location"].endswith("/refused/microsoft/provider_error/")
@@ -160,12 +200,55 @@ def test_12_a_code_that_is_not_utf8(surfer, answer):
     assert surfer.follow(changed(answer, code=None) + "&code=%ff%fe").status_code == 400
 
 
+@pytest.mark.parametrize("charset", ["idna", "utf-7", "utf-16", "utf-32", "cp037", "unicode_escape", "shift_jis"])
+def test_12_whatever_charset_a_header_names(surfer, answer, token_calls, charset):
+    """Django would read the query in it. (Of a few, as zlib, it makes a 500 before any view is asked.)"""
+    headers = {"CONTENT_TYPE": f"text/plain; charset={charset}"}
+    assert surfer.client.get(changed(answer, state="A" * 64), **headers).status_code == 400
+    assert token_calls() == 0
+    assert surfer.client.get(answer, **headers).status_code == 302
+    assert MailCredentials.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "byte", ["%00", "%0a", "%0d%0a", "%7f", "%80", "%c3", "%ed%a0%80", "%f0%9f%98%80", "%EF%BC%81", "\x80"]
+)
+@pytest.mark.parametrize("name", ["state", "code", "error", "iss"])
+def test_12_an_odd_byte_anywhere(surfer, answer, token_calls, name, byte):
+    known = parse_qs(urlsplit(answer).query).get(name, [""])[0]
+    base = changed(answer, **{name: None})
+    reply = surfer.client.get(f"{base}&{name}={known[:20]}{byte}{known[20:]}")
+    assert reply.status_code in {302, 400}
+    assert reply.status_code == 400 or "/refused/" in reply["Location"]
+    assert token_calls() == 0
+
+
+def test_12_a_query_of_any_length(surfer, answer, token_calls):
+    for extra in ("&x=" + "y" * LONGEST_QUERY, "&x" * MOST_PARAMETERS, "&" * MOST_PARAMETERS, "&x=y" * 100_000):
+        assert surfer.follow(answer + extra).status_code == 400
+    assert token_calls() == 0
+    room = LONGEST_QUERY - len(urlsplit(answer).query) - 3
+    assert surfer.follow(answer + "&x=" + "y" * room).status_code == 302
+
+
 def test_13_other_methods_and_prefetch_leave_the_state(surfer, answer, token_calls):
     assert surfer.client.post(answer).status_code == 405
     assert surfer.client.head(answer).status_code == 405
     assert surfer.client.get(answer, headers={"Sec-Purpose": "prefetch;prerender"}).status_code == 405
     assert token_calls() == 0
     assert surfer.follow(answer).status_code == 302
+
+
+@pytest.mark.parametrize(
+    "dest", ["image", "script", "iframe", "empty", "style", "embed", "object", "Worker", "x", ""]
+)
+def test_13_what_is_no_page_spends_nothing(surfer, answer, token_calls, dest):
+    """A prefetch that says nothing of its purpose, an image, a frame: none is the user's own visit."""
+    assert surfer.follow(answer, **{"Sec-Fetch-Dest": dest}).status_code == 405
+    assert token_calls() == 0
+    assert (
+        surfer.follow(answer, **{"Sec-Fetch-Dest": "document", "Sec-Fetch-Site": "cross-site"}).status_code == 302
+    )
 
 
 @pytest.mark.parametrize(
@@ -197,6 +280,18 @@ class TestSpoofedHost:
             reverse("mail_oauth:start", args=["microsoft"]), headers={"host": "evil.example"}
         )
         assert reply.status_code == 400
+
+    @pytest.mark.parametrize(
+        "host", ["evil.example", "testserver.evil.example", "testserver@evil.example", "", "a b"]
+    )
+    @pytest.mark.parametrize("bare", [True, False])
+    def test_at_the_callback_it_spends_nothing(self, surfer, answer, token_calls, settings, host, bare):
+        """With no middleware of Django's that would look at it first, either."""
+        if bare:
+            settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "CommonMiddleware" not in name]
+        assert surfer.follow(answer, host=host).status_code == 400
+        assert token_calls() == 0
+        assert surfer.follow(answer).status_code == 302
 
     def test_a_forwarded_host_changes_nothing(self, surfer):
         uri = self.sent(surfer.client, **{"X-Forwarded-Host": "evil.example"})

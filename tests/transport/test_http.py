@@ -134,7 +134,7 @@ class TestARequest:
 
     def test_says_what_it_must_and_no_more(self):
         with Script([SHORT]) as server:
-            post_form(f"{server.url}?q=ä b", {"token": "ä b"})
+            post_form(f"{server.url}?q=%C3%A4%20b", {"token": "ä b"})
             line, *headers, _, body = server.requests[0].decode().split("\r\n")
             host = server.url.split("/")[2]
         named = dict(header.split(": ") for header in headers)

@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from mail_oauth.managers.vocabulary import EventKind
-from mail_oauth.models import ConnectAttempt, CredentialEvent, MailCredentials, RefreshCount
+from mail_oauth.models import ConnectAttempt, ConnectPace, CredentialEvent, MailCredentials, RefreshCount
 from mail_oauth.upkeep import prune
 from mail_oauth.upkeep.prune import prune_events
 
@@ -62,8 +62,8 @@ def test_many_are_deleted_batch_by_batch(history, monkeypatch, django_assert_num
     monkeypatch.setattr(prune, "BATCH", 100)
     history(250, days=400)
     with django_assert_num_queries(
-        3 + 3 * 2 + 2
-    ):  # consents, faults, counts; keys and DELETE of each batch; the ends
+        4 + 3 * 2 + 2
+    ):  # consents, paces, faults, counts; keys and DELETE of each batch; the ends
         assert prune_events() == 250
 
 
@@ -85,3 +85,13 @@ def test_consents_that_were_never_finished_go_when_they_expired(user):
         )
     assert prune_events() == 0
     assert ConnectAttempt.objects.get().expires_at > timezone.now()
+
+
+def test_who_begins_no_more_is_forgotten(user):
+    """An empty bucket is the same as none."""
+    ConnectPace.objects.create(user=user, free_at=timezone.now() - timedelta(minutes=1))
+    prune_events()
+    assert ConnectPace.objects.exists(), "clocks may differ"
+    ConnectPace.objects.update(free_at=timezone.now() - timedelta(hours=2))
+    prune_events()
+    assert not ConnectPace.objects.exists()

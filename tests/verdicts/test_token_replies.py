@@ -44,7 +44,8 @@ UNFIT = ["", None, 5, True, [], {}, "a\r\nb", "a\nb", "a\x01b", "a\0b", "grüße
         (1e30, LONGEST_LIFETIME),
         (float("inf"), LONGEST_LIFETIME),
         ("1e30", LONGEST_LIFETIME),
-        (10**400, DEFAULT_LIFETIME),
+        (10**400, LONGEST_LIFETIME),
+        (-(10**400), SHORTEST_LIFETIME),
     ],
     ids=repr,
 )
@@ -129,8 +130,9 @@ def test_the_end_of_a_grant(value, seconds):
         (b"<html>", "not_json"),
         (b"{", "not_json"),
         (b"\xff\xfe{}", "not_json"),
-        (b"[" * 200_000 + b"]" * 200_000, "not_json"),
-        (b'{"expires_in": ' + b"9" * 5000 + b"}", "not_json"),
+        (b"[" * 200_000 + b"]" * 200_000, "too_deep"),
+        (b'{"a":' * 100 + b"1" + b"}" * 100, "too_deep"),
+        (b'{"a": {"a": }', "not_json"),
         (b"[]", "not_an_object"),
         (b'"text"', "not_an_object"),
         (b"null", "not_an_object"),
@@ -141,6 +143,64 @@ def test_the_end_of_a_grant(value, seconds):
 def test_what_is_no_json_object_is_retried_and_may_have_worked(body, reason):
     verdict = judge(raw(body))
     assert (verdict.action, verdict.reason, verdict.outcome_unknown) == (Action.RETRY, reason, True)
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "-" + "9" * 5000, "1" + "0" * 400, "1e999999", "0." + "3" * 5000])
+def test_a_number_that_nobody_can_reckon_with_costs_no_token(number):
+    """Python refuses to read an integer of thousands of digits; the rotated token beside it must not go with it."""
+    body = json.dumps({**GRANTED, "refresh_token": "new"}).replace("3600", number)
+    tokens = judge(raw(body.encode())).tokens
+    assert tokens is not None
+    assert tokens.refresh_token == Secret("new")
+    assert SHORTEST_LIFETIME <= tokens.expires_in <= LONGEST_LIFETIME
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        lambda text: text.encode("utf-16"),
+        lambda text: text.encode("utf-16-le"),
+        lambda text: text.encode("utf-16-be"),
+        lambda text: text.encode("utf-32"),
+        lambda text: text.replace("plain", "gr\u00fc\u00dfe").encode("latin-1"),
+        lambda text: text.encode().replace(b"plain", b"\xff\xfe"),
+    ],
+    ids=["UTF-16", "UTF-16 LE", "UTF-16 BE", "UTF-32", "Latin-1", "broken UTF-8"],
+)
+def test_another_encoding_is_refused_but_its_refresh_token_is_kept(encoded):
+    body = encoded(json.dumps({**GRANTED, "refresh_token": "new", "note": "plain"}))
+    verdict = judge(raw(body))
+    assert (verdict.action, verdict.reason) == (Action.RETRY, "encoding")
+    assert (verdict.tokens, verdict.rotated) == (None, Secret("new"))
+
+
+def test_a_refresh_token_that_could_not_be_read_is_none():
+    body = json.dumps({**GRANTED, "refresh_token": "plain"}).encode().replace(b"plain", b"new\xff")
+    assert judge(raw(body)).rotated is None
+
+
+@pytest.mark.parametrize(
+    "content_type", ["", "text/html", "application/json; charset=utf-16", "x", "\x80", "a" * 9000]
+)
+def test_what_a_reply_says_of_itself_makes_no_difference(content_type):
+    assert judge(raw(json.dumps(GRANTED).encode(), content_type=content_type)).action is Action.GRANTED
+
+
+def test_of_a_member_that_stands_twice_the_last_counts_everywhere():
+    body = b'{"access_token": "a", "access_token": "b", "refresh_token": "c", "refresh_token": "d"}'
+    tokens = judge(raw(body)).tokens
+    assert (tokens.access_token, tokens.refresh_token) == (Secret("b"), Secret("d"))
+    spoiled = judge(raw(body[:-1] + b', "error": "", "error": "invalid_grant"}'))
+    assert (spoiled.action, spoiled.rotated) == (Action.REAUTH, Secret("d"))
+
+
+def test_a_description_of_any_depth_is_not_turned_into_text():
+    """Written out it would need more stack than it was read with."""
+    for depth in range(40, 64):
+        description = json.loads("[" * depth + "]" * depth)
+        assert (
+            judge(reply({"error": "invalid_grant", "error_description": description}, 400)).action is Action.REAUTH
+        )
 
 
 def test_a_byte_order_mark_is_refused_but_its_refresh_token_is_kept():
