@@ -15,6 +15,7 @@ from mail_oauth.conf import policy_problem
 from mail_oauth.exceptions import ConfigurationError, ConnectRefused
 from mail_oauth.providers.claims import LONGEST_SUBJECT, address_claim, text_claim
 from mail_oauth.providers.id_tokens import verified_claims
+from mail_oauth.providers.options import option_problems
 from mail_oauth.tokens import Identity, MailServer, Secret, TokenSet, scope_set
 from mail_oauth.transport import ClientAuth, TokenEndpoint, address_problem, fetch_json
 
@@ -106,8 +107,7 @@ class Provider:
         """Say in full sentences what is wrong with the options."""
         where = f'MAIL_OAUTH["PROVIDERS"]["{self.alias}"]'
         needed = self.required_options + (("CLIENT_SECRET",) if self.needs_secret else ())
-        found = [f'{where} needs {name}: add "{name}": "…".' for name in needed if not self.options.get(name)]
-        found += [f"{where} has no option {name!r}." for name in self.options if name not in self.OPTIONS]
+        found = option_problems(where, self.options, needed=needed, known=self.OPTIONS)
         if self.setting("CLIENT_AUTH") not in get_args(ClientAuth):
             found.append(f'{where}["CLIENT_AUTH"] is one of {", ".join(get_args(ClientAuth))}.')
         for option, what in (("GRANT_DAYS", "number of days"), ("CALLS_PER_SECOND", "number")):
