@@ -51,256 +51,176 @@ def found(number: str, text: str, hint: str | None = None) -> CheckMessage:
     return check.level(text, hint=check.line if hint is None else hint, id=check.id)
 
 
-_A, _D, _Q = When.ALWAYS, When.DEPLOY, When.DATABASE
-
-_CHECKS = (
-    Check("E001", _A, "a setting that does not exist, or of a wrong type", "the nearest name, or the type"),
-    Check(
-        "E002", _A, "a provider's options are incomplete, unknown or of a wrong type", 'e.g. `"CLIENT_ID": "…"`'
-    ),
-    Check(
-        "E003",
-        _A,
-        "`FERNET_KEYS` holds something that is no key",
-        'FERNET_KEYS = [os.environ["MAIL_OAUTH_KEY"]]',
-    ),
-    Check(
-        "E004",
-        _A,
+_ANYWHERE = {
+    "E001": ("a setting that does not exist, or of a wrong type", "the nearest name, or the type"),
+    "E002": ("a provider's options are incomplete, unknown or of a wrong type", 'e.g. `"CLIENT_ID": "…"`'),
+    "E003": ("`FERNET_KEYS` holds something that is no key", 'FERNET_KEYS = [os.environ["MAIL_OAUTH_KEY"]]'),
+    "E004": (
         "a call may outlast its lease, or a caller give up too early",
         'MAIL_OAUTH["LEASE_SECONDS"] = 60, MAIL_OAUTH["WAIT_TIMEOUT"] = 25',
     ),
-    Check("E005", _A, "`CACHE` names a cache that `CACHES` does not have", 'MAIL_OAUTH["CACHE"] = "default"'),
-    Check(
-        "E006",
-        _A,
+    "E005": ("`CACHE` names a cache that `CACHES` does not have", 'MAIL_OAUTH["CACHE"] = "default"'),
+    "E006": (
         "an endpoint that may not be called: plain http, or a private address",
         'an https URL, or MAIL_OAUTH["PRIVATE_HOSTS"] = ["sso.internal"]',
     ),
-    Check(
-        "E007",
-        _D,
-        "any `Host` is let through, and redirect URIs would be made of it",
-        'MAIL_OAUTH["BASE_URL"] = "https://your.site"',
-    ),
-    Check(
-        "E008",
-        _D,
-        "`OAUTHLIB_INSECURE_TRANSPORT` is set: tokens may travel in clear",
-        "unset OAUTHLIB_INSECURE_TRANSPORT",
-    ),
-    Check(
-        "E013",
-        _A,
+    "E013": (
         "`BASE_URL` is more or less than a scheme and a host",
         'MAIL_OAUTH["BASE_URL"] = "https://your.site"',
     ),
-    Check(
-        "E014",
-        _D,
-        "`BASE_URL` is not https: providers refuse such redirect URIs",
-        'MAIL_OAUTH["BASE_URL"] = "https://your.site"',
-    ),
-    Check(
-        "E015",
-        _A,
+    "E015": (
         "the session cookie does not come back with the provider's answer (`SameSite`, domain, path)",
         'SESSION_COOKIE_SAMESITE = "Lax"',
     ),
-    Check(
-        "E016",
-        _A,
+    "E016": (
         "the middleware for sessions, users or CSRF is missing, or in a wrong order",
         'MIDDLEWARE += ["django.middleware.csrf.CsrfViewMiddleware"]',
     ),
-    Check(
-        "E019",
-        _A,
+    "E019": (
         "sessions are kept in the database, without `django.contrib.sessions`",
         'INSTALLED_APPS += ["django.contrib.sessions"]',
     ),
-    Check(
-        "E020",
-        _A,
+    "E020": (
         "no URL leads to the pages of this app, nor to the redirect URI",
         'urlpatterns += [path("mail/", include("mail_oauth.urls"))]',
     ),
-    Check(
-        "E021",
-        _A,
+    "E021": (
         "no template engine finds this app's pages, or gives them `request`",
         'TEMPLATES: "APP_DIRS": True, and "django.template.context_processors.request"',
     ),
-    Check(
-        "E022",
-        _A,
+    "E022": (
         "Microsoft: scopes of several resources in one token request (AADSTS28000)",
         '"SCOPES" of https://outlook.office.com only',
     ),
-    Check(
-        "E023",
-        _A,
+    "E023": (
         "Microsoft: mail scopes at Graph, whose tokens IMAP, POP and SMTP refuse",
         '"https://outlook.office.com/IMAP.AccessAsUser.All"',
     ),
-    Check(
-        "E024",
-        _A,
+    "E024": (
         "no refresh token would be given",
         '"offline_access" in "SCOPES" (Microsoft), "access_type": "offline" (Google)',
     ),
-    Check(
-        "E025",
-        _A,
+    "E025": (
         "Microsoft: endpoints, scopes or mail servers of several clouds or tenants",
         '"CLOUD": "usgov", "TENANT": "contoso.com", and nothing else',
     ),
-    Check(
-        "E026",
-        _A,
+    "E026": (
         "`AUTHORIZE_PARAMETERS` sets what the flow sets, or an answer that it cannot read",
         '"AUTHORIZE_PARAMETERS": {"response_mode": "query"}',
     ),
-    Check("E027", _A, "a scope that is no scope: several in one string of a list", '"SCOPES": ["openid", "mail"]'),
-    Check(
-        "E028",
-        _A,
+    "E027": ("a scope that is no scope: several in one string of a list", '"SCOPES": ["openid", "mail"]'),
+    "E028": (
         "database routers send this app's tables, or users, to several databases",
         "db_for_write: one alias for mail_oauth and the user model",
     ),
-    Check("E029", _A, "`USE_TZ` is off: moments would be taken for other ones", "USE_TZ = True"),
-    Check(
-        "E030", _A, "a setting of 0 with which upkeep or consents stand still", 'MAIL_OAUTH["BATCH_SIZE"] = 100'
-    ),
-    Check("W001", _D, "`mail_oauth.testing` is installed", "INSTALLED_APPS without mail_oauth.testing"),
-    Check(
-        "W002",
-        _D,
-        "tokens are sealed under a key made of `SECRET_KEY`",
-        'FERNET_KEYS = [os.environ["MAIL_OAUTH_KEY"]]',
-    ),
-    Check(
-        "W003",
-        _D,
-        "the cache is private to a process",
-        'CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", …}}',
-    ),
-    Check(
-        "W004",
-        _D,
-        "the cache pickles its values",
-        'CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", …}}',
-    ),
-    Check(
-        "W005",
-        _A,
+    "E029": ("`USE_TZ` is off: moments would be taken for other ones", "USE_TZ = True"),
+    "E030": ("a setting of 0 with which upkeep or consents stand still", 'MAIL_OAUTH["BATCH_SIZE"] = 100'),
+    "W005": (
         "a client id or secret that no provider gave out: a placeholder, quotes, white space, a secret's id",
         '"CLIENT_SECRET": os.environ["MICROSOFT_CLIENT_SECRET"]',
     ),
-    Check(
-        "W006",
-        _D,
-        "behind a proxy that ends TLS, redirect URIs would begin with http://",
-        'MAIL_OAUTH["BASE_URL"] = "https://your.site"',
-    ),
-    Check(
-        "W007",
-        _D,
-        "sessions are private to a process: another one knows no consent of theirs",
-        'SESSION_ENGINE = "django.contrib.sessions.backends.db"',
-    ),
-    Check("W008", _D, "Django refuses the host of `BASE_URL`", 'ALLOWED_HOSTS = ["your.site"]'),
-    Check(
-        "W014",
-        _A,
+    "W014": (
         "secret, `CLIENT_AUTH` and PKCE do not fit each other",
         '"CLIENT_AUTH": "post" with a secret, "none" and "USES_PKCE": True without',
     ),
-    Check(
-        "W015",
-        _A,
+    "W015": (
         "refresh tokens may be missing, or end with the user's session",
         '"offline_access" in "SCOPES" (OpenID Connect), "prompt": "consent" (Google)',
     ),
-    Check(
-        "W016",
-        _A,
+    "W016": (
         "Google: mail servers are wanted without the one scope that opens them",
         '"https://mail.google.com/" in "SCOPES"',
     ),
-    Check(
-        "W017",
-        _A,
+    "W017": (
         "callers ask for more validity than the sweep keeps up, and do its work",
         'MAIL_OAUTH["MIN_VALIDITY"] = 60, below REFRESH_MARGIN',
     ),
-    Check(
-        "W018",
-        _D,
-        "`PRIVATE_HOSTS` lists this very machine, or a metadata service",
-        'MAIL_OAUTH["PRIVATE_HOSTS"] without it',
-    ),
-    Check(
-        "W019",
-        _Q,
-        "SQLite as it is by default: of two processes that write, one is told that it is locked",
-        '"OPTIONS": {"transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=WAL", "timeout": 20}',
-    ),
-    Check(
-        "W020",
-        _Q,
-        "the database reports commits that a crash may lose, with rotated tokens in them",
-        "synchronous_commit = on, innodb_flush_log_at_trx_commit = 1, PRAGMA synchronous=FULL",
-    ),
-    Check(
-        "W021",
-        _A,
+    "W021": (
         "`ATOMIC_REQUESTS` on SQLite: no view can refresh a token",
         "@transaction.non_atomic_requests on views that use tokens",
     ),
-    Check(
-        "W022",
-        _D,
-        "beat has no entry for `refresh_due`",
-        "app.conf.beat_schedule |= mail_oauth_beat_schedule()",
-    ),
-    Check(
-        "W023",
-        _D,
-        "`SECURE_PROXY_SSL_HEADER` names a header that no request has",
-        'SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")',
-    ),
-    Check(
-        "W024",
-        _D,
-        "workers unpickle messages, or refuse those of this app",
-        'CELERY_ACCEPT_CONTENT = ["json"], CELERY_TASK_SERIALIZER = "json"',
-    ),
-    Check(
-        "W025",
-        _D,
-        "workers are killed in the middle of a sweep",
-        "CELERY_TASK_TIME_LIMIT above BATCH_SECONDS + LEASE_SECONDS",
-    ),
-    Check(
-        "W026",
-        _D,
-        "the cache drops values when it is full, parked token pairs among them",
-        '"OPTIONS": {"MAX_ENTRIES": 1_000_000}, or django-redis',
-    ),
-    Check(
-        "W027",
-        _A,
+    "W027": (
         "Microsoft: personal accounts have no `outlook.office365.com`",
         '"https://outlook.office.com/IMAP.AccessAsUser.All"',
     ),
-    Check(
-        "W028",
-        _A,
-        "the redirect URI depends on the user's language",
-        "include mail_oauth.urls outside i18n_patterns()",
-    ),
-)
+    "W028": ("the redirect URI depends on the user's language", "include mail_oauth.urls outside i18n_patterns()"),
+}
+"""Wrong on any machine."""
 
-CATALOGUE = {check.number: check for check in _CHECKS}
+_DEPLOYED = {
+    "E007": (
+        "any `Host` is let through, and redirect URIs would be made of it",
+        'MAIL_OAUTH["BASE_URL"] = "https://your.site"',
+    ),
+    "E008": (
+        "`OAUTHLIB_INSECURE_TRANSPORT` is set: tokens may travel in clear",
+        "unset OAUTHLIB_INSECURE_TRANSPORT",
+    ),
+    "E014": (
+        "`BASE_URL` is not https: providers refuse such redirect URIs",
+        'MAIL_OAUTH["BASE_URL"] = "https://your.site"',
+    ),
+    "W001": ("`mail_oauth.testing` is installed", "INSTALLED_APPS without mail_oauth.testing"),
+    "W002": ("tokens are sealed under a key made of `SECRET_KEY`", 'FERNET_KEYS = [os.environ["MAIL_OAUTH_KEY"]]'),
+    "W003": (
+        "the cache is private to a process",
+        'CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", …}}',
+    ),
+    "W004": (
+        "the cache pickles its values",
+        'CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", …}}',
+    ),
+    "W006": (
+        "behind a proxy that ends TLS, redirect URIs would begin with http://",
+        'MAIL_OAUTH["BASE_URL"] = "https://your.site"',
+    ),
+    "W007": (
+        "sessions are private to a process: another one knows no consent of theirs",
+        'SESSION_ENGINE = "django.contrib.sessions.backends.db"',
+    ),
+    "W008": ("Django refuses the host of `BASE_URL`", 'ALLOWED_HOSTS = ["your.site"]'),
+    "W018": (
+        "`PRIVATE_HOSTS` lists this very machine, or a metadata service",
+        'MAIL_OAUTH["PRIVATE_HOSTS"] without it',
+    ),
+    "W022": ("beat has no entry for `refresh_due`", "app.conf.beat_schedule |= mail_oauth_beat_schedule()"),
+    "W023": (
+        "`SECURE_PROXY_SSL_HEADER` names a header that no request has",
+        'SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")',
+    ),
+    "W024": (
+        "workers unpickle messages, or refuse those of this app",
+        'CELERY_ACCEPT_CONTENT = ["json"], CELERY_TASK_SERIALIZER = "json"',
+    ),
+    "W025": (
+        "workers are killed in the middle of a sweep",
+        "CELERY_TASK_TIME_LIMIT above BATCH_SECONDS + LEASE_SECONDS",
+    ),
+    "W026": (
+        "the cache drops values when it is full, parked token pairs among them",
+        '"OPTIONS": {"MAX_ENTRIES": 1_000_000}, or django-redis',
+    ),
+}
+"""Right on a laptop, and wrong in production."""
+
+_OF_DATABASE = {
+    "W019": (
+        "SQLite as it is by default: of two processes that write, one is told that it is locked",
+        '"OPTIONS": {"transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=WAL", "timeout": 20}',
+    ),
+    "W020": (
+        "the database reports commits that a crash may lose, with rotated tokens in them",
+        "synchronous_commit = on, innodb_flush_log_at_trx_commit = 1, PRAGMA synchronous=FULL",
+    ),
+}
+"""Asked of the database itself."""
+
+_BY_WHEN = ((When.ALWAYS, _ANYWHERE), (When.DEPLOY, _DEPLOYED), (When.DATABASE, _OF_DATABASE))
+
+CATALOGUE = {
+    number: Check(number, when, what, line)
+    for number, when, (what, line) in sorted(
+        (number, when, words) for when, part in _BY_WHEN for number, words in part.items()
+    )
+}
 """By number."""
