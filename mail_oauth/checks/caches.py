@@ -6,13 +6,11 @@ from typing import Any
 
 from django.conf import settings
 
+from mail_oauth.bulk import is_private
 from mail_oauth.checks.catalogue import Found, found
 from mail_oauth.conf import app_settings
 
-PRIVATE = ("locmem.LocMemCache", "dummy.DummyCache")
-"""Backends of which each process has its own."""
-
-_UNPICKLED = ("django_redis.cache.RedisCache", *PRIVATE)
+_UNPICKLED = "django_redis.cache.RedisCache"
 _CULLED = ("db.DatabaseCache", "filebased.FileBasedCache")
 _EVICTING = ("memcached.PyMemcacheCache", "memcached.PyLibMCCache")
 
@@ -32,7 +30,7 @@ def private() -> Found:
     """Find a cache that others do not share, or that whoever writes to it can run code by."""
     name = app_settings().cache
     backend = str(_options(name).get("BACKEND", ""))
-    if backend.endswith(PRIVATE):
+    if is_private(name):
         yield found(
             "W003",
             f"The cache {name!r} is private to one process: others neither see its tokens nor its tombstones, and a "
@@ -71,11 +69,6 @@ def full() -> Found:
             "wait there for the database may be among it.",
             'Name another cache in MAIL_OAUTH["CACHE"], on django_redis.cache.RedisCache.',
         )
-
-
-def is_private(name: str) -> bool:
-    """Tell whether each process has its own of this cache."""
-    return str(_options(name).get("BACKEND", "")).endswith(PRIVATE)
 
 
 def _options(name: str) -> dict[str, Any]:

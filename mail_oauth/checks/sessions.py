@@ -12,7 +12,7 @@ from django.apps import apps
 from django.conf import settings
 from django.urls import NoReverseMatch, reverse
 
-from mail_oauth.checks.caches import is_private
+from mail_oauth.bulk import is_private
 from mail_oauth.checks.catalogue import Found, found
 from mail_oauth.conf import app_settings
 

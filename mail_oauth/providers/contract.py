@@ -255,6 +255,15 @@ class Provider:
         """Tell whether an id_token's `iss` is this provider's (OIDC Core §3.1.3.7)."""
         return bool(claims.get("iss") == self.setting("ISSUER"))
 
+    def discovery_url(self) -> str:
+        """Return where the discovery document lies (OIDC Discovery §4); empty for a provider without an issuer."""
+        issuer = str(self.setting("ISSUER") or "")
+        return f"{issuer.rstrip('/')}/.well-known/openid-configuration" if issuer else ""
+
+    def calls_itself(self, issuer: Any) -> bool:
+        """Tell whether a discovery document with this `issuer` is the provider's."""
+        return bool(issuer == self.setting("ISSUER"))
+
     def identity_from(self, claims: Mapping[str, Any]) -> Identity:
         """Read an identity from verified claims (OIDC Core §5.1); what does not fit stays empty."""
         email = address_claim(claims, "email")

@@ -74,13 +74,13 @@ def _signed_claims(text: str, jwks_url: str, audience: str) -> dict[str, Any]:
 def _signing_keys(jwks_url: str, header: Mapping[str, Any]) -> Iterator[jwt.PyJWK]:
     """Yield the keys that may have signed; when none did, those of a set fetched anew, once a minute at most."""
     for renew in (False, True):
-        for key in _usable(document(jwks_url, renew=renew)):
+        for key in usable_keys(document(jwks_url, renew=renew)):
             named = header.get("kid") in (None, key.key_id)  # without a name (RFC 7515 §4.1.4) each is tried
             if named and key.key_type == _KEY_TYPES[header["alg"]]:
                 yield key
 
 
-def _usable(document: Mapping[str, Any]) -> list[jwt.PyJWK]:
+def usable_keys(document: Mapping[str, Any]) -> list[jwt.PyJWK]:
     """Return the keys for signatures; one that cannot be read does not spoil the others."""
     published = document.get("keys")
     keys = [key for each in published if (key := _key(each))] if isinstance(published, list) else []

@@ -121,9 +121,21 @@ class Microsoft(Provider):
             return tenant == "common" or tid != CONSUMERS
         if tenant == "consumers" or _GUID.fullmatch(tenant):
             return tid == (CONSUMERS if tenant == "consumers" else tenant)
-        host = self.placeholders()["host"]  # which tenant a domain stands for, only discovery tells
-        found = document(f"{host}/{tenant}/v2.0/.well-known/openid-configuration")
-        return found.get("issuer") == self._issuer_of(tid)
+        # Which tenant a domain stands for, only discovery tells.
+        return document(self.discovery_url()).get("issuer") == self._issuer_of(tid)
+
+    def discovery_url(self) -> str:
+        """Each tenant has a document of its own."""
+        return "{host}/{tenant}/v2.0/.well-known/openid-configuration".format(**self.placeholders())
+
+    def calls_itself(self, issuer: Any) -> bool:
+        """It names the tenant; where several may sign in, in a template (`v2-protocols-oidc.md`)."""
+        host, tenant = self.placeholders()["host"], self.placeholders()["tenant"].lower()
+        if tenant in {"common", "organizations"}:
+            return bool(issuer == f"{host}/{{tenantid}}/v2.0")
+        expected = CONSUMERS if tenant == "consumers" else tenant
+        named = str(issuer).removeprefix(f"{host}/").removesuffix("/v2.0")
+        return issuer == self._issuer_of(named) and (named == expected or not _GUID.fullmatch(expected))
 
     def organisation(self, tenant: str) -> str:
         """Personal accounts share a tenant, but no administrator."""

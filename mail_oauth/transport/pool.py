@@ -17,7 +17,7 @@ import certifi
 from django.core.signals import setting_changed
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
-from requests.utils import should_bypass_proxies
+from requests.utils import select_proxy, should_bypass_proxies
 from urllib3.exceptions import DecodeError, HTTPError
 
 from mail_oauth.conf import app_settings
@@ -30,11 +30,22 @@ MAX_BODY = 1024 * 1024
 _POOLS = {"http": DeadlineHTTPPool, "https": DeadlineHTTPSPool}
 
 
-@lru_cache(maxsize=4)
-def _tls_context(bundle: str) -> ssl.SSLContext:
-    """Read a file or a folder of certificates: some 15 ms of CPU, spent once."""
+def trusting_context() -> ssl.SSLContext:
+    """Return a new TLS context that trusts whom the settings trust: some 15 ms of CPU."""
+    return _trusting(_bundle())
+
+
+def _bundle() -> str:
+    return app_settings().ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where()
+
+
+def _trusting(bundle: str) -> ssl.SSLContext:
+    """Read a file or a folder of certificates."""
     where = {"capath" if Path(bundle).is_dir() else "cafile": bundle}
     return ssl.create_default_context(**where)  # type: ignore[arg-type]
+
+
+_tls_context = lru_cache(maxsize=4)(_trusting)
 
 
 class BoundedAdapter(HTTPAdapter):
@@ -43,8 +54,7 @@ class BoundedAdapter(HTTPAdapter):
     def __init__(self) -> None:
         """Read the certificates and the proxies of the environment, once."""
         settings = app_settings()
-        bundle = settings.ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where()
-        self.ssl_context = _tls_context(bundle)
+        self.ssl_context = _tls_context(_bundle())
         self.proxies = {"http": settings.proxy, "https": settings.proxy} if settings.proxy else getproxies()
         self.ignore_no_proxy = bool(settings.proxy)
         super().__init__(pool_connections=32, pool_maxsize=64)
@@ -64,10 +74,15 @@ class BoundedAdapter(HTTPAdapter):
         """Certificates are always verified, by the context: naming a bundle here would load it again."""
         conn.cert_reqs = "CERT_REQUIRED"
 
+    def is_proxied(self, url: str) -> bool:
+        """Whether a call of `url` goes through a proxy."""
+        named = select_proxy(url, self.proxies) is not None
+        return named and (self.ignore_no_proxy or not should_bypass_proxies(url, None))
+
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
         """Send, and read the body up to the cap. Raises `TransportError` if that fails."""
         kwargs.update(stream=True, verify=True)
-        if self.proxies and (self.ignore_no_proxy or not should_bypass_proxies(request.url or "", None)):
+        if self.is_proxied(request.url or ""):
             kwargs["proxies"] = self.proxies
         response = super().send(request, *args, **kwargs)
         try:
@@ -103,6 +118,11 @@ def adapter() -> BoundedAdapter:
             if _adapter is None:
                 _adapter = BoundedAdapter()
     return _adapter
+
+
+def is_proxied(url: str) -> bool:
+    """Tell whether calls of `url` go through a proxy."""
+    return adapter().is_proxied(url)
 
 
 def forget_pool(**_: Any) -> None:
