@@ -11,6 +11,7 @@ from django.core.checks import CheckMessage, run_checks
 from django.db import connection, connections
 
 from mail_oauth.checks import storage
+from tests.aside import close_aside, open_aside
 from tests.checks.conftest import numbers
 from tests.services import Postgres
 from tests.services.programs import MissingProgram, skip_or_fail
@@ -22,24 +23,16 @@ RIGHT = {"transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=W
 @pytest.fixture
 def aside(settings: Any, django_db_blocker: Any) -> Iterator[Any]:
     """What is found of a database of the test's own, on which the truth lies."""
-    settings.DATABASE_ROUTERS = ["tests.checks.routers.Aside"]
+    settings.DATABASE_ROUTERS = ["tests.routers.Aside"]
 
     def look(config: dict[str, Any] | None = None) -> list[CheckMessage]:
         if config is not None:
-            forget()
-            made = connections.configure_settings({"default": {}, "aside": config})
-            connections.settings["aside"] = made["aside"]
+            open_aside(config)
         return list(storage.durability(["aside"]))
-
-    def forget() -> None:
-        if "aside" in connections.settings:
-            connections["aside"].close()
-            del connections["aside"]
-            del connections.settings["aside"]
 
     with django_db_blocker.unblock():
         yield look
-        forget()
+        close_aside()
 
 
 @pytest.fixture

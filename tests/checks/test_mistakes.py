@@ -156,10 +156,10 @@ MISTAKES = [
     provider("E027", "'openid mail'", PLAIN, SCOPES=["openid mail"]),
     provider("E027", "which is not one scope", PLAIN, SCOPES=["https://a.example/xhttps://a.example/y"]),
     provider("E027", "which is not one scope", PLAIN, SCOPES=['"mail"']),
-    django("E028", "CredentialEvent", DATABASE_ROUTERS=["tests.checks.routers.HistoryElsewhere"]),
-    django("E028", "auth.User", DATABASE_ROUTERS=["tests.checks.routers.UsersElsewhere"]),
-    django("E028", "DATABASES does not have", DATABASE_ROUTERS=["tests.checks.routers.Nowhere"]),
-    django("E028", "allow_migrate", DATABASE_ROUTERS=["tests.checks.routers.NoTables"]),
+    django("E028", "CredentialEvent", DATABASE_ROUTERS=["tests.routers.HistoryElsewhere"]),
+    django("E028", "auth.User", DATABASE_ROUTERS=["tests.routers.UsersElsewhere"]),
+    django("E028", "DATABASES does not have", DATABASE_ROUTERS=["tests.routers.Nowhere"]),
+    django("E028", "allow_migrate", DATABASE_ROUTERS=["tests.routers.NoTables"]),
     django("E029", "USE_TZ", USE_TZ=False),
     *(ours("E030", f'Write MAIL_OAUTH["{name}"] = ', **{name: 0}) for name in ("BATCH_SIZE", "BATCH_TASKS")),
     ours("E030", "every consent is over", STATE_SECONDS=0),
@@ -244,7 +244,7 @@ NO_MISTAKES: dict[str, dict[str, Any]] = {
             CSRF,
         ]
     },
-    "tables in one database, read from another": {"DATABASE_ROUTERS": ["tests.checks.routers.ReadsElsewhere"]},
+    "tables in one database, read from another": {"DATABASE_ROUTERS": ["tests.routers.ReadsElsewhere"]},
     "languages, but not in the URL": {"LANGUAGES": [("de", "Deutsch"), ("en", "English")]},
     "an on-premises provider": {
         "ours": {

@@ -45,7 +45,7 @@ def of_fault(error: TransportError | ConfigurationError) -> Outcome:
     """Return what a call that brought no reply means."""
     if isinstance(error, ConfigurationError):
         return wrong("It may not be called, as it is configured.", str(error))
-    return wrong(f"It did not answer ({error.cause}).", HINTS.get(error.cause, "Try again; see its status page."))
+    return wrong(str(error), HINTS.get(error.cause, "Try again; see its status page."))
 
 
 def of_verdict(verdict: Verdict, provider: Provider) -> Outcome:

@@ -18,8 +18,8 @@ logger = logging.getLogger(__name__)
 class Probe:
     """One look. `what` says what it looks at, for the documentation.
 
-    Where the probe that it `needs` has failed in the same round, it is skipped: what is away need not be found to be
-    away five times.
+    Where the probe that it `needs` has failed in the same round, or was skipped for that, it is skipped: what is away
+    need not be found to be away five times.
     """
 
     id: str
@@ -39,8 +39,12 @@ class Round:
     def walk(self) -> list[Finding]:
         """Look at everything; a probe that breaks is a finding, too."""
         findings: list[Finding] = []
+        failed: set[str] = set()
         for probe in self.probes:
-            findings += self._one(probe, {each.id for each in findings if each.level is Level.ERROR})
+            found = self._one(probe, failed)
+            findings += found
+            if probe.needs in failed or any(each.level is Level.ERROR for each in found):
+                failed.add(probe.id)
         return findings
 
     def overdue(self, seconds: float) -> list[Finding]:
@@ -50,7 +54,7 @@ class Round:
 
     def _one(self, probe: Probe, failed: set[str]) -> list[Finding]:
         if probe.needs in failed:
-            return [self._finding(probe, unknown(f"Not looked at: {probe.needs} failed."), 0.0)]
+            return [self._finding(probe, unknown(f"Not looked at, for want of {probe.needs}."), 0.0)]
         begun = time.monotonic()
         try:
             outcomes = list(probe.look(self.about))
