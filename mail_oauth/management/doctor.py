@@ -18,7 +18,7 @@ SCHEMA = 1
 """The version of the JSON: raised when a member changes its meaning or goes, not when one is added."""
 
 _FAIL_LEVELS = {"ERROR": Level.ERROR, "WARNING": Level.WARNING}
-_PLURALS = {Level.WARNING: "warnings", Level.ERROR: "errors"}
+_COUNTABLE = {Level.WARNING, Level.ERROR}
 _INDENT = "    "
 
 
@@ -74,10 +74,12 @@ def as_text(report: Report, style: Style) -> str:
         for column in zip(*map(_cells, report.findings), strict=True)
     ]
     lines = [line for finding in report.findings for line in _lines(finding, widths, paint[finding.level])]
-    counted = ", ".join(
-        f"{number} {_PLURALS.get(level, level)}" for level, number in report.numbers.items() if number
-    )
+    counted = ", ".join(_counted(level, number) for level, number in report.numbers.items() if number)
     return "\n".join([*lines, "", f"{counted}, in {report.seconds:.1f} s."])
+
+
+def _counted(level: Level, number: int) -> str:
+    return f"{number} {level}{'s' if level in _COUNTABLE and number != 1 else ''}"
 
 
 def _cells(finding: Finding) -> tuple[str, str, str]:

@@ -412,3 +412,14 @@ class TestTheCeleryApp:
         _state._set_current_app(None)
         Celery("default", set_as_current=False)
         assert numbers(production()) == []
+
+
+def test_no_check_asks_a_network(production, monkeypatch):
+    """Nor a database: this test has none. An OpenID Connect provider is among those that are checked."""
+
+    def refuse(*args: Any) -> None:
+        raise AssertionError("a check wants to connect")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    monkeypatch.setattr("socket.getaddrinfo", refuse)
+    assert production() == []

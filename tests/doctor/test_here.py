@@ -179,7 +179,7 @@ class TestMailboxes:
         tally.flush(RefreshCount.objects.all())
         connect(refresh_at=LONG_AGO)
         found = doctor().of("mailboxes.overdue")
-        assert (found["level"], "1 calls were made" in found["what"]) == ("warning", True)
+        assert (found["level"], "calls within 15 minutes: 1" in found["what"]) == ("warning", True)
 
     def test_whose_calls_go_well_or_do_not(self, doctor, connect, provider):
         good, bad = connect("google"), connect("microsoft")
@@ -206,7 +206,7 @@ class TestMailboxes:
     def test_that_a_dead_worker_leased(self, doctor, connect):
         connect(lease_owner="somebody", refresh_at=LONG_AGO)
         found = doctor().of("mailboxes.leases")
-        assert (found["level"], found["what"]) == ("warning", "1 leases ended under workers that died.")
+        assert (found["level"], found["what"]) == ("warning", "Leases that ended under workers that died: 1.")
 
     @pytest.mark.parametrize(
         ("status", "level"),
@@ -242,7 +242,7 @@ class TestMailboxes:
         assert parking.park(row.pk, pair)
         doctor.never += ["parked access", "parked refresh"]
         found = doctor().of("mailboxes.parked")
-        assert (found["level"], "1 token pairs wait" in found["what"]) == ("warning", True)
+        assert (found["level"], "database to take them: 1" in found["what"]) == ("warning", True)
         assert "reconcile" in found["hint"]
 
 

@@ -95,9 +95,9 @@ class TestWithAWorker:
         stack.start_worker("--beat", f"--schedule={stack.folder / 'schedule'}", "--concurrency=1")
         found = examine(stack)
         assert found["celery.broker"]["what"] == "filesystem answers."
-        assert found["celery.workers"]["what"] == "1 answered, and have this app's tasks."
+        assert found["celery.workers"]["what"] == "Workers that answered, with this app's tasks: 1."
         assert found["celery.queue"]["level"] == "ok"
-        assert "the queue 'celery'" in found["celery.queue"]["what"]
+        assert "the queue 'celery': 1; messages waiting: " in found["celery.queue"]["what"]
 
     def test_that_takes_from_another_queue(self, stack):
         stack.start_worker("--concurrency=1")

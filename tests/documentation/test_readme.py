@@ -41,7 +41,8 @@ def settings_of(words: str) -> dict:
 
 @pytest.mark.parametrize("name", TABLES)
 def test_the_tables_are_the_codes(name):
-    assert between_markers(TEXT, name) == TABLES[name](), "Run: python -m tests.documentation.tables"
+    document, table = TABLES[name]
+    assert between_markers(document.read_text(), name) == table(), "Run: python -m tests.documentation.tables"
 
 
 def test_the_settings_that_it_shows_pass_every_check(settings, monkeypatch):

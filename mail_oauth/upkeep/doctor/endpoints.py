@@ -122,7 +122,7 @@ def _keys(case: Case) -> Iterator[Outcome]:
     except TransportError:
         number = 0
     if number:
-        yield fine(f"{number} keys sign its id_tokens.")
+        yield fine(f"Keys that verify its id_tokens: {number}.")
     else:
         yield wrong(
             "It publishes no key that an id_token could be verified by.", f"See what lies at {_shown(url)}."

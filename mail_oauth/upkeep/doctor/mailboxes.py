@@ -60,7 +60,7 @@ def _overdue(case: Case) -> Iterator[Outcome]:
     told = f"{report.overdue} of {report.mailboxes} are overdue"
     if lately:
         yield doubtful(
-            f"{told}; {lately} calls were made within {LATELY.seconds // 60} minutes.",
+            f"{told}; calls within {LATELY.seconds // 60} minutes: {lately}.",
             "See mailboxes.lanes; if none is held, raise BATCH_TASKS and REFRESH_THREADS (`manage.py mail_oauth forecast`).",
         )
     else:
@@ -71,7 +71,7 @@ def _leases(case: Case) -> Iterator[Outcome]:
     dead = MailCredentials.objects.using(case.using).dead_leases().count()
     if dead:
         yield doubtful(
-            f"{dead} leases ended under workers that died.",
+            f"Leases that ended under workers that died: {dead}.",
             "The next sweep takes them over; if it stays so, see why workers die (memory, CELERY_TASK_TIME_LIMIT).",
         )
     else:
@@ -135,7 +135,7 @@ def _parked(case: Case) -> Iterator[Outcome]:
         return
     if waiting:
         yield doubtful(
-            f"{waiting} token pairs wait in the cache for the database to take them.",
+            f"Token pairs that wait in the cache for the database to take them: {waiting}.",
             "Run `manage.py mail_oauth reconcile` once the database can be written, and neither flush nor restart the cache before.",
         )
     else:

@@ -80,17 +80,17 @@ def _workers(case: Case) -> Iterator[Outcome]:
     if len(knowing) < len(case.registered):
         others = sorted(set(case.registered) - set(knowing))
         yield doubtful(
-            f"{len(knowing)} of {len(case.registered)} workers have this app's tasks; {others[0]} has not.",
+            f"Of {len(case.registered)} workers {len(knowing)} have this app's tasks; {others[0]} has not.",
             "Add app.autodiscover_tasks() to celery.py, and restart the workers.",
         )
     else:
-        yield fine(f"{len(knowing)} answered, and have this app's tasks.")
+        yield fine(f"Workers that answered, with this app's tasks: {len(knowing)}.")
 
 
 def _queue(case: Case) -> Iterator[Outcome]:
     taking = [worker for worker, queues in case.consumed.items() if case.queue in queues]
     waiting = _messages(case)
-    told = "" if waiting is None else f"; {waiting} messages wait there"
+    told = "" if waiting is None else f"; messages waiting: {waiting}"
     if not taking:
         plain = f"{case.app.conf.task_default_queue},{case.queue}"
         yield wrong(
@@ -99,11 +99,11 @@ def _queue(case: Case) -> Iterator[Outcome]:
         )
     elif waiting is not None and waiting > MANY_MESSAGES:
         yield doubtful(
-            f"{len(taking)} workers take from the queue {case.queue!r}{told}.",
+            f"Workers that take from the queue {case.queue!r}: {len(taking)}{told}.",
             "Give this app a queue and workers of its own: CELERY_QUEUE.",
         )
     else:
-        yield fine(f"{len(taking)} workers take from the queue {case.queue!r}{told}.")
+        yield fine(f"Workers that take from the queue {case.queue!r}: {len(taking)}{told}.")
 
 
 def _messages(case: Case) -> int | None:
