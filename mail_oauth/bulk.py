@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from django.conf import settings
 from django.core.cache import caches
 from django.core.cache.backends.base import BaseCache, default_key_func
 from django_redis import get_redis_connection
@@ -17,6 +18,14 @@ from mail_oauth import raw_redis
 
 KEYS_AT_ONCE = 1000
 """How many keys one command names: some three milliseconds of Redis' time, in which it serves nobody else."""
+
+
+_PRIVATE = ("locmem.LocMemCache", "dummy.DummyCache")
+
+
+def is_private(alias: str) -> bool:
+    """Tell whether each process has a cache of its own under this alias, or none; nothing is connected to."""
+    return str(settings.CACHES.get(alias, {}).get("BACKEND", "")).endswith(_PRIVATE)
 
 
 def is_the_same_in_any_thread(alias: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import lru_cache
@@ -157,9 +157,7 @@ def problems(raw: Any) -> list[str]:
 
 def _problem(name: str, value: Any) -> str:
     if name not in NAMES:
-        near = difflib.get_close_matches(str(name).upper(), NAMES, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        return f"MAIL_OAUTH has no setting {name!r}.{hint}"
+        return f"MAIL_OAUTH has no setting {name!r}.{did_you_mean(name, NAMES)}"
     default = getattr(Settings(), name.lower())
     if isinstance(default, (int, float)):
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
@@ -179,6 +177,13 @@ def _problem_of_text(name: str, value: Any) -> str:
     if not isinstance(value, str):
         return f"MAIL_OAUTH[{name!r}] must be a string."
     return _problem_of_choice(f"MAIL_OAUTH[{name!r}]", value, _CHOICES[name]) if name in _CHOICES else ""
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Return a sentence with the known name that is nearest to `name`, whatever its case; empty where none is near."""
+    by_case = {each.upper(): each for each in known}
+    near = difflib.get_close_matches(str(name).upper(), by_case, n=1)
+    return f" Did you mean {by_case[near[0]]!r}?" if near else ""
 
 
 def policy_problem(where: str, value: Any) -> str:

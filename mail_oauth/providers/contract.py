@@ -15,6 +15,7 @@ from mail_oauth.exceptions import ConfigurationError, ConnectRefused
 from mail_oauth.providers.claims import LONGEST_SUBJECT, address_claim, text_claim
 from mail_oauth.providers.documents import MAX_DOCUMENT, object_in
 from mail_oauth.providers.id_tokens import verified_claims
+from mail_oauth.providers.options import option_problems
 from mail_oauth.tokens import Identity, MailServer, Secret, TokenSet, scope_set
 from mail_oauth.transport import ClientAuth, TokenEndpoint, address_problem, fetch_json
 
@@ -106,8 +107,7 @@ class Provider:
         """Say in full sentences what is wrong with the options."""
         where = f'MAIL_OAUTH["PROVIDERS"]["{self.alias}"]'
         needed = self.required_options + (("CLIENT_SECRET",) if self.needs_secret else ())
-        found = [f'{where} needs {name}: add "{name}": "…".' for name in needed if not self.options.get(name)]
-        found += [f"{where} has no option {name!r}." for name in self.options if name not in self.OPTIONS]
+        found = option_problems(where, self.options, needed=needed, known=self.OPTIONS)
         if self.setting("CLIENT_AUTH") not in get_args(ClientAuth):
             found.append(f'{where}["CLIENT_AUTH"] is one of {", ".join(get_args(ClientAuth))}.')
         for option, what in (("GRANT_DAYS", "number of days"), ("CALLS_PER_SECOND", "number")):
@@ -251,6 +251,15 @@ class Provider:
     def accepts_issuer(self, claims: Mapping[str, Any]) -> bool:
         """Tell whether an id_token's `iss` is this provider's (OIDC Core §3.1.3.7)."""
         return bool(claims.get("iss") == self.setting("ISSUER"))
+
+    def discovery_url(self) -> str:
+        """Return where the discovery document lies (OIDC Discovery §4); empty for a provider without an issuer."""
+        issuer = str(self.setting("ISSUER") or "")
+        return f"{issuer.rstrip('/')}/.well-known/openid-configuration" if issuer else ""
+
+    def calls_itself(self, issuer: Any) -> bool:
+        """Tell whether a discovery document with this `issuer` is the provider's."""
+        return bool(issuer == self.setting("ISSUER"))
 
     def identity_from(self, claims: Mapping[str, Any]) -> Identity:
         """Read an identity from verified claims (OIDC Core §5.1); what does not fit stays empty."""

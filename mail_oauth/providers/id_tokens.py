@@ -15,7 +15,7 @@ from mail_oauth.exceptions import ConnectRefused, TransportError
 from mail_oauth.providers.documents import document
 from mail_oauth.tokens import Secret
 
-_KEY_TYPES = {"RS256": "RSA", "PS256": "RSA", "ES256": "EC"}
+KEY_TYPES = {"RS256": "RSA", "PS256": "RSA", "ES256": "EC"}
 """The algorithms that are allowed, and the kind of key of each.
 
 Never `none`, and never HS*: a public key would be its secret.
@@ -68,7 +68,7 @@ def verified_claims(
 
 def _signed_claims(text: str, jwks_url: str, audience: str) -> dict[str, Any]:
     header = jwt.get_unverified_header(text)
-    if header.get("alg") not in _KEY_TYPES:
+    if header.get("alg") not in KEY_TYPES:
         raise ConnectRefused("bad_id_token", "The algorithm is not allowed.")
     if "crit" in header:  # RFC 7515 §4.1.11: no extension is understood here
         raise ConnectRefused("bad_id_token", "It has critical header parameters.")
@@ -91,22 +91,27 @@ def _signed_claims(text: str, jwks_url: str, audience: str) -> dict[str, Any]:
 def _signing_keys(jwks_url: str, header: Mapping[str, Any]) -> Iterator[SigningKey]:
     """Yield the keys that may have signed; when none did, those of a set fetched anew, once a minute at most."""
     for renew in (False, True):
-        for published in _candidates(document(jwks_url, renew=renew), header):
-            key = _key(published, header["alg"])
-            if key is not None and _is_strong(key):
-                yield key
+        yield from usable_keys(document(jwks_url, renew=renew), header)
 
 
-def _candidates(key_set: Mapping[str, Any], header: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what a key set says of the keys that may have signed a token with this header, `MOST_KEYS` at most.
+def usable_keys(key_set: Mapping[str, Any], header: Mapping[str, Any]) -> Iterator[SigningKey]:
+    """Yield the keys of a set that may have signed a token with this header.
 
     Raises `TransportError` for what is no key set.
     """
+    for published in _candidates(key_set, header):
+        key = _key(published, header["alg"])
+        if key is not None and _is_strong(key):
+            yield key
+
+
+def _candidates(key_set: Mapping[str, Any], header: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what a key set says of those keys, `MOST_KEYS` at most. Raises `TransportError` for what is none."""
     published = key_set.get("keys")
     keys = [key for key in published if isinstance(key, dict)] if isinstance(published, list) else []
     if not keys:
         raise TransportError("The provider's key set cannot be read.", cause="bad_jwks")
-    kid, kty = header.get("kid"), _KEY_TYPES[header["alg"]]
+    kid, kty = header.get("kid"), KEY_TYPES[header["alg"]]
     fitting = (
         key
         for key in keys

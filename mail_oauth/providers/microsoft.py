@@ -16,7 +16,7 @@ _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TENANT = re.compile(
     rf"common|organizations|consumers|{_GUID.pattern}|([a-z0-9-]+\.)+[a-z]{{2,}}", re.IGNORECASE | re.ASCII
 )
-_CONSUMERS = "9188040d-6c67-4c5b-b112-36a304b66dad"
+CONSUMERS = "9188040d-6c67-4c5b-b112-36a304b66dad"
 """The tenant of all personal accounts (`id-token-claims-reference.md`)."""
 
 _CLOUDS: dict[str, dict[str, Any]] = {
@@ -118,16 +118,28 @@ class Microsoft(Provider):
         """Tell whether `TENANT` lets a tenant's people in: they can write another one into the address bar."""
         tenant = self.placeholders()["tenant"].lower()
         if tenant in {"common", "organizations"}:
-            return tenant == "common" or tid != _CONSUMERS
+            return tenant == "common" or tid != CONSUMERS
         if tenant == "consumers" or _GUID.fullmatch(tenant):
-            return tid == (_CONSUMERS if tenant == "consumers" else tenant)
-        host = self.placeholders()["host"]  # which tenant a domain stands for, only discovery tells
-        found = document(f"{host}/{tenant}/v2.0/.well-known/openid-configuration")
-        return found.get("issuer") == self._issuer_of(tid)
+            return tid == (CONSUMERS if tenant == "consumers" else tenant)
+        # Which tenant a domain stands for, only discovery tells.
+        return document(self.discovery_url()).get("issuer") == self._issuer_of(tid)
+
+    def discovery_url(self) -> str:
+        """Each tenant has a document of its own."""
+        return "{host}/{tenant}/v2.0/.well-known/openid-configuration".format(**self.placeholders())
+
+    def calls_itself(self, issuer: Any) -> bool:
+        """It names the tenant; where several may sign in, in a template (`v2-protocols-oidc.md`)."""
+        host, tenant = self.placeholders()["host"], self.placeholders()["tenant"].lower()
+        if tenant in {"common", "organizations"}:
+            return bool(issuer == f"{host}/{{tenantid}}/v2.0")
+        expected = CONSUMERS if tenant == "consumers" else tenant
+        named = str(issuer).removeprefix(f"{host}/").removesuffix("/v2.0")
+        return issuer == self._issuer_of(named) and (named == expected or not _GUID.fullmatch(expected))
 
     def organisation(self, tenant: str) -> str:
         """Personal accounts share a tenant, but no administrator."""
-        return "" if tenant == _CONSUMERS else tenant
+        return "" if tenant == CONSUMERS else tenant
 
     def check_callback_issuer(self, iss: str | None) -> None:
         """Microsoft sends no `iss`; one that is there must be a tenant's, known only from the id_token."""

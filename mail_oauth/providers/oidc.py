@@ -41,8 +41,8 @@ class OpenIDConnect(Provider):
     def discovered(self) -> dict[str, Any]:
         """Return the discovery document. Raises `ConfigurationError` when it is another issuer's."""
         issuer = str(self.options["ISSUER"])
-        found = document(issuer.rstrip("/") + "/.well-known/openid-configuration")
-        if found.get("issuer") != issuer:
+        found = document(self.discovery_url())
+        if not self.calls_itself(found.get("issuer")):
             raise ConfigurationError(
                 f'The discovery document of {issuer} names another issuer: write "ISSUER": {str(found.get("issuer"))[:255]!r}.'
             )

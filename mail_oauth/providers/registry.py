@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
-from mail_oauth.conf import app_settings
+from mail_oauth.conf import app_settings, did_you_mean
 from mail_oauth.exceptions import ConfigurationError
 from mail_oauth.providers.contract import Provider
 
@@ -31,9 +30,7 @@ def provider_for(alias: str) -> Provider:
     """Return the provider of an alias. Raises `ConfigurationError` when the settings lack or spoil it."""
     configured = app_settings().providers
     if alias not in configured:
-        near = difflib.get_close_matches(alias, configured, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ConfigurationError(f'MAIL_OAUTH["PROVIDERS"] has no {alias!r}.{hint}')
+        raise ConfigurationError(f'MAIL_OAUTH["PROVIDERS"] has no {alias!r}.{did_you_mean(alias, configured)}')
     options = configured[alias]
     return provider_class(alias, options)(alias, options)
 

@@ -3,5 +3,18 @@
 from mail_oauth.transport.addresses import address_problem
 from mail_oauth.transport.calls import ClientAuth, TokenEndpoint, fetch_json, post_form
 from mail_oauth.transport.connections import MAX_BODY
+from mail_oauth.transport.pool import is_proxied, trusting_context
+from mail_oauth.transport.sockets import open_socket, wrap_socket
 
-__all__ = ["MAX_BODY", "ClientAuth", "TokenEndpoint", "address_problem", "fetch_json", "post_form"]
+__all__ = [
+    "MAX_BODY",
+    "ClientAuth",
+    "TokenEndpoint",
+    "address_problem",
+    "fetch_json",
+    "is_proxied",
+    "open_socket",
+    "post_form",
+    "trusting_context",
+    "wrap_socket",
+]

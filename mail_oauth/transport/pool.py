@@ -29,11 +29,22 @@ from mail_oauth.transport.connections import PlainPool, TLSPool
 _NO_RETRY = Retry(total=False)
 
 
-@lru_cache(maxsize=4)
-def _tls_context(bundle: str) -> ssl.SSLContext:
-    """Read a file or a folder of certificates: some 15 ms of CPU, spent once."""
+def trusting_context() -> ssl.SSLContext:
+    """Return a new TLS context that trusts whom the settings trust: some 15 ms of CPU."""
+    return _trusting(_bundle())
+
+
+def _bundle() -> str:
+    return app_settings().ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where()
+
+
+def _trusting(bundle: str) -> ssl.SSLContext:
+    """Read a file or a folder of certificates."""
     where = {"capath" if Path(bundle).is_dir() else "cafile": bundle}
     return ssl.create_default_context(**where)  # type: ignore[arg-type]
+
+
+_tls_context = lru_cache(maxsize=4)(_trusting)
 
 
 class Pool:
@@ -42,9 +53,7 @@ class Pool:
     def __init__(self) -> None:
         """Read the certificates and the proxies of the environment, once."""
         settings = app_settings()
-        self.ssl_context = _tls_context(
-            settings.ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where()
-        )
+        self.ssl_context = _tls_context(_bundle())
         self.proxies = {"all": settings.proxy} if settings.proxy else getproxies()
         self.ignore_no_proxy = bool(settings.proxy)
         self.timeout = Timeout(connect=settings.connect_timeout, read=settings.read_timeout)
@@ -67,11 +76,15 @@ class Pool:
         )
         return HttpReply(status=response.status, body=response.data or b"", headers=dict(response.headers.items()))
 
+    def proxy_of(self, url: str) -> str:
+        """Return the proxy through which `url` is called, or an empty string."""
+        if self.proxies and (self.ignore_no_proxy or not should_bypass_proxies(url, None)):
+            return select_proxy(url, self.proxies) or ""
+        return ""
+
     def _find_way(self, url: str) -> tuple[HTTPConnectionPool, str, str]:
         """Find the connections that lead to `url`, and what to ask them for: the host, and the target."""
-        proxy = ""
-        if self.proxies and (self.ignore_no_proxy or not should_bypass_proxies(url, None)):
-            proxy = select_proxy(url, self.proxies) or ""
+        proxy = self.proxy_of(url)
         with self._lock:
             manager = self._managers.get(proxy) or self._managers.setdefault(proxy, self._manager(proxy))
         parts = parse_url(url)
@@ -104,6 +117,11 @@ def pool() -> Pool:
             if _pool is None:
                 _pool = Pool()
     return _pool
+
+
+def is_proxied(url: str) -> bool:
+    """Tell whether calls of `url` go through a proxy."""
+    return bool(pool().proxy_of(url))
 
 
 def forget_pool(**_: Any) -> None:

@@ -11,6 +11,7 @@ from django.utils import timezone
 from mail_oauth.conf import app_settings
 from mail_oauth.managers.vocabulary import EventKind
 from mail_oauth.models import ConnectAttempt, ConnectPace, CredentialEvent, ProviderFault, RefreshCount
+from mail_oauth.upkeep import pulse
 
 BATCH = 1000
 """How many rows one statement deletes, so that none holds locks for long."""
@@ -33,7 +34,9 @@ def prune_events(days: float | None = None) -> int:
     routine = CredentialEvent.objects.filter(
         created_at__lt=now - routine_kept, kind=EventKind.REFRESHED, reason=""
     )
-    return _prune(events, "created_at") + _prune(routine, "created_at")
+    deleted = _prune(events, "created_at") + _prune(routine, "created_at")
+    pulse.beat("prune_events")
+    return deleted
 
 
 def _prune(old: QuerySet[Any], when: str) -> int:

@@ -20,6 +20,7 @@ from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.refresh.adoption import parked_for
 from mail_oauth.refresh.engine import adopt
+from mail_oauth.upkeep import pulse
 from mail_oauth.upkeep.drift import COLUMNS, RowState, drift
 from mail_oauth.upkeep.horizon import ending, warn
 from mail_oauth.upkeep.looks import Looks
@@ -64,6 +65,8 @@ def reconcile_cache(
     after every page. A cache that cannot be reached is reported, not raised.
     """
     report = Walk(dry_run=dry_run).run(limit, progress)
+    if not dry_run and not report.cache_error:
+        pulse.beat("reconcile_cache")
     level = logging.WARNING if report.cache_error else logging.INFO
     logger.log(level, "reconciliation ended: %s", report, extra={"action": "reconcile", **asdict(report)})
     return report

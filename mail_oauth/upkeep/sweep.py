@@ -23,6 +23,7 @@ from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.refresh.engine import SAVE_PAUSES, refresh
 from mail_oauth.refresh.policy import postponement
+from mail_oauth.upkeep import pulse
 from mail_oauth.upkeep.claiming import Claimed, Claimer
 from mail_oauth.upkeep.crew import Crew
 
@@ -92,6 +93,7 @@ def refresh_batch(
         size=size or settings.batch_size,
     )
     report = sweep.run(settings.batch_seconds if seconds is None else seconds, stopped)
+    pulse.beat("refresh_batch")
     logger.info("sweep ended: %s", report, extra={"action": "sweep", **asdict(report)})
     return report
 

@@ -1,6 +1,6 @@
-"""The tables of the README that are made from the code.
+"""The tables of the README and of docs/checks.md that are made from the code.
 
-python -m tests.documentation.tables    # writes them into README.md
+python -m tests.documentation.tables    # writes them there
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from dataclasses import MISSING
 from pathlib import Path
 
 from mail_oauth import conf
+from mail_oauth.checks.catalogue import CATALOGUE
 from mail_oauth.providers.registry import BUILT_IN, provider_class
 
 README = Path(__file__).resolve().parents[2] / "README.md"
+CHECKS = README.parent / "docs" / "checks.md"
 
 
 def settings_table() -> str:
@@ -63,27 +65,53 @@ def benchmark_table() -> str:
     return found[1]
 
 
-TABLES = {"settings": settings_table, "providers": providers_table, "benchmark": benchmark_table}
+def checks_table() -> str:
+    """Every system check: its id, level, which command runs it, what it finds and the line that mends it."""
+    rows = ["| id | level | found by | what | the line |", "|---|---|---|---|---|"]
+    for check in CATALOGUE.values():
+        line = check.line if "`" in check.line or not re.search(r'["=_@]', check.line) else f"`{check.line}`"
+        level = "error" if check.number.startswith("E") else "warning"
+        rows.append(f"| `{check.id}` | {level} | `{check.when}` | {check.what} | {line} |")
+    return "\n".join(rows)
+
+
+def probes_table() -> str:
+    """Every probe of the doctor, and what it looks at."""
+    from mail_oauth.upkeep.doctor.examination import LIVE, PROBES  # models, which want Django set up
+
+    rows = ["| id | looks at | |", "|---|---|---|"]
+    rows += [f"| `{probe.id}` | {probe.what} | {'`--live`' if probe in LIVE else ''} |" for probe in PROBES]
+    return "\n".join(rows)
+
+
+TABLES = {
+    "settings": (README, settings_table),
+    "providers": (README, providers_table),
+    "benchmark": (README, benchmark_table),
+    "checks": (CHECKS, checks_table),
+    "probes": (CHECKS, probes_table),
+}
+"""By name: the document that has it, and what makes it."""
 
 
 def between_markers(text: str, name: str) -> str:
-    """What stands in the README where a table belongs."""
+    """What stands in a document where a table belongs."""
     found = re.search(rf"<!-- {name} -->\n(.*?)\n?<!-- /{name} -->", text, re.DOTALL)
-    assert found, f"README.md has no place for the table of {name}."
+    assert found, f"There is no place for the table of {name}."
     return found[1]
 
 
 def write() -> None:
-    """Write every table into the README."""
-    text = README.read_text()
-    for name, table in TABLES.items():
+    """Write every table into its document."""
+    for name, (document, table) in TABLES.items():
+        made = f"<!-- {name} -->\n{table()}\n<!-- /{name} -->"
         text = re.sub(
             rf"<!-- {name} -->\n.*?<!-- /{name} -->",
-            lambda _, name=name, table=table: f"<!-- {name} -->\n{table()}\n<!-- /{name} -->",
-            text,
+            lambda _, made=made: made,
+            document.read_text(),
             flags=re.DOTALL,
         )
-    README.write_text(text)
+        document.write_text(text)
 
 
 if __name__ == "__main__":

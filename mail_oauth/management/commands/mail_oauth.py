@@ -1,4 +1,4 @@
-"""`manage.py mail_oauth refresh|reconcile|status|forecast|prune`: upkeep by hand, or by cron where there is no Celery."""
+"""`manage.py mail_oauth refresh|reconcile|status|forecast|prune|doctor`: upkeep by hand, or by cron without Celery."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from django.db.models.functions import Lower
 
 from mail_oauth.connect.disconnect import retry_revocation
 from mail_oauth.exceptions import MailboxError
+from mail_oauth.management import doctor
 from mail_oauth.management.forecasts import as_data, as_text
 from mail_oauth.management.progress import Progress, about_how_many
 from mail_oauth.management.tables import table
@@ -35,7 +36,7 @@ class Command(BaseCommand):
 
     help = (
         "Refresh due mailboxes, compare the cache with the table, show how mailboxes are and what falls due, delete old "
-        "events."
+        "events, find what is wrong."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -53,6 +54,9 @@ class Command(BaseCommand):
         ahead = _action(actions, "forecast", self.forecast, "count the refreshes of the next hours")
         ahead.add_argument("--hours", type=_hours, default=6.0, help="how far ahead, up to 48 (default: 6)")
         ahead.add_argument("--json", action="store_true", help="for programs")
+        doctor.add_arguments(
+            _action(actions, "doctor", self.doctor, "look at everything, and say what to do about it")
+        )
         prune = _action(actions, "prune", self.prune, "delete old events and unfinished consents")
         prune.add_argument("--days", type=float, help="how long events are kept (default: EVENT_DAYS)")
 
@@ -102,6 +106,10 @@ class Command(BaseCommand):
         found = forecast(options["hours"])
         data = json.dumps(as_data(found), cls=DjangoJSONEncoder, indent=2) if options["json"] else as_text(found)
         self.stdout.write(data)
+
+    def doctor(self, options: dict[str, Any]) -> None:
+        """Look at everything; the exit code says how bad it is."""
+        doctor.run(options, self.stdout, self.style)
 
     def prune(self, options: dict[str, Any]) -> None:
         """Delete what is old."""

@@ -1,0 +1,94 @@
+"""System checks: configuration mistakes, each with the line to write. `catalogue` has them all, with stable ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+
+from mail_oauth.checks import (
+    addresses,
+    caches,
+    durations,
+    keys,
+    leftovers,
+    pages,
+    providers,
+    sessions,
+    storage,
+    workers,
+)
+from mail_oauth.checks.catalogue import Found, found
+from mail_oauth.conf import problems
+
+TAG = "mail_oauth"
+
+Look = Callable[[], Found]
+
+ALWAYS: tuple[Look, ...] = (
+    providers.options,
+    keys.malformed,
+    durations.leases,
+    durations.validity,
+    durations.nothing,
+    caches.alias,
+    addresses.base_url,
+    sessions.cookie,
+    sessions.app,
+    pages.middleware,
+    pages.urls,
+    pages.templates,
+    storage.time_zones,
+    storage.routing,
+    storage.atomic_requests,
+)
+"""What is wrong on any machine."""
+
+DEPLOYED: tuple[Look, ...] = (
+    addresses.any_host,
+    addresses.scheme,
+    addresses.proxy,
+    addresses.allowed,
+    leftovers.insecure_transport,
+    leftovers.testing,
+    leftovers.private_hosts,
+    keys.secret_key,
+    caches.private,
+    caches.full,
+    sessions.private,
+    workers.schedule,
+    workers.content,
+    workers.time_limit,
+)
+"""What is right on a laptop and wrong in production."""
+
+
+def check_settings(**_: Any) -> list[checks.CheckMessage]:
+    """Check `MAIL_OAUTH`: names and types first, for nothing else can be read without them."""
+    texts = problems(getattr(settings, "MAIL_OAUTH", {}))
+    if texts:
+        return [found("E001", text, "") for text in texts]
+    return _all_of(ALWAYS)
+
+
+def check_deployment(**_: Any) -> list[checks.CheckMessage]:
+    """Check what is right on a laptop and wrong in production."""
+    return [] if problems(getattr(settings, "MAIL_OAUTH", {})) else _all_of(DEPLOYED)
+
+
+def check_databases(databases: Sequence[str] | None = None, **_: Any) -> list[checks.CheckMessage]:
+    """Ask the database that holds the truth how safe it keeps it, if it is among those that are to be asked."""
+    return list(storage.durability(databases or ()))
+
+
+def _all_of(looks: Sequence[Look]) -> list[checks.CheckMessage]:
+    return [message for look in looks for message in look()]
+
+
+def register() -> None:
+    """Make the checks known to `manage.py check`."""
+    checks.register(check_settings, TAG)
+    checks.register(check_deployment, TAG, deploy=True)
+    checks.register(check_databases, TAG, checks.Tags.database, deploy=True)

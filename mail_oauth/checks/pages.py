@@ -1,0 +1,112 @@
+"""What the pages of the connect flow stand on: middleware, URLs, templates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.template import TemplateDoesNotExist
+from django.template.backends.django import DjangoTemplates
+from django.template.loader import get_template
+from django.urls import NoReverseMatch, reverse
+from django.utils import translation
+from django.utils.module_loading import import_string
+
+from mail_oauth.checks.catalogue import Found, found
+from mail_oauth.conf import app_settings
+
+SESSIONS = "django.contrib.sessions.middleware.SessionMiddleware"
+USERS = "django.contrib.auth.middleware.AuthenticationMiddleware"
+CSRF = "django.middleware.csrf.CsrfViewMiddleware"
+
+_NEEDED = {
+    SESSIONS: "a consent is tied to its browser by the session",
+    USERS: "a mailbox belongs to a signed-in user",
+    CSRF: "without it another site could begin a consent for a user",
+}
+_REQUEST = "django.template.context_processors.request"
+
+
+def middleware() -> Found:
+    """Find middleware that is missing, or that comes too late."""
+    places = {path: _place(path) for path in _NEEDED}
+    for path, place in places.items():
+        if place is None:
+            yield found("E016", f"MIDDLEWARE lacks {path}: {_NEEDED[path]}.", f'Add "{path}" to MIDDLEWARE.')
+    sessions, users = places[SESSIONS], places[USERS]
+    if sessions is not None and users is not None and sessions > users:
+        yield found(
+            "E016",
+            "MIDDLEWARE asks for the user before there is a session.",
+            f'Put "{SESSIONS}" before "{USERS}" in MIDDLEWARE.',
+        )
+
+
+def urls() -> Found:
+    """Find a site without redirect URIs, or with one for each language."""
+    if not app_settings().providers or not getattr(settings, "ROOT_URLCONF", None):
+        return
+    try:
+        path = _callback()
+    except NoReverseMatch:
+        yield found(
+            "E020",
+            "Providers are set up, but mail_oauth.urls is included nowhere: no mailbox can be connected.",
+            'Add path("mail/", include("mail_oauth.urls")) to urlpatterns.',
+        )
+        return
+    paths = {_callback_in(code) for code, _ in settings.LANGUAGES} if settings.USE_I18N else {path}
+    if len(paths) > 1:
+        first, second = sorted(paths)[:2]
+        yield found(
+            "W028",
+            f"The redirect URI depends on the user's language ({first}, {second} …): a provider knows those that are "
+            "registered there.",
+            'Include "mail_oauth.urls" outside i18n_patterns().',
+        )
+
+
+def templates() -> Found:
+    """Find a site on which the pages cannot be drawn."""
+    if not app_settings().providers:
+        return
+    try:
+        template: Any = get_template("mail_oauth/mailboxes.html")
+    except TemplateDoesNotExist:
+        yield found(
+            "E021",
+            "No template engine finds mail_oauth/mailboxes.html.",
+            'Add "APP_DIRS": True to the DjangoTemplates of TEMPLATES.',
+        )
+        return
+    backend = template.backend
+    if isinstance(backend, DjangoTemplates) and _REQUEST not in backend.engine.context_processors:
+        yield found(
+            "E021",
+            f"The engine {backend.name!r} of TEMPLATES gives its pages no request, which connect_mailbox_button needs.",
+            f'Add "{_REQUEST}" to its "context_processors".',
+        )
+
+
+def _place(path: str) -> int | None:
+    """Return where a middleware stands, or one that does its work: a subclass, or one of the same name."""
+    wanted, name = import_string(path), path.rpartition(".")[2]
+    for place, listed in enumerate(settings.MIDDLEWARE):
+        if listed.rpartition(".")[2] == name:
+            return place
+        try:
+            candidate = import_string(listed)
+        except ImportError:  # which Django reports itself
+            continue
+        if isinstance(candidate, type) and issubclass(candidate, wanted):
+            return place
+    return None
+
+
+def _callback() -> str:
+    return reverse("mail_oauth:callback", args=["alias"])
+
+
+def _callback_in(language: str) -> str:
+    with translation.override(language):
+        return _callback()

@@ -1,0 +1,69 @@
+"""What the options of a provider may be: names that exist, values of the right type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from mail_oauth.conf import did_you_mean
+from mail_oauth.tokens import MailServer
+
+
+def option_problems(
+    where: str, options: Mapping[str, Any], *, needed: Collection[str], known: Collection[str]
+) -> list[str]:
+    """Say in full sentences what is missing, unknown or of a wrong type; values are never shown."""
+    problems = [_missing(where, name, options) for name in needed if not options.get(name)]
+    for name, value in options.items():
+        if name not in known:
+            problems.append(f"{where} has no option {name!r}.{did_you_mean(name, known)}")
+        elif value is not None and name in _TYPES:
+            what, fits = _TYPES[name]
+            if not fits(value):
+                problems.append(f'{where}["{name}"] must be {what}, not {type(value).__name__}.')
+    return problems
+
+
+def _missing(where: str, name: str, options: Mapping[str, Any]) -> str:
+    if name not in options:
+        return f'{where} needs {name}: add "{name}": "…".'
+    return (
+        f"{where} needs {name}, which is {options[name]!r}: is the environment variable set that it is read from?"
+    )
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_scopes(value: Any) -> bool:
+    return isinstance(value, str) or (
+        isinstance(value, (list, tuple)) and all(isinstance(scope, str) for scope in value)
+    )
+
+
+def _is_parameters(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(part, str) for pair in value.items() for part in pair)
+
+
+def _is_switch(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_server(value: Any) -> bool:
+    return isinstance(value, MailServer)
+
+
+_Type = tuple[str, Callable[[Any], bool]]
+
+_TEXT: _Type = ("a string", _is_text)
+_SERVER: _Type = ('a server, mail_oauth.tokens.MailServer(host="…", port=993)', _is_server)
+
+_TYPES: dict[str, _Type] = {
+    **dict.fromkeys(("CLIENT_ID", "CLIENT_SECRET", "ISSUER", "AUTHORITY", "ACCOUNT_URL"), _TEXT),
+    **dict.fromkeys(("AUTHORIZE_URL", "TOKEN_URL", "REVOKE_URL", "USERINFO_URL", "JWKS_URL"), _TEXT),
+    **dict.fromkeys(("IMAP", "POP", "SMTP"), _SERVER),
+    "SCOPES": ("a string, or a list of strings", _is_scopes),
+    "AUTHORIZE_PARAMETERS": ("a dict of strings", _is_parameters),
+    "USES_PKCE": ("True or False", _is_switch),
+}

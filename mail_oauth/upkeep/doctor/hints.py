@@ -1,0 +1,76 @@
+"""What a provider's answer to a made-up token means, or a fault on the way to it, and what to do about it."""
+
+from __future__ import annotations
+
+from mail_oauth.exceptions import ConfigurationError, TransportError
+from mail_oauth.providers import Provider
+from mail_oauth.refresh.classification import Action, Trouble
+from mail_oauth.refresh.verdicts import Verdict
+from mail_oauth.upkeep.doctor.findings import Outcome, doubtful, fine, wrong
+
+_RENEW = 'Make a new secret at the app\'s registration and write its value (not its id) to "CLIENT_SECRET".'
+_TENANT = 'Write "TENANT": the GUID or domain of the organisation that the app is registered for.'
+_SCOPES = 'Write "SCOPES" of one resource, https://outlook.office.com/…, beside "openid", "profile", "email", "offline_access".'
+_PLATFORM = 'Register the redirect URI as a "web" one, and give "CLIENT_SECRET".'
+
+HINTS = {
+    "AADSTS7000215": _RENEW,
+    "AADSTS7000222": f"The secret has expired. {_RENEW}",
+    "AADSTS700016": f'No such app in that tenant: check "CLIENT_ID". {_TENANT}',
+    "AADSTS70001": 'No such app: check "CLIENT_ID".',
+    "AADSTS7000112": "The app is disabled: enable it in Entra, under its enterprise applications.",
+    "AADSTS50194": f"The app is registered for one organisation alone, and all may sign in here. {_TENANT}",
+    "AADSTS90002": f"There is no such tenant. {_TENANT}",
+    "AADSTS90038": f'The tenant lies in another cloud: write "CLOUD". {_TENANT}',
+    "AADSTS28000": _SCOPES,
+    "AADSTS70011": _SCOPES,
+    "AADSTS700022": _SCOPES,
+    "AADSTS7000218": _PLATFORM,
+    "AADSTS700025": 'The app is a public client: take "CLIENT_SECRET" out with a provider class of your own, or make it confidential.',
+    "AADSTS9002332": 'The app is for personal accounts only: write "TENANT": "consumers".',
+    "invalid_client": 'Compare "CLIENT_ID" and "CLIENT_SECRET" with the app\'s registration, then try the other "CLIENT_AUTH".',
+    "unauthorized_client": "Let the app use the grant types authorization_code and refresh_token, at its registration.",
+    "invalid_scope": 'Compare "SCOPES" with what the app may ask for.',
+    "redirect": 'Write the "TOKEN_URL" that it redirects to: a token request follows no redirect.',
+    "dns": "See that this host can resolve the name.",
+    "refused": 'See whether a firewall is between, or MAIL_OAUTH["PROXY"] is needed.',
+    "connect_timeout": 'See whether a firewall is between, or MAIL_OAUTH["PROXY"] is needed.',
+    "proxy": 'Check MAIL_OAUTH["PROXY"], or the proxy of the environment.',
+    "tls": 'Name the authority that signed its certificate in MAIL_OAUTH["CA_BUNDLE"].',
+}
+"""By the reason of a verdict, or the cause of a fault."""
+
+
+def of_fault(error: TransportError | ConfigurationError) -> Outcome:
+    """Return what a call that brought no reply means."""
+    if isinstance(error, ConfigurationError):
+        return wrong("It may not be called, as it is configured.", str(error))
+    return wrong(str(error), HINTS.get(error.cause, "Try again; see its status page."))
+
+
+def of_verdict(verdict: Verdict, provider: Provider) -> Outcome:
+    """Return what the answer to a made-up refresh token means."""
+    if verdict.action in {Action.REAUTH, Action.GRANTED}:
+        return _of_client_accepted(verdict, provider)
+    reason = verdict.reason
+    if verdict.trouble is Trouble.CLIENT:
+        hint = HINTS.get(
+            reason, "Compare CLIENT_ID and CLIENT_SECRET with the app's registration, then CLIENT_AUTH."
+        )
+        return wrong(f"The client is refused ({reason}).", hint)
+    if verdict.action in {Action.OPERATOR, Action.BUG, Action.ADMIN}:
+        return wrong(f"The request is refused ({reason}).", HINTS.get(reason, "See the app's registration."))
+    if verdict.lasting is Action.UNKNOWN:
+        return doubtful(f"Its answer says nothing of the client ({reason}).", "Connect a mailbox to see.")
+    return doubtful(f"It cannot be asked now ({reason}).", "Try again; see the provider's status page.")
+
+
+def _of_client_accepted(verdict: Verdict, provider: Provider) -> Outcome:
+    if verdict.action is Action.GRANTED:
+        return wrong(
+            "It gave tokens for a refresh token that was made up.", "Do not use this endpoint, whatever it is."
+        )
+    told = f"a made-up token is refused for itself ({verdict.reason})"
+    if provider.error_family == "microsoft":
+        return fine(f"It answers, {told}; that the secret is right, only refreshes prove (mailboxes.refreshes).")
+    return fine(f"The client is accepted: {told}.")

@@ -1,0 +1,54 @@
+"""The catalogue is what the code finds: no id without an entry, no entry without a finding and a test."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from django.core.checks import Error, Warning  # noqa: A004
+
+import mail_oauth
+from mail_oauth.checks.catalogue import CATALOGUE, found
+
+CODE = Path(mail_oauth.__file__).parent
+CHECKS = "\n".join(path.read_text() for path in (CODE / "checks").glob("*.py") if path.stem != "catalogue")
+NUMBER = r'"([EW]\d{3})"'
+
+
+def test_every_finding_has_an_entry_and_every_entry_a_finding():
+    assert set(re.findall(NUMBER, CHECKS)) == set(CATALOGUE)
+
+
+def test_no_message_goes_past_it():
+    """Wherever in the app an id is written out."""
+    written = {
+        number
+        for path in CODE.rglob("*.py")
+        for number in re.findall(r"\"mail_oauth\.([EW]\d{3})\"", path.read_text())
+    }
+    assert written <= set(CATALOGUE)
+
+
+def test_every_entry_has_a_test():
+    tests = "\n".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    assert set(CATALOGUE) <= set(re.findall(NUMBER, tests))
+
+
+def test_an_entry_stands_once_and_in_order():
+    assert list(CATALOGUE) == sorted(CATALOGUE)
+    text = (CODE / "checks" / "catalogue.py").read_text()
+    numbers = re.findall(r"^    \"([EW]\d{3})\": \(", text, re.MULTILINE)
+    assert len(numbers) == len(set(numbers)) == len(CATALOGUE)
+
+
+def test_the_first_letter_is_the_level():
+    assert isinstance(found("E004", "text"), Error)
+    warning = found("W002", "text")
+    assert isinstance(warning, Warning)
+    assert (warning.id, warning.hint) == ("mail_oauth.W002", CATALOGUE["W002"].line)
+
+
+def test_a_finding_without_an_entry_is_refused():
+    with pytest.raises(KeyError):
+        found("E999", "text")
