@@ -31,12 +31,8 @@ class RowLoader:
 
     def columns(self, table: str) -> str:
         """Return what a statement selects or returns of `table`, before anything else."""
-        return ", ".join(
-            _FORMS[type(field)][0].format(f"{table}.{field.column}")
-            if type(field) in _FORMS
-            else f"{table}.{field.column}"
-            for field in self._fields
-        )
+        forms = [(_FORMS.get(type(field), _AS_IT_IS)[0], field.column) for field in self._fields]
+        return ", ".join(form.format(f"{table}.{column}") for form, column in forms)
 
     def load(self, found: Iterable[tuple[Any, ...]]) -> list[MailCredentials]:
         """Make rows of what the statement returned, which may go on with other values."""
@@ -59,14 +55,18 @@ class RowLoader:
 
 
 def _moment(text: str | None, _: Any, connection: Any) -> datetime | None:
-    """Read a time; it comes in the zone of the session, which is that of the site's times, if they have one."""
-    return None if text is None else datetime.fromisoformat(text).replace(tzinfo=connection.timezone)
+    """Read a time as the site has them: in the connection's zone, or with none (`USE_TZ`)."""
+    if text is None:
+        return None
+    moment, zone = datetime.fromisoformat(text), connection.timezone
+    return moment.replace(tzinfo=None) if zone is None else moment.astimezone(zone)
 
 
 def _sealed(text: str | None, *_: Any) -> Sealed | None:
     return None if text is None else Sealed(text)
 
 
+_AS_IT_IS = ("{}", None)
 _FORMS: dict[Any, tuple[str, Any]] = {
     DateTimeField: ("{}::text", _moment),
     SealedField: ("encode({}, 'escape')", _sealed),

@@ -36,7 +36,7 @@ def populated(user):
                 user=user,
                 provider="microsoft",
                 email=f"{number}@example.com",
-                refresh_at=now + timedelta(minutes=number - 39.5),
+                refresh_at=now + timedelta(minutes=number if number >= 40 else number - 40),
             )
             for number in range(MAILBOXES)
         ],
