@@ -66,6 +66,14 @@ class TestTheJSON:
         }
         assert (data["level"], data["live"]) == ("warning", False)
 
+    def test_stands_in_the_same_order_each_time(self, doctor, settings):
+        settings.SESSION_COOKIE_SAMESITE = "Strict"
+        checks = [
+            each["id"] for each in doctor().data["findings"] if "." in each["id"] and each["id"][-3:].isdigit()
+        ]
+        assert checks == sorted(checks)
+        assert len(checks) > 3
+
     def test_names_probes_that_are_listed(self, doctor, quiet):
         found = {each["id"] for each in doctor().data["findings"]}
         assert found <= {probe.id for probe in PROBES}

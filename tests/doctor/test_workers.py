@@ -53,6 +53,13 @@ class TestWithoutAWorker:
             found = doctor().of("celery.broker")
         assert (found["level"], found["what"]) == ("error", "No answer within 1 s.")
 
+    def test_a_broker_without_its_folder(self, doctor, celery_app, tmp_path):
+        celery_app.conf.broker_url = "filesystem://"
+        folders = {"data_folder_in": str(tmp_path / "in"), "data_folder_out": str(tmp_path / "out")}
+        celery_app.conf.broker_transport_options = {**folders, "control_folder": str(tmp_path / "control")}
+        found = doctor().of("celery.workers")
+        assert (found["level"], "FileNotFoundError" in found["what"]) == ("error", True)
+
     @pytest.mark.redis
     def test_a_broker_on_which_nobody_works(self, doctor, celery_app, redis_cache):
         celery_app.conf.broker_url = redis_cache.url

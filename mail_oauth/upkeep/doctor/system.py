@@ -28,7 +28,7 @@ def system_findings(databases: Sequence[str]) -> list[Finding]:
         ]
     found = [_finding(message) for message in messages if not message.is_silenced()]
     if found:
-        return found
+        return sorted(found, key=lambda finding: (finding.id, finding.what))  # Django keeps its checks in a set
     return [Finding(id=SUMMARY, subject="manage.py check", level=Level.OK, what="No check has found anything.")]
 
 

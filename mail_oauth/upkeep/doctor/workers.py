@@ -34,6 +34,13 @@ class Case:
     app: Any
 
     @cached_property
+    def faults(self) -> tuple[type[Exception], ...]:
+        """What its transport raises."""
+        connection = self.app.connection_for_write()
+        errors = (*connection.connection_errors, *connection.channel_errors)
+        return (KombuError, OSError, NotImplementedError, *errors)
+
+    @cached_property
     def registered(self) -> dict[str, list[str]]:
         """The tasks of each worker that answered."""
         return self.app.control.inspect(timeout=REPLY_SECONDS).registered() or {}
@@ -57,7 +64,7 @@ def _broker(case: Case) -> Iterator[Outcome]:
     with case.app.connection_for_write(connect_timeout=CONNECT_SECONDS) as connection:
         try:
             connection.ensure_connection(max_retries=0, timeout=CONNECT_SECONDS)
-        except (KombuError, OSError) as error:
+        except case.faults as error:
             yield wrong(
                 f"{connection.transport_cls} cannot be reached ({type(error).__name__}).",
                 "Check CELERY_BROKER_URL, and that the broker runs.",
@@ -67,7 +74,15 @@ def _broker(case: Case) -> Iterator[Outcome]:
 
 
 def _workers(case: Case) -> Iterator[Outcome]:
-    if not case.registered:
+    try:
+        answered = len(case.registered) and len(case.consumed)
+    except case.faults as error:
+        yield wrong(
+            f"Workers cannot be asked ({type(error).__name__}).",
+            "Check CELERY_BROKER_URL and CELERY_BROKER_TRANSPORT_OPTIONS.",
+        )
+        return
+    if not answered:
         yield wrong(
             f"No worker answered within {REPLY_SECONDS:.0f} s.",
             "Start one: celery -A … worker. With cron, none is needed.",
@@ -114,7 +129,7 @@ def _messages(case: Case) -> int | None:
             declared = connection.default_channel.queue_declare(case.queue, passive=True)
         except connection.channel_errors:
             return 0
-        except (KombuError, OSError, NotImplementedError):
+        except case.faults:
             return None
         return int(declared.message_count)
 

@@ -1,0 +1,50 @@
+"""Plain connections to hosts of the settings keep the rules of HTTP calls."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from mail_oauth.exceptions import ConfigurationError, TransportError
+from mail_oauth.transport import open_socket, trusting_context, wrap_socket
+from tests.services import free_port
+
+
+@pytest.fixture
+def listener():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(5)
+        yield server
+
+
+def test_a_listed_host_is_connected_to(quick, listener):
+    with open_socket("127.0.0.1", listener.getsockname()[1], seconds=1) as sock:
+        assert sock.gettimeout() == 1
+
+
+def test_a_private_one_that_is_not_listed_is_hung_up_on_before_a_byte(settings, listener):
+    settings.MAIL_OAUTH = {}
+    with pytest.raises(ConfigurationError, match="PRIVATE_HOSTS"):
+        open_socket("localhost", listener.getsockname()[1], seconds=1)
+    accepted, _ = listener.accept()
+    with accepted:
+        assert accepted.recv(1) == b""
+
+
+@pytest.mark.parametrize(("host", "cause"), [("127.0.0.1", "refused"), ("mail.invalid", "dns")])
+def test_what_went_wrong_has_a_cause(quick, host, cause):
+    with pytest.raises(TransportError) as raised:
+        open_socket(host, free_port(), seconds=1)
+    assert raised.value.cause == cause
+
+
+def test_a_host_without_tls(quick, listener):
+    sock = open_socket("127.0.0.1", listener.getsockname()[1], seconds=1)
+    accepted, _ = listener.accept()
+    with accepted:
+        accepted.sendall(b"* OK no TLS here\r\n")
+        with pytest.raises(TransportError) as raised:
+            wrap_socket(sock, "127.0.0.1", trusting_context())
+    assert raised.value.cause == "tls"
+    assert sock.fileno() == -1
