@@ -90,7 +90,7 @@ class Settings:
     batch_seconds: int = 50
     """How long one `refresh_batch` goes on claiming."""
     reconcile_repairs: int = 100_000
-    """How many copies one `reconcile_cache` mends at the most; the next goes on. 0: any number."""
+    """How many copies one `reconcile_cache` mends at the most, and how many mailboxes it reschedules; 0: any number."""
     backoff_base: int = 30
     """The first pause after a passing fault; it doubles with each further one."""
     backoff_cap: int = 3600

@@ -11,6 +11,7 @@ from django.test import TransactionTestCase
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
+from mail_oauth.managers.background import threads
 from mail_oauth.managers.counts import tally
 from mail_oauth.managers.health import board
 from mail_oauth.near import near_copies
@@ -147,8 +148,9 @@ def any_cache(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(autouse=True)
 def empty_memory_cache() -> Iterator[None]:
-    """No test meets what another left in this process's memory."""
+    """No test meets what another left in this process's memory, or a thread of it."""
     yield
+    threads.dismiss(20)
     board.forget()
     tally.forget()
     near_copies.clear()

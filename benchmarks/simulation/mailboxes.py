@@ -45,9 +45,9 @@ class Mailboxes:
 
     def renew(self, mailbox: int, now: int) -> None:
         """Give a mailbox a new token."""
-        before = self.lifetime[mailbox] or None
+        before, late = self.lifetime[mailbox] or None, 0
         if self._is_expired[mailbox]:
-            self._is_expired[mailbox], before = 0, None
+            self._is_expired[mailbox], late = 0, now - self.expiry[mailbox]
             self.expired -= 1
         shortest, longest = self._lifetimes[self.app[mailbox]]
         lifetime = shortest + int(self._rng.random() * (longest - shortest + 1))
@@ -56,7 +56,7 @@ class Mailboxes:
         self.expiry[mailbox] = expiry = now + lifetime
         self.aged[mailbox] = aged = expiry - int(policy.margin(lifetime))
         self._aged_at[aged].append(mailbox)
-        when = self._rules.refresh_at(now, lifetime, self.place[mailbox], before=before)
+        when = self._rules.refresh_at(now, lifetime, self.place[mailbox], before=before, late=late)
         self.schedule(mailbox, when, now)
 
     def connected_long_ago(self, mailbox: int, now: int) -> None:

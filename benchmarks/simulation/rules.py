@@ -27,10 +27,11 @@ class AppRules:
         """Decide by chance where the app does."""
         self.rng = rng
 
-    def refresh_at(self, issued: int, lifetime: int, place: float, *, before: int | None) -> float:
-        """When a token is replaced; `before` is the lifetime of the one before it, if that was still alive."""
+    def refresh_at(self, issued: int, lifetime: int, place: float, *, before: int | None, late: int) -> float:
+        """When a token is replaced; `before` is the lifetime of the one before it, `late` how long it was expired."""
         issued_at = moment(issued)
-        at = policy.next_refresh(issued_at, issued_at + timedelta(seconds=lifetime), place=place, before=before)
+        expires_at = issued_at + timedelta(seconds=lifetime)
+        at = policy.next_refresh(issued_at, expires_at, place=place, before=before, late=late)
         return issued + (at - issued_at).total_seconds()
 
     def postponement(self, seconds: float) -> float:
@@ -47,7 +48,7 @@ class NaiveRules(AppRules):
 
     budgets = False
 
-    def refresh_at(self, issued: int, lifetime: int, place: float, *, before: int | None) -> float:
+    def refresh_at(self, issued: int, lifetime: int, place: float, *, before: int | None, late: int) -> float:
         """The margin before its expiry, and up to a minute."""
         return issued + lifetime - policy.margin(lifetime) - self.rng.uniform(0, 60)
 

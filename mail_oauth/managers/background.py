@@ -18,10 +18,12 @@ from django.db import OperationalError, connections
 
 from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import TransactionHeld
+from mail_oauth.managers.threads import Threads
 from mail_oauth.managers.transitions import only_test_transactions
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
+threads = Threads()
 
 _LOCK_WAITS = {
     "postgresql": ("SET lock_timeout = '1s'", "RESET lock_timeout"),
@@ -47,7 +49,7 @@ def outside_transaction(using: str, work: Callable[[], T]) -> T:
         )
     future: Future[T] = Future()
     context = contextvars.copy_context()
-    _start(lambda: context.run(_fulfil, future, lambda: _limiting_lock_waits(using, work)))
+    threads.run(lambda: context.run(_fulfil, future, lambda: _limiting_lock_waits(using, work)))
     try:
         return future.result(timeout=app_settings().wait_timeout + app_settings().total_timeout)
     except FutureTimeout:
@@ -120,26 +122,19 @@ class Behind:
         return False
 
     def submit(self, key: Hashable, work: Callable[[], object]) -> bool:
-        """Run `work` in a daemon thread; False when too many run already."""
+        """Run `work` in a daemon thread; False when too many run already, or none can be started."""
         with self._lock:
             if key in self._running:
                 return True
             if len(self._running) >= app_settings().background_threads:
                 return False
             self._running.add(key)
-        _start(lambda: self._run(key, work))
+        try:
+            threads.run(lambda: self._run(key, work))
+        except RuntimeError:  # the interpreter ends, or the system has no thread left
+            self._end(key)
+            return False
         return True
-
-    @property
-    def busy(self) -> bool:
-        """Whether anything runs."""
-        return bool(self._running)
-
-    def drain(self, seconds: float) -> None:
-        """Wait until nothing runs, `seconds` at the most: a reply that came must be saved before we end."""
-        give_up_at = time.monotonic() + seconds
-        while self.busy and time.monotonic() < give_up_at:
-            time.sleep(0.02)
 
     def _run(self, key: Hashable, work: Callable[[], object]) -> None:
         try:
@@ -147,8 +142,11 @@ class Behind:
         except Exception:
             logger.exception("refresh behind a caller failed", extra={"action": "refresh", "mailbox": str(key)})
         finally:
-            with self._lock:
-                self._running.discard(key)
+            self._end(key)
+
+    def _end(self, key: Hashable) -> None:
+        with self._lock:
+            self._running.discard(key)
 
 
 behind = Behind()
@@ -156,28 +154,19 @@ behind = Behind()
 
 def _forget_threads() -> None:
     """A forked child has none of its parent's threads."""
+    threads.__init__()  # type: ignore[misc]
     behind.__init__()  # type: ignore[misc]
 
 
-os.register_at_fork(after_in_child=_forget_threads)
+# Idle threads end before a fork: in the child, nobody would own their connections, of which the parent's end is one.
+os.register_at_fork(before=threads.dismiss, after_in_child=_forget_threads)
 
 
 @atexit.register
 def _finish_refreshes() -> None:
-    """Daemon threads end with the interpreter, wherever they are."""
-    if behind.busy:
-        behind.drain(app_settings().total_timeout)
-
-
-def _start(work: Callable[[], object]) -> None:
-    threading.Thread(target=_closing_connections, args=(work,), name="mail_oauth", daemon=True).start()
-
-
-def _closing_connections(work: Callable[[], object]) -> None:
-    try:
-        work()
-    finally:
-        connections.close_all()
+    """Daemon threads end with the interpreter, wherever they are: a reply that came must be saved before."""
+    if len(threads):
+        threads.dismiss(app_settings().total_timeout)
 
 
 def _fulfil(future: Future[T], work: Callable[[], T]) -> None:

@@ -41,15 +41,17 @@ def token_changes(row: MailCredentials, tokens: TokenSet, received_at: datetime 
         changes["granted_scopes"] = " ".join(tokens.scopes)
     changes |= refresh_token_changes(row, tokens, now)
     ends_at = changes.get("refresh_token_expires_at", row.refresh_token_expires_at)
-    keeping = keeping_of(row, now, expiry, grant_ends_at=ends_at, before=_living(row, now))
+    before, late = _replaced(row, now)
+    keeping = keeping_of(row, now, expiry, grant_ends_at=ends_at, before=before, late=late)
     return changes | {"refresh_at": due_at(keeping, now)}
 
 
-def _living(row: MailCredentials, now: datetime) -> float | None:
-    """Return the lifetime of the token that a row holds, in seconds; None where that is over."""
-    if row.token_issued_at is None or row.token_expiry is None or row.token_expiry <= now:
-        return None
-    return (row.token_expiry - row.token_issued_at).total_seconds()
+def _replaced(row: MailCredentials, now: datetime) -> tuple[float | None, float]:
+    """Return the lifetime of the token that a row holds, None where it has none, and for how long it is over: seconds."""
+    if row.token_issued_at is None or row.token_expiry is None:
+        return None, 0.0
+    lifetime, late = row.token_expiry - row.token_issued_at, now - row.token_expiry
+    return lifetime.total_seconds(), max(late.total_seconds(), 0.0)
 
 
 def refresh_token_changes(row: MailCredentials, tokens: TokenSet, received_at: datetime) -> dict[str, Any]:

@@ -72,6 +72,7 @@ def keeping_of(
     *,
     grant_ends_at: datetime | None,
     before: float | None = None,
+    late: float = 0.0,
 ) -> Keeping:
     """Return what the next refresh of a mailbox depends on, with a token of these times (see `Keeping`)."""
     return Keeping(
@@ -82,6 +83,7 @@ def keeping_of(
         issued_at=issued_at,
         expires_at=expires_at,
         before=before,
+        late=late,
         grant_ends_at=grant_ends_at,
     )
 

@@ -32,6 +32,8 @@ class Keeping:
     expires_at: datetime
     before: float | None = None
     """The lifetime of the token before (see `next_refresh`)."""
+    late: float = 0.0
+    """How many seconds that one had been expired."""
     grant_ends_at: datetime | None = None
 
 
@@ -64,6 +66,7 @@ def due_at(keeping: Keeping, now: datetime) -> datetime:
         keeping.expires_at,
         place=keeping.place,
         before=keeping.before,
+        late=keeping.late,
         grant_ends_at=keeping.grant_ends_at,
     )
     return replaced_at if warm else max(replaced_at, _touched_at(keeping))

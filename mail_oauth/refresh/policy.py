@@ -14,6 +14,9 @@ from mail_oauth.refresh.verdicts import HELD_BACK, Verdict
 _SAME_LIFETIME = 2.0
 """By how many seconds the lifetimes of a provider's tokens may differ that are meant to be the same."""
 
+_FORWARD = 2 / 3
+"""By which part of its period a mailbox that came late may be refreshed earlier next time."""
+
 _SHORT = 10.0
 """Seconds that no token lives less than; what is left of a grant may be less."""
 
@@ -71,6 +74,7 @@ def next_refresh(
     *,
     place: float,
     before: float | None = None,
+    late: float = 0.0,
     grant_ends_at: datetime | None = None,
 ) -> datetime:
     """Choose when to refresh a token: never later than its expiry less the margin and, nearly always, half the jitter.
@@ -81,9 +85,11 @@ def next_refresh(
     mailboxes that were connected in one minute, or that had to wait for one provider, are spread over the whole period
     at once, and each that came late is back at its moment next time. The earliest comes after half the jitter.
 
-    `before` is the lifetime in seconds of the token that this one replaces, None where none was valid any more. Where
-    it differs, lifetimes are random (Microsoft's are between 60 and 90 minutes): there are no such moments, chance
-    spreads the load, and the token is used for all its own period.
+    `before` is the lifetime in seconds of the token that this one replaces, None for the first. Where it differs,
+    lifetimes are random (Microsoft's are between 60 and 90 minutes): there are no such moments, chance spreads the load,
+    and the token is used for all its own period. One that was replaced `late`, so many seconds after its expiry, is
+    brought forward by its place, as much as it was late at the most. So those that an outage has gathered are spread;
+    and who has a token again is not due before others have theirs, for whoever is served first was late for longest.
 
     Where the grant ends before the token does, it is used while it can still be renewed.
     """
@@ -96,7 +102,8 @@ def next_refresh(
     share = 0.5 + place * 4096 % 1 / 2
     random_lifetimes = before is not None and abs(before - lifetime) > _SAME_LIFETIME
     if random_lifetimes or lifetime < _SHORT:
-        return issued_at + timedelta(seconds=_period(lifetime, share))
+        period = _period(lifetime, share)
+        return issued_at + timedelta(seconds=period - place * min(late, period) * _FORWARD)
     # Within the first of it, hosts' clocks may disagree on whether this is the refresh of that very moment.
     least = jitter(lifetime) / 2 or lifetime / 200
     period = _period(_usual(lifetime), share)

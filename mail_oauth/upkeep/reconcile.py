@@ -38,7 +38,7 @@ class ReconcileReport:
 
     `drift` counts copies by cause (see `Drift`), `repaired` those that agree now, `left` those that were not tried
     because of `RECONCILE_REPAIRS`. `rescheduled` mailboxes had fallen out of the schedule, or were put off too long by
-    a policy that has changed. `adopted` ones had a token pair parked in the cache, which they hold now. `ending`: their
+    a policy that has changed; `reschedules_left`: about so many more are left to the next walk, likewise. `adopted` ones had a token pair parked in the cache, which they hold now. `ending`: their
     grants end soon, of which `grant_ending` told. Of `used` ones the last use was written down. `cache_error` names what the cache raised; empty where it answered.
     """
 
@@ -47,6 +47,7 @@ class ReconcileReport:
     repaired: int = 0
     left: int = 0
     rescheduled: int = 0
+    reschedules_left: int = 0
     adopted: int = 0
     ending: int = 0
     used: int = 0
@@ -79,7 +80,8 @@ class Walk:
         """Read the primary: a replica may lag behind, and would show drift that is none."""
         self.transitions = Transitions(MailCredentials.objects)
         self.rows: MailCredentialsQuerySet = MailCredentials.objects.using(self.transitions.using)
-        self.repairs = Repairs(self.rows, most=app_settings().reconcile_repairs)
+        self.most = app_settings().reconcile_repairs
+        self.repairs = Repairs(self.rows, most=self.most)
         self.dry_run = dry_run
         self.found: Counter[str] = Counter()
         self.adopted = self.ending = self.used = 0
@@ -99,13 +101,15 @@ class Walk:
             walked += len(page)
             if progress is not None:
                 progress(walked)
-        rescheduled = mend_schedule(self.rows, dry_run=self.dry_run)  # by the uses that the walk has brought
+        # Last, by the uses that the walk has brought.
+        mended = mend_schedule(self.rows, most=self.most, dry_run=self.dry_run)
         return ReconcileReport(
             walked=walked,
             drift=dict(self.found),
             repaired=self.repairs.repaired,
             left=self.repairs.left,
-            rescheduled=rescheduled,
+            rescheduled=mended.moved,
+            reschedules_left=mended.left,
             adopted=self.adopted,
             ending=self.ending,
             used=self.used,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db.models import Q
@@ -31,23 +32,35 @@ COLUMNS = (
 """What the next refresh depends on; tokens stay in the database."""
 
 
-def mend_schedule(rows: MailCredentialsQuerySet, *, dry_run: bool = False, at_once: bool = False) -> int:
+Planned = tuple[UUID, datetime]
+"""A mailbox, and when it is to be refreshed instead."""
+
+
+class Mended(NamedTuple):
+    """How many mailboxes were moved, and about how many were not looked at any more."""
+
+    moved: int
+    left: int
+
+
+def mend_schedule(
+    rows: MailCredentialsQuerySet, *, most: int = 0, dry_run: bool = False, at_once: bool = False
+) -> Mended:
     """Give each of these mailboxes a refresh at the time that its policy says, where it has none or one far too late.
 
     Those that a change of policy made warm come back within the life of one token, each at its own place, or `at_once`.
-    Returns how many were, or on a dry run would be, moved. Costs one query where nothing is to be done.
+    At most so many are moved (0: any number): what is moved is amiss no more, so the next call goes on with the rest.
+    A dry run counts how many would be. Costs one query where nothing is to be done.
     """
     now = timezone.now()
     amiss = rows.filter(_amiss(now), use_oauth=True, status__in=REFRESHABLE)
+    plan = _plan(amiss, now, at_once)
+    within = islice(plan, None if dry_run else most or None)
     moved = 0
-    for page in _pages(amiss):
-        planned = defaultdict[datetime, list[UUID]](list)
-        for row in page:
-            when = _mended(row, now, at_once)
-            if when is not None:
-                planned[when].append(row.pk)
-        moved += sum(map(len, planned.values())) if dry_run else _move(amiss, planned)
-    return moved
+    while batch := list(islice(within, PAGE)):
+        moved += len(batch) if dry_run else _move(amiss, batch)
+    rest = next(plan, None)
+    return Mended(moved, 0 if rest is None else amiss.filter(pk__gte=rest[0]).count())
 
 
 def set_policy(row: MailCredentials, policy: Policy | None) -> None:
@@ -79,10 +92,21 @@ def _pages(rows: MailCredentialsQuerySet) -> Iterator[list[Any]]:
         after = page[-1].pk
 
 
-def _move(amiss: MailCredentialsQuerySet, planned: Mapping[datetime, list[UUID]]) -> int:
+def _plan(amiss: MailCredentialsQuerySet, now: datetime, at_once: bool) -> Iterator[Planned]:
+    for page in _pages(amiss):
+        for row in page:
+            when = _mended(row, now, at_once)
+            if when is not None:
+                yield row.pk, when
+
+
+def _move(amiss: MailCredentialsQuerySet, planned: Sequence[Planned]) -> int:
     """Write new times; a row that was changed since it was read is no longer `amiss`, and is left alone."""
+    alike = defaultdict[datetime, list[UUID]](list)
+    for pk, when in planned:
+        alike[when].append(pk)
     moved = 0
-    for when, pks in planned.items():
+    for when, pks in alike.items():
         for start in range(0, len(pks), AT_ONCE):
             rows = amiss.filter(pk__in=pks[start : start + AT_ONCE])
             moved += rows.update(refresh_at=on_database_clock(when))

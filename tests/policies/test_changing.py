@@ -10,8 +10,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from mail_oauth.conf import Policy
+from mail_oauth.managers.keeping import keeping_of
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
+from mail_oauth.refresh.keeping import due_at
 from mail_oauth.upkeep import schedule
 from mail_oauth.upkeep.reconcile import reconcile_cache
 from mail_oauth.upkeep.schedule import mend_schedule, set_policy
@@ -184,12 +186,65 @@ class TestOneMailboxesPolicy:
         assert stored(mailbox).open_access_token() == fresh
 
 
+class TestAChangeForMany:
+    """A policy that is changed for a million is carried out run by run, so that no run takes longer than it may."""
+
+    @pytest.fixture
+    def changed(self, sleeper, site, settings):
+        def make(number: int, most: int) -> list[MailCredentials]:
+            mailboxes = [sleeper() for _ in range(number)]
+            site("always", RECONCILE_REPAIRS=most)
+            return mailboxes
+
+        return make
+
+    def test_takes_several_runs_and_each_says_what_is_left(self, changed):
+        mailboxes = changed(7, 3)
+        reports = [reconcile_cache() for _ in range(4)]
+        assert [(report.rescheduled, report.reschedules_left) for report in reports] == [
+            (3, 4),
+            (3, 1),
+            (1, 0),
+            (0, 0),
+        ]
+        assert all(waits(mailbox) < HOUR for mailbox in mailboxes)
+
+    @pytest.mark.parametrize("page", [1, 2, 3, 100])
+    def test_stops_in_the_middle_of_a_page(self, changed, monkeypatch, page):
+        monkeypatch.setattr(schedule, "PAGE", page)
+        mailboxes = changed(5, 2)
+        assert (reconcile_cache().rescheduled, reconcile_cache().rescheduled) == (2, 2)
+        assert sum(waits(mailbox) < HOUR for mailbox in mailboxes) == 4
+
+    def test_goes_past_what_need_not_be_moved(self, changed, connect):
+        """A warm mailbox of a long-lived token looks alike; it neither uses up a run nor keeps the next from going on."""
+        issued, expires = timezone.now() - HOUR, timezone.now() + 100 * DAY
+        for _ in range(4):
+            row = connect(refresh_policy="always", token_issued_at=issued, token_expiry=expires)
+            due = max(due_at(keeping_of(row, issued, expires), issued), timezone.now() + DAY)
+            MailCredentials.objects.filter(pk=row.pk).update(refresh_at=due)
+        changed(3, 2)
+        reports = [reconcile_cache() for _ in range(3)]
+        assert [report.rescheduled for report in reports] == [2, 1, 0]
+        assert [report.reschedules_left > 0 for report in reports] == [True, False, False]
+
+    def test_need_not_be_bounded(self, changed):
+        changed(5, 0)
+        report = reconcile_cache()
+        assert (report.rescheduled, report.reschedules_left) == (5, 0)
+
+    def test_is_counted_whole_by_a_dry_run(self, changed):
+        changed(5, 2)
+        report = reconcile_cache(dry_run=True)
+        assert (report.rescheduled, report.reschedules_left) == (5, 0)
+
+
 class TestWhatItCosts:
     def test_is_one_query_where_nothing_is_amiss(self, sleeper, django_assert_num_queries):
         for _ in range(3):
             sleeper()
         with django_assert_num_queries(1):
-            assert mend_schedule(MailCredentials.objects.all()) == 0
+            assert mend_schedule(MailCredentials.objects.all()) == (0, 0)
 
     def test_is_a_few_for_a_page_and_no_token_is_read(self, sleeper, site, monkeypatch):
         for _ in range(7):
@@ -197,7 +252,7 @@ class TestWhatItCosts:
         site("always")
         monkeypatch.setattr(schedule, "PAGE", 3)
         with CaptureQueriesContext(connection) as queries:
-            assert mend_schedule(MailCredentials.objects.all()) == 7
+            assert mend_schedule(MailCredentials.objects.all()) == (7, 0)
         statements = [query["sql"] for query in queries if "SAVEPOINT" not in query["sql"]]
         assert 3 + 3 <= len(statements) <= 3 + 7, "a page, and an update for each minute"
         columns = [sql.partition("FROM")[0] for sql in statements if sql.startswith("SELECT")]

@@ -45,6 +45,7 @@ keepings = st.builds(
     issued_at=st.just(NOW),
     expires_at=lives,
     before=st.none() | st.floats(30, 86400),
+    late=st.floats(0, 1e6),
     grant_ends_at=st.none() | st.floats(-10, 1000).map(lambda days: NOW + days * DAY),
 )
 

@@ -21,9 +21,11 @@ lifetimes = st.integers(10, 24 * 3600)
 moments = st.datetimes(datetime(2020, 1, 1), datetime(2050, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 
 
-def after(lifetime: float, place: float, *, issued: datetime = NOW, before: float | None = None) -> float:
+def after(
+    lifetime: float, place: float, *, issued: datetime = NOW, before: float | None = None, late: float = 0
+) -> float:
     """After how many seconds a token of this lifetime is replaced."""
-    due = next_refresh(issued, issued + timedelta(seconds=lifetime), place=place, before=before)
+    due = next_refresh(issued, issued + timedelta(seconds=lifetime), place=place, before=before, late=late)
     return (due - issued).total_seconds()
 
 
@@ -52,11 +54,11 @@ class TestAPlace:
 
 
 class TestWhenATokenIsReplaced:
-    @given(lifetimes, places, moments, st.none() | st.integers(10, 86400))
-    def test_is_never_at_once_and_never_later_than_its_margin(self, lifetime, place, issued, before):
+    @given(lifetimes, places, moments, st.none() | st.integers(10, 86400), st.floats(0, 1e9))
+    def test_is_never_at_once_and_never_later_than_its_margin(self, lifetime, place, issued, before, late):
         assert (
             jitter(lifetime) / 2 - 1e-5
-            <= after(lifetime, place, issued=issued, before=before)
+            <= after(lifetime, place, issued=issued, before=before, late=late)
             <= lifetime - margin(lifetime)
         )
 
@@ -91,6 +93,16 @@ class TestWhenATokenIsReplaced:
         assume(abs(lifetime - before) > 2)
         spare = lifetime - margin(lifetime) - after(lifetime, place, issued=issued, before=before)
         assert 30 - 1e-5 <= spare <= 60 + 1e-5
+
+    @given(st.integers(3600, 5400), st.integers(3600, 5400), places, st.floats(0, 86400))
+    def test_is_brought_forward_by_no_more_than_the_one_before_was_late(self, lifetime, before, place, late):
+        assume(abs(lifetime - before) > 2)
+        forward = after(lifetime, place, before=before) - after(lifetime, place, before=before, late=late)
+        assert -1e-3 <= forward <= min(late, 2 / 3 * lifetime) * place + 1e-3
+
+    @given(places, st.floats(0, 86400))
+    def test_hangs_on_its_moments_alone_where_lifetimes_are_the_same(self, place, late):
+        assert after(3600, place, before=3600, late=late) == after(3600, place)
 
     @pytest.mark.parametrize("life", [0, -1, -3600])
     def test_is_at_once_where_it_never_lived(self, life):
@@ -132,7 +144,8 @@ def run(
             due, place, expired, before = heapq.heappop(waiting)
             issued, life = max(due, begins), lifetime()
             expires = issued + timedelta(seconds=life)
-            next_at = next_refresh(issued, expires, place=place, before=before if expired > issued else None)
+            late = max((issued - expired).total_seconds(), 0)
+            next_at = next_refresh(issued, expires, place=place, before=before, late=late)
             heapq.heappush(waiting, (next_at, place, expires, life))
             done[minute] += 1
     return done
@@ -191,6 +204,16 @@ class TestTheLoad:
         least, most = evenness(by(5, numbers[over + 1 :]))
         assert least > 0.85
         assert most < 1.15
+
+    def test_after_an_outage_of_an_hour_is_even_also_where_lifetimes_are_random(self):
+        mailboxes = 20_000
+        usual = mailboxes * 60 / ((mean_period(3600) + mean_period(5400)) / 2)
+        numbers = run(mailboxes, microsofts, 480, away=range(120, 180), at_most=int(1.5 * usual))
+        assert min(numbers[180:220]) > 1.4 * usual, "until all have tokens again"
+        tens = [sum(numbers[at : at + 10]) for at in range(240, 480, 10)]
+        least, most = evenness(tens)
+        assert least > 0.75
+        assert most < 1.3
 
     def test_of_short_tokens_is_even_too(self):
         least, most = evenness(run(2000, lambda: 120, 30)[5:])
