@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -11,9 +13,11 @@ from django.core import checks
 
 from mail_oauth.conf import app_settings, problems
 from mail_oauth.encryption import keyring
-from mail_oauth.exceptions import ConfigurationError
+from mail_oauth.exceptions import ConfigurationError, KeysNotFound, KeySourcesConflict
+from mail_oauth.keysource import SETTING, source_name
 from mail_oauth.managers.budget import CALLERS_AHEAD, calls_per_second
 from mail_oauth.providers import all_providers
+from mail_oauth.upkeep.columns import missing_keys
 
 TAG = "mail_oauth"
 _PRIVATE_CACHES = ("locmem.LocMemCache", "dummy.DummyCache")
@@ -38,6 +42,24 @@ def check_deployment(**_: Any) -> list[checks.CheckMessage]:
     return [message for check in checks_of_deployment for message in check()]
 
 
+def check_keys_in_use(*, databases: Sequence[str] | None = None, **_: Any) -> list[checks.CheckMessage]:
+    """Check that every value in these databases is under a key that the site has; one query for each column."""
+    if not databases or problems(getattr(settings, "MAIL_OAUTH", {})) or any(True for _ in _keys()):
+        return []
+    return [_missing(key, uses, using) for using in databases for key, uses in missing_keys(using).items()]
+
+
+def _missing(key: str, uses: Mapping[str, int], using: str) -> checks.Error:
+    columns = ", ".join(f"{number} in {column}" for column, number in uses.items())
+    return checks.Error(
+        f"Key {key} is not in {source_name()}, but {sum(uses.values())} values of the database {using!r} are sealed "
+        f"under it ({columns}). They cannot be read; nothing is lost.",
+        hint=f"Put it back into {source_name()}, behind the key that seals. To be rid of it, run manage.py mail_oauth "
+        "rotate_keys then, and take it out when key_status shows no value under it.",
+        id="mail_oauth.E010",
+    )
+
+
 def _providers() -> Found:
     if not app_settings().providers:
         return
@@ -53,6 +75,10 @@ def _providers() -> Found:
 def _keys() -> Found:
     try:
         keyring()
+    except KeySourcesConflict as error:
+        yield checks.Error(str(error), id="mail_oauth.E011")
+    except KeysNotFound as error:
+        yield checks.Error(str(error), id="mail_oauth.E012")
     except ConfigurationError as error:
         yield checks.Error(str(error), id="mail_oauth.E003")
 
@@ -106,12 +132,37 @@ def _development_left_on() -> Found:
             hint="Take it out of INSTALLED_APPS.",
             id="mail_oauth.W001",
         )
-    if not getattr(settings, "FERNET_KEYS", None):
+    yield from _key_care()
+
+
+def _key_care() -> Found:
+    ours = app_settings()
+    if source_name() == SETTING and not getattr(settings, "FERNET_KEYS", None):
         yield checks.Warning(
             "Tokens are sealed under a key made of SECRET_KEY: changing that would make them unreadable.",
             hint='Add FERNET_KEYS = [os.environ["MAIL_OAUTH_KEY"]].',
             id="mail_oauth.W002",
         )
+
+    if ours.keys_file and _is_readable_by_others(ours.keys_file):
+        yield checks.Warning(
+            f"Others on this machine may read the key file {ours.keys_file}.",
+            hint=f"Run chmod 600 {ours.keys_file}, as the user that the site runs as; a group may be let in by 640.",
+            id="mail_oauth.W009",
+        )
+    if ours.accept_unbound:
+        yield checks.Warning(
+            'MAIL_OAUTH["ACCEPT_UNBOUND"] is on: whoever can write to the database can move such values between rows.',
+            hint="Run manage.py mail_oauth bind_values, then take the setting out.",
+            id="mail_oauth.W010",
+        )
+
+
+def _is_readable_by_others(path: str) -> bool:
+    try:
+        return bool(Path(path).stat().st_mode & stat.S_IROTH)
+    except OSError:  # E012 says so
+        return False
 
 
 def _shared_cache() -> Found:
@@ -136,3 +187,4 @@ def register() -> None:
     """Make the checks known to `manage.py check`."""
     checks.register(check_settings, TAG)
     checks.register(check_deployment, TAG, deploy=True)
+    checks.register(check_keys_in_use, TAG, checks.Tags.database)

@@ -10,8 +10,9 @@ from cryptography.fernet import Fernet
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mail_oauth.encryption import Key, Keyring, Sealed, fingerprint_of, keyring, seal, unseal
+from mail_oauth.encryption import fingerprint_of, keyring, seal, unseal
 from mail_oauth.exceptions import ConfigurationError, SealError, UnsealedValue
+from mail_oauth.sealing import Key, Keyring, Sealed
 from mail_oauth.tokens import Secret
 
 PLACES = ["mailbox.access_token:1", "mailbox.access_token:2", "mailbox.refresh_token:1", "attempt.nonce:1", ""]
@@ -144,7 +145,7 @@ class TestKeysOfTheSettings:
     def test_that_are_malformed_are_refused(self, settings):
         settings.FERNET_USE_HKDF = False
         settings.FERNET_KEYS = ["too short"]
-        with pytest.raises(ConfigurationError, match=r"Fernet\.generate_key"):
+        with pytest.raises(ConfigurationError, match=r"generate_key"):
             keyring()
 
     def test_fingerprints_of_tokens_differ_and_depend_on_the_key(self, settings):
