@@ -138,13 +138,18 @@ def reseal(pk: UUID, *, dry_run: bool = False) -> bool:
         return False
     place = place_of(pk, RESOURCE, header)
     sealed = seal(unseal_stored(body, place), place).text.encode("ascii")
-    return dry_run or replace(key, raw, header.bytes() + sealed, header.issued + SECONDS - int(time.time()))
+    return dry_run or replace(key, raw, header.bytes() + sealed, _rest(header))
 
 
 def fingerprints(pks: Sequence[PK]) -> dict[PK, str]:
     """Return under which keys pairs are parked for rows, by what they show in clear; raises what the cache raises."""
     starts = bulk.starts(app_settings().cache, cache_key("", RESOURCE), pks, _START_BYTES)
     return {pk: _label(start) for pk, start in zip(pks, starts, strict=True) if start}
+
+
+def _rest(header: Header) -> int:
+    """Return how many seconds a pair is still kept, at least an hour: it is there, so its time is not over."""
+    return max(header.issued + SECONDS - int(time.time()), 3600)
 
 
 def _label(start: bytes) -> str:

@@ -30,7 +30,14 @@ def unreadable(row: MailCredentials) -> CredentialsUnreadable | None:
 
 
 def turn_unreadable(transitions: Transitions, row: MailCredentials, cause: str, seconds: float) -> bool:
-    """Say once that a claimed row cannot be opened, for `cause`; leave its values, and look again in some seconds."""
+    """Say once that a claimed row cannot be opened, for `cause`; leave its values, and look again in some seconds.
+
+    Not of one that was sealed anew since it was claimed, and whose old key is gone already: that is due again at once.
+    """
+    stored = transitions.now(row)
+    if stored is not None and stored.refresh_token != row.refresh_token:
+        transitions.postpone(row, 0)
+        return False
     if row.status == Status.UNREADABLE and row.status_reason == cause:
         transitions.postpone(row, seconds)
         return False

@@ -156,7 +156,7 @@ class Transitions:
         """Save a refreshed pair, release the lease and publish the token; see `Ledger`."""
         received_at = received_at or timezone.now()
         if not self._save_pair(grant, tokens, received_at, reason):
-            current = self._now(grant)
+            current = self.now(grant)
             if current is None:
                 return None
             if not is_same_grant(current, grant):
@@ -218,7 +218,7 @@ class Transitions:
         elif has_same_refresh_token(row, grant):
             park(row, tokens, received_at)
 
-    def _now(self, grant: MailCredentials) -> MailCredentials | None:
+    def now(self, grant: MailCredentials) -> MailCredentials | None:
         """Return a row as it is by now."""
         found: MailCredentials | None = self.manager.using(self.using).filter(pk=grant.pk).first()
         return found
@@ -229,7 +229,7 @@ class Transitions:
             return True
         if verdict.rotated is None and not verdict.outcome_unknown:
             return False
-        current = self._now(grant)
+        current = self.now(grant)
         if current is None or not is_same_grant(current, grant):
             return False
         changes: dict[str, Any] = {"outcome_unknown": current.outcome_unknown or verdict.outcome_unknown}

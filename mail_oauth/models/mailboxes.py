@@ -16,6 +16,7 @@ from mail_oauth import parking
 from mail_oauth.cache import LAST_GENERATION, token_cache
 from mail_oauth.conf import app_settings
 from mail_oauth.encryption import seal, unseal
+from mail_oauth.exceptions import Altered, Moved
 from mail_oauth.fields import SealedField
 from mail_oauth.managers import MailCredentialsManager
 from mail_oauth.managers.access import TokenAccess, nearby
@@ -179,6 +180,11 @@ class MailCredentials(models.Model):
     def is_connected(self) -> bool:
         """Whether the mailbox can be used: connected, and its OAuth not switched off."""
         return self.status == Status.CONNECTED and self.use_oauth
+
+    @property
+    def waits_for_operator(self) -> bool:
+        """Whether its tokens will open again as they stand, so that connecting it anew is not its user's task."""
+        return self.status == Status.UNREADABLE and self.status_reason not in {Altered.code, Moved.code}
 
     @property
     def provider_configured(self) -> bool:

@@ -5,8 +5,10 @@ Imports no model: system checks are registered before there are any.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.apps import apps
@@ -46,7 +48,12 @@ class SealedColumn:
 
     def not_under(self, key: Key) -> models.QuerySet[Any]:
         """The rows whose value is not sealed under `key`, by what it shows in clear."""
-        return self.rows.exclude(self._begins(_START + key.fingerprint.encode() + b":"))
+        return self.rows.exclude(self.under([key]))
+
+    def under(self, keys: Iterable[Key]) -> Q:
+        """Return the condition for a value that shows one of these keys."""
+        shown = [_START + key.fingerprint.encode() + b":" for key in keys]
+        return reduce(or_, map(self._begins, shown))
 
     def unbound(self) -> models.QuerySet[Any]:
         """The rows whose value is sealed for no place."""

@@ -25,7 +25,7 @@ from mail_oauth.upkeep.horizon import ending, warn
 from mail_oauth.upkeep.looks import Looks
 from mail_oauth.upkeep.pages import Place, pages
 from mail_oauth.upkeep.repairs import Repairs
-from mail_oauth.upkeep.schedule import mend_schedule
+from mail_oauth.upkeep.schedule import mend_schedule, wake_readable
 from mail_oauth.upkeep.usage import write_uses
 
 logger = logging.getLogger(__name__)
@@ -36,8 +36,8 @@ class ReconcileReport:
     """What a walk found, and what it mended (nothing, on a dry run).
 
     `drift` counts copies by cause (see `Drift`), `repaired` those that agree now, `left` those that were not tried
-    because of `RECONCILE_REPAIRS`. `rescheduled` mailboxes had fallen out of the schedule, or were put off too long by
-    a policy that has changed. `adopted` ones had a token pair parked in the cache, which they hold now. `ending`: their
+    because of `RECONCILE_REPAIRS`. `rescheduled` mailboxes had fallen out of the schedule, were put off too long by a
+    policy that has changed, or wait for a key that is back. `adopted` ones had a token pair parked in the cache, which they hold now. `ending`: their
     grants end soon, of which `grant_ending` told. Of `used` ones the last use was written down. `cache_error` names what the cache raised; empty where it answered.
     """
 
@@ -97,6 +97,7 @@ class Walk:
             if progress is not None:
                 progress(walked)
         rescheduled = mend_schedule(self.rows, dry_run=self.dry_run)  # by the uses that the walk has brought
+        rescheduled += wake_readable(self.rows, dry_run=self.dry_run)
         return ReconcileReport(
             walked=walked,
             drift=dict(self.found),
