@@ -124,8 +124,7 @@ class Keyring:
             )
         if not colon or not _LABEL.fullmatch(label):  # what stands there instead may be a token: it is not shown
             raise Altered(f"The value sealed for {place} was altered.")
-        if prefix != _PREFIXES[0]:
-            token = urlsafe_b64encode(token)
+        token = urlsafe_b64encode(token) if prefix != _PREFIXES[0] else _strict(token, place)
         fingerprint = label.decode()
         for key in self.keys:
             if key.fingerprint == fingerprint:
@@ -152,6 +151,14 @@ class Keyring:
                 if "\0" not in plain:
                     return Secret(plain)
         raise Unbound(f"What stands at {place} was not sealed for it, and no key opens it as unbound.")
+
+
+def _strict(token: bytes, place: str) -> bytes:
+    """Return base64 as it is; raises `Altered` for letters, bits and padding that decoding would pass over."""
+    with contextlib.suppress(ValueError):
+        if urlsafe_b64encode(urlsafe_b64decode(token)) == token:
+            return token
+    raise Altered(f"The value sealed for {place} was altered.")
 
 
 def label_of(stored: bytes) -> str:

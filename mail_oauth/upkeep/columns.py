@@ -120,7 +120,7 @@ def pages(rows: models.QuerySet[Any], column: SealedColumn, size: int) -> Iterat
     page = list(narrow[:size])
     while page:
         yield page
-        page = list(narrow.filter(pk__gt=page[-1].pk)[:size])
+        page = list(narrow.filter(pk__gt=page[-1].pk)[:size]) if len(page) == size else []
 
 
 def _aliases(model: type[models.Model], using: str | None) -> list[str]:
