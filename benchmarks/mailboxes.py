@@ -172,7 +172,7 @@ def _own(pk: UUID, user: int) -> dict[str, Any]:
         "tenant": f"tenant{user % TENANTS}",
         "email": f"user{user}@example.com",
         **{
-            column: seal(Secret(text), MailCredentials.place(pk, column)).text.encode()
+            column: seal(Secret(text), MailCredentials.place_of(pk, column)).text.encode()
             for column, text in tokens.items()
         },
     }

@@ -73,11 +73,11 @@ def main() -> None:
     django.setup()
     from django.db import connection
 
-    from mail_oauth.encryption import Keyring
+    from mail_oauth.sealing import Keyring
     from mail_oauth.upkeep.reconcile import reconcile_cache
 
     opened = token_queries = 0
-    unseal = Keyring.unseal
+    unseal = Keyring.unseal_stored
 
     def counted(*args: Any, **kwargs: Any) -> Any:
         nonlocal opened
@@ -89,7 +89,7 @@ def main() -> None:
         token_queries += bool(TOKEN_COLUMNS.search(sql))
         return execute(sql, *rest)
 
-    Keyring.unseal = counted  # type: ignore[method-assign]
+    Keyring.unseal_stored = counted  # type: ignore[method-assign]
     with connection.execute_wrapper(watch):
         report = asdict(reconcile_cache())
     told = {name: report[name] for name in ("walked", "cache_error", "seconds")}

@@ -24,8 +24,9 @@ from django_redis.cache import RedisCache
 from mail_oauth import bulk, raw_redis
 from mail_oauth.conf import app_settings
 from mail_oauth.encryption import seal, unseal_stored
-from mail_oauth.exceptions import SealError
+from mail_oauth.exceptions import KeyMissing, SealError
 from mail_oauth.near import near_copies
+from mail_oauth.signals import value_refused
 from mail_oauth.tokens import AccessToken
 
 T = TypeVar("T")
@@ -89,9 +90,14 @@ class TokenCache:
             return None
         try:
             secret = unseal_stored(raw[len(header.bytes()) :], place_of(name, resource, header))
+        except (
+            KeyMissing
+        ):  # a miss: another host that has the key may still use it, and ours will stand in its place
+            return None
         except SealError as error:
             logger.warning("cached token refused", extra={"mailbox": name, "cause": str(error)})
             self.forget(pk, resource)
+            value_refused.send_robust(type(self), mailbox=pk, where="cache", cause=error.code)
             return None
         return AccessToken.of_epoch(secret.reveal(), header.issued, header.expiry, header.generation)
 
@@ -193,6 +199,17 @@ def write_unless_newer(key: str, header: Header, body: bytes, seconds: float) ->
     if held and (held.generation, not held.expiry) > (header.generation, False):
         return False
     cache.set(key, copy.value, timeout=int(seconds))
+    return True
+
+
+def replace(key: str, held: bytes, value: bytes, seconds: int) -> bool:
+    """Put another value in the place of one that is still `held`, for the rest of its time: so many seconds, at most."""
+    cache = _cache()
+    if isinstance(cache, RedisCache):
+        return raw_redis.replace(cache.client.get_client(write=True), str(cache.make_key(key)), held, value)
+    if seconds < 1 or cache.get(key) != held:  # best effort: between this line and the next is a gap
+        return False
+    cache.set(key, value, timeout=seconds)
     return True
 
 

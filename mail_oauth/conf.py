@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import lru_cache
@@ -41,6 +43,12 @@ class Settings:
     """Scheme and host of the site, of which redirect URIs are made; empty: those of the request."""
     success_url: str = "mail_oauth:mailboxes"
     """Where a user goes after connecting: a URL, a path or a URL name."""
+    keys_file: str = ""
+    """A file with one key per line, instead of `FERNET_KEYS`; the first seals, all open."""
+    keys: str | Callable[[], Any] = ""
+    """A callable, or its dotted path, that returns the list of keys (from a KMS), instead of `FERNET_KEYS`."""
+    accept_unbound: bool = False
+    """Whether values that django-fernet-fields' own field wrote are read before `bind_values` has bound them."""
     private_hosts: tuple[str, ...] = ()
     """Provider hosts that may have a private or loopback address (an on-premises Keycloak)."""
     cache: str = "default"
@@ -133,6 +141,7 @@ class Settings:
     """The queue of this app's tasks; empty: the project's own default."""
 
 
+_DOTTED_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 _CHOICES: Mapping[str, type[StrEnum]] = {"REFRESH_POLICY": Policy, "SHARED_MAILBOXES": Sharing}
 
 NAMES = {spec.name.upper(): spec for spec in fields(Settings)}
@@ -152,14 +161,23 @@ def problems(raw: Any) -> list[str]:
     """Say in full sentences what is wrong with a `MAIL_OAUTH` dict."""
     if not isinstance(raw, Mapping):
         return ['MAIL_OAUTH must be a dict: MAIL_OAUTH = {"PROVIDERS": {…}}']
-    return [text for name, value in raw.items() if (text := _problem(name, value))]
+    return [
+        text
+        for name, value in raw.items()
+        if (text := (_problem(name, value) if name in NAMES else _problem_of_name(name)))
+    ]
+
+
+def _problem_of_name(name: str) -> str:
+    return f"MAIL_OAUTH has no setting {name!r}.{did_you_mean(name, NAMES)}"
 
 
 def _problem(name: str, value: Any) -> str:
-    if name not in NAMES:
-        return f"MAIL_OAUTH has no setting {name!r}.{did_you_mean(name, NAMES)}"
     default = getattr(Settings(), name.lower())
-    if isinstance(default, (int, float)):
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            return f"MAIL_OAUTH[{name!r}] must be True or False."
+    elif isinstance(default, (int, float)):
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
             return f"MAIL_OAUTH[{name!r}] must be a number, zero or more: it is {value!r}."
     elif isinstance(default, str):
@@ -174,6 +192,12 @@ def _problem(name: str, value: Any) -> str:
 
 
 def _problem_of_text(name: str, value: Any) -> str:
+    if name == "KEYS":
+        # What stands there may be a key: it is not shown.
+        named = callable(value) or value == "" or (isinstance(value, str) and _DOTTED_PATH.fullmatch(value))
+        return "" if named else "MAIL_OAUTH['KEYS'] must be a callable that returns keys, or its dotted path."
+    if name == "KEYS_FILE" and isinstance(value, os.PathLike):
+        return ""
     if not isinstance(value, str):
         return f"MAIL_OAUTH[{name!r}] must be a string."
     return _problem_of_choice(f"MAIL_OAUTH[{name!r}]", value, _CHOICES[name]) if name in _CHOICES else ""
@@ -199,6 +223,8 @@ def _problem_of_choice(where: str, value: Any, choices: type[StrEnum]) -> str:
 
 
 def _frozen(value: Any) -> Any:
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     return tuple(value) if isinstance(value, list) else value
 
 

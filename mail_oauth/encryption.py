@@ -1,165 +1,135 @@
-"""The keyring, and values sealed for one place.
+"""The keys in use, and what is sealed and opened with them.
 
-Fernet (encrypt-then-MAC) knows neither a key id nor associated data. A `Sealed` value adds both:
-
-    mo1:<fingerprint>:<fernet token>      with the plaintext   <fingerprint> NUL <place> NUL <secret>
-
-In a cache it may stand packed, as ``mo1b:<fingerprint>:`` and the bytes that the Fernet token stands for. The
-fingerprint in clear tells which key is in use without decrypting (``SUBSTR(column, 1, 21)``); its copy inside
-authenticates it. The place (table, row UUID and column, or a cache key) makes a blob that was moved elsewhere
-unreadable. Keys are those of django-fernet-fields: `FERNET_KEYS` and `FERNET_USE_HKDF`.
+They are those of django-fernet-fields, `FERNET_KEYS` and `FERNET_USE_HKDF`, or come from a file or a KMS
+(`mail_oauth.keysource`). `mail_oauth.sealing` says what a sealed value is.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+import logging
+import os
+import threading
+import time
 from typing import Any
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.signals import setting_changed
+from django.views.decorators.debug import sensitive_variables
 from fernet_fields.hkdf import derive_fernet_key
 
-from mail_oauth.exceptions import ConfigurationError, KeyMissing, SealError, UnsealedValue
+from mail_oauth.conf import app_settings
+from mail_oauth.exceptions import ConfigurationError, KeyMissing, Unbound
+from mail_oauth.keysource import can_change, raw_keys, source_name
+from mail_oauth.sealing import Key, Keyring, Sealed
 from mail_oauth.tokens import Secret
 
-PREFIX = "mo1"
-FINGERPRINT_LENGTH = 16
-_PACKED = "b"
-_PREFIXES = (PREFIX.encode(), f"{PREFIX}{_PACKED}".encode())
-_SEALED = re.compile(rf"{PREFIX}:[0-9a-f]{{{FINGERPRINT_LENGTH}}}:[A-Za-z0-9_-]+={{0,2}}")
+logger = logging.getLogger(__name__)
+
+REREAD_SECONDS = 5.0
+"""How long a file or callable with keys is left alone after it was asked."""
+
+_MOST_TOLD = 100
+"""So many missing keys are told of: fingerprints that somebody made up shall fill no log."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """An encrypted secret, bound to one place. Safe to show, store and pickle; opened by `unseal()`."""
+class _KeysInUse:
+    """The keyring of this process. Settings are read once; a file or a callable once more when a key is missed."""
 
-    text: str
+    def __init__(self) -> None:
+        """Begin with nothing read."""
+        self._lock = threading.Lock()
+        self._ring: Keyring | None = None
+        self._failure: ConfigurationError | None = None
+        self._read_at = float("-inf")
+        self._told: set[str] = set()
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.text, str):
-            raise UnsealedValue("A Sealed value is made by seal(), or from stored text.")
+    def ring(self) -> Keyring:
+        """Return the keys; a source that failed just now is not asked again at once."""
+        held = self._ring
+        if held is not None:
+            return held
+        with self._lock:
+            if self._ring is None:
+                if self._failure is not None and self._was_read_just_now():
+                    raise type(self._failure)(*self._failure.args)
+                try:
+                    self._ring = self._read()
+                except ConfigurationError as error:
+                    self._failure = error
+                    raise
+            return self._ring
 
-    @property
-    def fingerprint(self) -> str:
-        """The fingerprint of the key it is sealed under, or an empty string for text that has none."""
-        parts = self.text.split(":", 2)
-        return parts[1] if len(parts) == 3 and parts[0] == PREFIX else ""
+    def renewed(self, missed: Keyring) -> Keyring:
+        """Return the keys as they are after one was missed in `missed`: it may have been added meanwhile."""
+        with self._lock:
+            if self._ring is missed and can_change() and not self._was_read_just_now():
+                try:
+                    self._ring = self._read()
+                except ConfigurationError as error:
+                    logger.error("%s; those that were read before are kept", error, extra={"action": "keys"})
+            return self._ring or missed
 
-    @property
-    def packed(self) -> bytes:
-        """The same for a cache, with the Fernet token as the bytes that it stands for: a quarter shorter."""
-        prefix, fingerprint, token = self.text.split(":", 2)
-        return f"{prefix}{_PACKED}:{fingerprint}:".encode() + urlsafe_b64decode(token)
+    def tell_missing(self, fingerprint: str) -> None:
+        """Tell the operator of a missing key, once for each: every value under it would say the same."""
+        if fingerprint not in self._told and len(self._told) < _MOST_TOLD:
+            self._told.add(fingerprint)
+            about = {"action": "key_missing", "key": fingerprint}
+            logger.error(
+                "no key %s in %s, but values are sealed under it: put it back",
+                fingerprint,
+                source_name(),
+                extra=about,
+            )
 
-    @property
-    def is_well_formed(self) -> bool:
-        """Whether the text has the shape that `seal()` gives it; whether it opens is another question."""
-        return _SEALED.fullmatch(self.text) is not None
+    def forget(self) -> None:
+        """Begin anew: settings have changed."""
+        self.__init__()  # type: ignore[misc]
 
-    def __repr__(self) -> str:
-        return f"<Sealed under key {self.fingerprint or 'unknown'}>"
+    def renew_lock(self) -> None:
+        """Take another lock: this is a forked child, and a thread of its parent may hold the old one."""
+        self._lock = threading.Lock()
 
+    def _was_read_just_now(self) -> bool:
+        return time.monotonic() - self._read_at < REREAD_SECONDS
 
-@dataclass(frozen=True)
-class Key:
-    """One Fernet key."""
-
-    raw: bytes
-
-    @cached_property
-    def fernet(self) -> Fernet:
-        """The cipher of this key; made once."""
-        return Fernet(self.raw)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """A short name of the key that reveals nothing of it."""
-        return hashlib.sha256(b"mail_oauth key fingerprint\0" + self.raw).hexdigest()[:FINGERPRINT_LENGTH]
-
-    def __repr__(self) -> str:
-        return f"<Key {self.fingerprint}>"
-
-
-@dataclass(frozen=True, slots=True)
-class Keyring:
-    """The keys in use: the first seals, all open."""
-
-    keys: tuple[Key, ...]
-
-    def seal(self, secret: Secret, place: str) -> Sealed:
-        """Encrypt `secret` for `place`."""
-        key = self.keys[0]
-        plain = _header(key.fingerprint, place) + secret.reveal()
-        return Sealed(f"{PREFIX}:{key.fingerprint}:{key.fernet.encrypt(plain.encode()).decode()}")
-
-    def unseal(self, sealed: Sealed, place: str) -> Secret:
-        """Decrypt `sealed`.
-
-        Raises `KeyMissing` when its key is missing, and `SealError` when it was altered, was sealed for another
-        place, or not at all.
-        """
-        return self.unseal_stored(sealed.text.encode(), place)
-
-    def unseal_stored(self, stored: bytes, place: str) -> Secret:
-        """Decrypt a `Sealed` value as a cache gives it, packed or as text; see `unseal` for what is raised."""
-        prefix, _, rest = stored.partition(b":")
-        label, colon, token = rest.partition(b":")
-        if prefix not in _PREFIXES or not label or not colon:
-            raise SealError(f"What stands at {place} was not sealed by this app.")
-        if prefix != _PREFIXES[0]:
-            token = urlsafe_b64encode(token)
-        fingerprint = label.decode("ascii", "replace")
-        for key in self.keys:
-            if key.fingerprint == fingerprint:
-                break
-        else:
-            raise KeyMissing(f"No key {fingerprint} in FERNET_KEYS: put it back; nothing is lost.")
-        header = _header(fingerprint, place).encode()
+    @sensitive_variables()
+    def _read(self) -> Keyring:
+        self._read_at = time.monotonic()
+        derive = derive_fernet_key if getattr(settings, "FERNET_USE_HKDF", True) else _as_bytes
+        raws, source = raw_keys(), source_name()
         try:
-            plain = key.fernet.decrypt(token)
-            if hmac.compare_digest(plain[: len(header)], header):
-                return Secret(plain[len(header) :].decode())
-        except (InvalidToken, UnicodeError):
-            raise SealError(f"The value sealed for {place} was altered.") from None
-        raise SealError(f"A value sealed for another place was found at {place}.")
+            ring = Keyring(tuple(Key(derive(raw)) for raw in raws), source)
+            [key.fernet for key in ring.keys]
+        except (ValueError, TypeError):
+            raise ConfigurationError(
+                f"{source} holds a value that is not a key: with FERNET_USE_HKDF = False each must be "
+                "what manage.py mail_oauth generate_key (or Fernet.generate_key()) prints."
+            ) from None
+        self._told.clear()
+        return ring
 
 
-def _header(fingerprint: str, place: str) -> str:
-    """Return what stands before the secret; without NUL in its parts no other place has the same."""
-    if "\0" in place:
-        raise ValueError("The name of a place must not hold NUL.")
-    return f"{fingerprint}\0{place}\0"
+_keys = _KeysInUse()
 
 
-@lru_cache(maxsize=1)
+os.register_at_fork(after_in_child=_keys.renew_lock)
+
+
 def keyring() -> Keyring:
-    """Return the keyring of the settings. Raises `ConfigurationError` on a malformed key."""
-    raw_keys = getattr(settings, "FERNET_KEYS", None) or [settings.SECRET_KEY]
-    # A string would be taken for a list of one-letter keys, and None be hashed into a key that everyone knows.
-    if isinstance(raw_keys, (str, bytes)) or not all(raw and isinstance(raw, (str, bytes)) for raw in raw_keys):
-        raise ConfigurationError(
-            'FERNET_KEYS must be a list of keys: FERNET_KEYS = [os.environ["MAIL_OAUTH_KEY"]].'
-        )
-    derive = derive_fernet_key if getattr(settings, "FERNET_USE_HKDF", True) else _as_bytes
-    try:
-        keyring = Keyring(tuple(Key(derive(raw)) for raw in raw_keys))
-        [key.fernet for key in keyring.keys]
-    except (ValueError, TypeError) as error:
-        raise ConfigurationError(
-            "FERNET_KEYS holds a value that is not a key: with FERNET_USE_HKDF = False each must be "
-            "what Fernet.generate_key() prints."
-        ) from error
-    return keyring
+    """Return the keys in use. Raises `ConfigurationError` where there are none, or what is there is no key."""
+    return _keys.ring()
 
 
 def _as_bytes(raw: str | bytes) -> bytes:
     return raw.encode() if isinstance(raw, str) else raw
+
+
+def new_key() -> str:
+    """Return a new random key: 32 bytes in URL-safe base64, which is right whatever `FERNET_USE_HKDF` says."""
+    return Fernet.generate_key().decode()
 
 
 def seal(secret: Secret, place: str) -> Sealed:
@@ -168,13 +138,34 @@ def seal(secret: Secret, place: str) -> Sealed:
 
 
 def unseal(sealed: Sealed, place: str) -> Secret:
-    """Decrypt `sealed`; see `Keyring.unseal` for what is raised."""
-    return keyring().unseal(sealed, place)
+    """Decrypt what a column holds; see `Keyring.unseal` for what is raised.
+
+    With `ACCEPT_UNBOUND` also what the plain field of django-fernet-fields wrote there.
+    """
+    stored = sealed.text.encode()
+    try:
+        return unseal_stored(stored, place)
+    except Unbound:
+        if not app_settings().accept_unbound:
+            raise
+    return keyring().open_unbound(stored, place)
 
 
 def unseal_stored(stored: bytes, place: str) -> Secret:
-    """Decrypt stored text; see `Keyring.unseal` for what is raised."""
-    return keyring().unseal_stored(stored, place)
+    """Decrypt a stored value; see `Keyring.unseal` for what is raised.
+
+    Where its key is missing, a file or callable that keys come from is asked once more, every `REREAD_SECONDS` at the
+    most.
+    """
+    ring = keyring()
+    try:
+        return ring.unseal_stored(stored, place)
+    except KeyMissing as missing:
+        renewed = _keys.renewed(ring)
+        if renewed is ring:
+            _keys.tell_missing(missing.fingerprint)
+            raise
+    return renewed.unseal_stored(stored, place)
 
 
 def fingerprint_of(secret: Secret) -> str:
@@ -184,8 +175,8 @@ def fingerprint_of(secret: Secret) -> str:
 
 
 def _forget(*, setting: str, **_: Any) -> None:
-    if setting in {"FERNET_KEYS", "FERNET_USE_HKDF", "SECRET_KEY"}:
-        keyring.cache_clear()
+    if setting in {"FERNET_KEYS", "FERNET_USE_HKDF", "SECRET_KEY", "MAIL_OAUTH"}:
+        _keys.forget()
 
 
 setting_changed.connect(_forget, dispatch_uid="mail_oauth.encryption")

@@ -17,12 +17,63 @@ class ConfigurationError(MailOAuthError, ImproperlyConfigured):
     """The site's settings are wrong; the message names the setting and the line to write."""
 
 
+class KeySourcesConflict(ConfigurationError):
+    """Keys come from more than one of `FERNET_KEYS`, `KEYS_FILE` and `KEYS`."""
+
+
+class KeysNotFound(ConfigurationError):
+    """The file or the callable that the keys come from has none, or cannot be read."""
+
+
 class SealError(MailOAuthError, ValueError):
-    """A stored secret cannot be opened: its key is missing, or it was altered or moved."""
+    """A stored secret cannot be opened.
+
+    `code` says why, in a word that is fit to be stored. `mendable`: an operator can make it open again as it stands.
+    """
+
+    code = "unreadable"
+    mendable = False
+
+    @property
+    def brief(self) -> str:
+        """The code, with the name of a key that is missing."""
+        return self.code
 
 
 class KeyMissing(SealError):
-    """A stored secret was sealed under a key that is not in `FERNET_KEYS`: put it back, nothing is lost."""
+    """It was sealed under a key that is not among the site's, `fingerprint`: put it back, nothing is lost."""
+
+    code = "key_missing"
+    mendable = True
+
+    def __init__(self, message: str, fingerprint: str = "") -> None:
+        """Name the key that is missing."""
+        super().__init__(message)
+        self.fingerprint = fingerprint
+
+    @property
+    def brief(self) -> str:
+        """The code and the key."""
+        return f"{self.code} {self.fingerprint}".rstrip()
+
+
+class Altered(SealError):
+    """It was flipped, truncated, or relabelled: it is not what was stored."""
+
+    code = "altered"
+
+
+class Moved(SealError):
+    """It was sealed for another place."""
+
+    code = "moved"
+
+
+class Unbound(SealError):
+    """It was not sealed for any place: the plain field of django-fernet-fields wrote it, or something else did."""
+
+    code = "unbound"
+    mendable = True
 
 
 class UnsealedValue(MailOAuthError, TypeError):

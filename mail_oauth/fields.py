@@ -9,24 +9,43 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from django.core import checks
 from django.core.exceptions import FieldError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Case, Value
 from django.db.models.functions import Cast
 from fernet_fields import EncryptedTextField
 
-from mail_oauth.encryption import Sealed
 from mail_oauth.exceptions import UnsealedValue
+from mail_oauth.sealing import Sealed
 
 
 class SealedField(EncryptedTextField):  # type: ignore[misc]  # django-fernet-fields has no types
-    """A column of `Sealed` values (ASCII in a binary column), or NULL."""
+    """A column of `Sealed` values (ASCII in a binary column), or NULL.
+
+    Its model has a method `place(column)`, which returns the name of the place that a column's value is sealed for:
+    one that no other row, column or table has, and that never changes. By it values are sealed under another key.
+    """
 
     if TYPE_CHECKING:
 
         def __get__(self, instance: Any, owner: Any) -> Sealed | None: ...
 
         def __set__(self, instance: Any, value: Sealed | None) -> None: ...
+
+    def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
+        """Check that the model names the places of its values: what names none could not be sealed anew."""
+        found = list(super().check(**kwargs))
+        if not callable(getattr(self.model, "place", None)):
+            found.append(
+                checks.Error(
+                    f"{self.model._meta.label} has the encrypted column {self.name}, but names no place for its values.",
+                    hint=f'Add: def place(self, column): return f"{self.model._meta.db_table}.{{column}}:{{self.pk}}"',
+                    obj=self,
+                    id="mail_oauth.E009",
+                )
+            )
+        return found
 
     def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Sealed | None:
         """Wrap what the column holds; whether it can be read is found out when it is unsealed."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,18 +28,23 @@ from mail_oauth.cache import (
     place_of,
     read_raw,
     remove,
+    replace,
     tolerantly,
     write_unless_newer,
 )
 from mail_oauth.conf import app_settings
-from mail_oauth.encryption import Sealed, seal, unseal
-from mail_oauth.exceptions import SealError
+from mail_oauth.encryption import keyring, seal, unseal_stored
+from mail_oauth.exceptions import Unbound
+from mail_oauth.sealing import label_of
 from mail_oauth.tokens import Secret, TokenSet, scope_set
 
 RESOURCE = "parked"
 
 SECONDS = 7 * 24 * 3600
 """How long a pair waits for its database: longer than any outage that nobody looks at."""
+
+_START_BYTES = 96
+"""So much of a value has its header, and what it shows of its key."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,6 +124,39 @@ def discard(pk: UUID, pair: ParkedPair | None = None) -> None:
     tolerantly(lambda: remove(key), None)
 
 
+def reseal(pk: UUID, *, dry_run: bool = False) -> bool:
+    """Seal what is parked for a row under the first key; tell whether it was under another, and still the same.
+
+    Raises what the cache raises, and `SealError` for what cannot be opened, which stays.
+    """
+    key = cache_key(pk, RESOURCE)
+    raw = read_raw(key)
+    if raw is None:
+        return False
+    header, body = _parts(raw)
+    if label_of(body) == keyring().keys[0].fingerprint:
+        return False
+    place = place_of(pk, RESOURCE, header)
+    sealed = seal(unseal_stored(body, place), place).text.encode("ascii")
+    return dry_run or replace(key, raw, header.bytes() + sealed, _rest(header))
+
+
+def fingerprints(pks: Sequence[PK]) -> dict[PK, str]:
+    """Return under which keys pairs are parked for rows, by what they show in clear; raises what the cache raises."""
+    starts = bulk.starts(app_settings().cache, cache_key("", RESOURCE), pks, _START_BYTES)
+    return {pk: _label(start) for pk, start in zip(pks, starts, strict=True) if start}
+
+
+def _rest(header: Header) -> int:
+    """Return how many seconds a pair is still kept, at least an hour: it is there, so its time is not over."""
+    return max(header.issued + SECONDS - int(time.time()), 3600)
+
+
+def _label(start: bytes) -> str:
+    header = Header.parse(start)
+    return "" if header is None else label_of(start[len(header.bytes()) :])
+
+
 def _park(pk: UUID, pair: ParkedPair) -> bool:
     key, header, tokens = cache_key(pk, RESOURCE), _header(pair), pair.tokens
     fields = {
@@ -129,15 +168,20 @@ def _park(pk: UUID, pair: ParkedPair) -> bool:
     }
     sealed = seal(Secret(json.dumps(fields)), place_of(pk, RESOURCE, header))
     body = sealed.text.encode("ascii")  # not packed: an earlier release drops what it cannot read
-    return write_unless_newer(key, header, body, SECONDS) and bool(read_raw(key) == header.bytes() + body)
+    # By its header: who rotates keys may just have sealed it anew.
+    return write_unless_newer(key, header, body, SECONDS) and Header.parse(read_raw(key)) == header
+
+
+def _parts(raw: Any) -> tuple[Header, bytes]:
+    header = Header.parse(raw)
+    if header is None:
+        raise Unbound("What is parked was not written by this app.")
+    return header, raw[len(header.bytes()) :]
 
 
 def _opened(pk: UUID, raw: Any) -> ParkedPair:
-    header = Header.parse(raw)
-    if header is None:
-        raise SealError("What is parked was not written by this app.")
-    sealed = Sealed(raw[len(header.bytes()) :].decode("ascii", "replace"))
-    fields = json.loads(unseal(sealed, place_of(pk, RESOURCE, header)).reveal())
+    header, body = _parts(raw)
+    fields = json.loads(unseal_stored(body, place_of(pk, RESOURCE, header)).reveal())
     refresh_token, scopes = fields["refresh"], fields["scopes"]
     return ParkedPair(
         generation=header.generation,

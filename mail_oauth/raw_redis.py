@@ -49,6 +49,13 @@ if start == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0
 """)
 
+_REPLACE_IF_SAME = _Script("""
+if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+local left = redis.call('PTTL', KEYS[1])
+if left > 0 then redis.call('SET', KEYS[1], ARGV[2], 'PX', left) else redis.call('SET', KEYS[1], ARGV[2]) end
+return 1
+""")
+
 _STARTS = _Script("""
 local starts, last = {}, ARGV[1]  -- as text: of a number Redis would make text for each key, as of a float
 for number, key in ipairs(KEYS) do
@@ -109,6 +116,11 @@ def store_many(client: Any, writes: Sequence[Write]) -> list[bool]:
     """Store many values in one round trip and tell of each whether it was; what Redis refuses was not."""
     # When the script was not known to one of a cluster's nodes, those that were stored are stored again.
     return _evaluate_many(client, _STORE_UNLESS_NEWER, [_stored(write) for write in writes])
+
+
+def replace(client: Any, key: str, held: bytes, value: bytes) -> bool:
+    """Put another value in the place of one that is still `held`, for the rest of its time. Raises what Redis raises."""
+    return bool(_evaluate(client, _REPLACE_IF_SAME, _REPLACE_IF_SAME.command([key], held, value)))
 
 
 def remove_many(client: Any, begun: Sequence[tuple[str, bytes]]) -> list[bool]:

@@ -1,7 +1,8 @@
 """Signals, sent after the change they speak of was saved.
 
 Those about a mailbox are sent with `sender` the `MailCredentials` class, `credentials` the row and `reason` a code
-(or ""); those about a lane with `sender` the `ProviderHealth` class and `health` the row.
+(or ""); those about a lane with `sender` the `ProviderHealth` class and `health` the row; `value_refused` says for
+itself what it carries.
 A receiver's exception is logged and does not undo the change.
 """
 
@@ -21,6 +22,14 @@ mailbox_status_changed = Signal()
 
 grant_ending = Signal()
 """The grant of a mailbox ends soon, at `credentials.refresh_token_expires_at`; sent once, `GRANT_WARNING_DAYS` ahead."""
+
+value_refused = Signal()
+"""A stored secret was found altered, moved or unbound, and was not used: somebody writes where only this app should.
+
+`mailbox` is its primary key (None for a consent under way), `where` the column, ``"cache"`` or ``"parked"``, `cause` the
+`code` of a `SealError`. A refresh token that is refused makes its mailbox unreadable, of which `mailbox_status_changed`
+tells.
+"""
 
 lane_held = Signal()
 """The calls of a provider app, or of one organisation there, are held; or, if `health.trouble` is "reauth", so many

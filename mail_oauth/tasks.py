@@ -15,7 +15,7 @@ from celery.signals import worker_init, worker_process_shutdown, worker_shutting
 
 from mail_oauth.conf import app_settings
 from mail_oauth.connect.disconnect import retry_revocation
-from mail_oauth.upkeep import prune, pulse, reconcile, sweep
+from mail_oauth.upkeep import prune, pulse, reconcile, rekey, sweep
 from mail_oauth.upkeep.stopping import StopSign
 from mail_oauth.usage import uses
 
@@ -63,6 +63,18 @@ def refresh_batch() -> dict[str, Any]:
 def reconcile_cache() -> dict[str, Any]:
     """Make the cache agree with the table."""
     return asdict(reconcile.reconcile_cache())
+
+
+@shared_task(base=UpkeepTask)
+def rotate_keys() -> dict[str, Any]:
+    """Seal values under the first key for `BATCH_SECONDS`; if that was not enough, enqueue itself once more.
+
+    Beat does not send it: whoever changes keys does.
+    """
+    report = rekey.rotate_keys(seconds=app_settings().batch_seconds, stopped=stop_sign.raised)
+    if report.ended == "time":
+        rotate_keys.apply_async()
+    return asdict(report)
 
 
 @shared_task(base=UpkeepTask)

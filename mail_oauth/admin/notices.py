@@ -185,8 +185,9 @@ def _needs_attention(row: MailCredentials) -> Notice:
 
 def _unreadable() -> Notice:
     next_step = _(
-        "The operator of this site must look at the token below. A key that is put back into FERNET_KEYS mends "
-        "it, and nothing is lost; after a value was altered, the user must connect the mailbox again."
+        "The operator of this site must look at the token below. A missing key that is put back (into FERNET_KEYS, or "
+        "wherever keys come from) mends it by itself, and nothing is lost; after a value was altered, the user must "
+        "connect the mailbox again."
     )
     return Notice(Level.BAD, _("The stored tokens cannot be decrypted."), next_step)
 

@@ -65,8 +65,12 @@ _EXPLANATIONS: dict[type[MailOAuthError], _StrOrPromise] = {
     ReauthRequired: gettext_lazy("its user must connect it again"),
     AdminRequired: gettext_lazy("the user's organisation must allow it at the provider"),
     MailboxDisconnected: gettext_lazy("it is disconnected, or its OAuth is switched off"),
-    CredentialsUnreadable: gettext_lazy("its tokens cannot be decrypted: a key is missing in FERNET_KEYS"),
-    SealError: gettext_lazy("its tokens cannot be decrypted: a key is missing in FERNET_KEYS"),
+    CredentialsUnreadable: gettext_lazy(
+        "its tokens cannot be decrypted; manage.py mail_oauth key_status tells of missing keys"
+    ),
+    SealError: gettext_lazy(
+        "its tokens cannot be decrypted; manage.py mail_oauth key_status tells of missing keys"
+    ),
     ProviderUnavailable: gettext_lazy("not refreshed; the grant is kept and tried again"),
     TransactionHeld: gettext_lazy("SQLite cannot do this inside a transaction"),
     ConfigurationError: gettext_lazy("the settings of its provider are wrong"),

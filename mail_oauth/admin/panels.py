@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -12,13 +11,14 @@ from django.utils.translation import gettext as _
 
 from mail_oauth.admin.moments import Moment, moment
 from mail_oauth.admin.notices import Level
-from mail_oauth.encryption import FINGERPRINT_LENGTH, Sealed, fingerprint_of, keyring, unseal
-from mail_oauth.exceptions import ConfigurationError, SealError
+from mail_oauth.encryption import fingerprint_of, keyring, unseal
+from mail_oauth.exceptions import ConfigurationError, KeyMissing, SealError
+from mail_oauth.keysource import source_name
 from mail_oauth.models import MailCredentials
 from mail_oauth.providers.contract import NOT_MAIL_SCOPES
+from mail_oauth.sealing import Sealed
 from mail_oauth.tokens import Secret, scope_set
 
-_FINGERPRINT = re.compile(rf"[0-9a-f]{{{FINGERPRINT_LENGTH}}}")
 _TIMESTAMP_END = 9
 """A Fernet token begins with a version byte and eight bytes of seconds since 1970 (Fernet spec)."""
 
@@ -73,7 +73,7 @@ def _token_panel(
     expires: datetime | None = None,
 ) -> TokenPanel:
     sealed = getattr(row, column)
-    secret, problem = _opened(sealed, row.place(row.pk, column))
+    secret, problem = _opened(sealed, row.place(column))
     key = _key_of(sealed)
     return TokenPanel(
         title=title,
@@ -97,19 +97,22 @@ def _opened(sealed: Sealed | None, place: str) -> tuple[Secret | None, str]:
         return unseal(sealed, place), ""
     except ConfigurationError as error:
         return None, str(error)
-    except SealError:
-        key = _key_of(sealed)
-    if not key:
-        return None, _("What stands in the column is not a sealed token: something else wrote it there.")
-    if key not in _ring():
-        return None, _("Its key is not in FERNET_KEYS: put it back; nothing is lost.")
-    return None, _("It was altered, or sealed for another row or column.")
+    except SealError as error:
+        return None, _problem(sealed, error)
+
+
+def _problem(sealed: Sealed, error: SealError) -> str:
+    if isinstance(error, KeyMissing):
+        return _("Its key is not in %(source)s: put it back; nothing is lost.") % {"source": source_name()}
+    if sealed.looks_plain:
+        return _("It is bound to no place, as django-fernet-fields writes it: run “mail_oauth bind_values”.")
+    if not sealed.fingerprint:
+        return _("What stands in the column is not a sealed token: something else wrote it there.")
+    return _("It was altered, or sealed for another row or column.")
 
 
 def _key_of(sealed: Sealed | None) -> str:
-    """Return the fingerprint of a token's key; nothing that only stands in a fingerprint's place."""
-    found = sealed.fingerprint if sealed is not None else ""
-    return found if _FINGERPRINT.fullmatch(found) else ""
+    return sealed.fingerprint if sealed is not None else ""
 
 
 def _ring() -> tuple[str, ...]:
@@ -125,11 +128,11 @@ def _key_words(fingerprint: str) -> str:
     if not fingerprint:
         return _("unknown")
     if fingerprint not in ring:
-        return _("not in FERNET_KEYS")
+        return _("not in %(source)s") % {"source": source_name()}
     position = ring.index(fingerprint)
     if position == 0:
         return _("the key that seals now")
-    return _("an older key, number %(number)d in FERNET_KEYS") % {"number": position + 1}
+    return _("an older key, number %(number)d in %(source)s") % {"number": position + 1, "source": source_name()}
 
 
 def _sealed_at(sealed: Sealed | None) -> datetime | None:

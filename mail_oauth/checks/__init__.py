@@ -55,6 +55,8 @@ DEPLOYED: tuple[Look, ...] = (
     leftovers.testing,
     leftovers.private_hosts,
     keys.secret_key,
+    keys.key_file,
+    keys.unbound,
     caches.private,
     caches.full,
     sessions.private,
@@ -83,6 +85,11 @@ def check_databases(databases: Sequence[str] | None = None, **_: Any) -> list[ch
     return list(storage.durability(databases or ()))
 
 
+def check_keys_in_use(databases: Sequence[str] | None = None, **_: Any) -> list[checks.CheckMessage]:
+    """Check that every value in these databases is under a key that the site has."""
+    return [] if problems(getattr(settings, "MAIL_OAUTH", {})) else list(keys.in_use(databases or ()))
+
+
 def _all_of(looks: Sequence[Look]) -> list[checks.CheckMessage]:
     return [message for look in looks for message in look()]
 
@@ -91,4 +98,5 @@ def register() -> None:
     """Make the checks known to `manage.py check`."""
     checks.register(check_settings, TAG)
     checks.register(check_deployment, TAG, deploy=True)
+    checks.register(check_keys_in_use, TAG, checks.Tags.database)
     checks.register(check_databases, TAG, checks.Tags.database, deploy=True)

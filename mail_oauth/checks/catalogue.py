@@ -19,7 +19,8 @@ class When(StrEnum):
 
     ALWAYS = "check"
     DEPLOY = "check --deploy"
-    DATABASE = "check --deploy --database default"
+    DATABASE = "check --database default"
+    DEPLOYED_DATABASE = "check --deploy --database default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,11 @@ _ANYWHERE = {
         "an endpoint that may not be called: plain http, or a private address",
         'an https URL, or MAIL_OAUTH["PRIVATE_HOSTS"] = ["sso.internal"]',
     ),
+    "E011": (
+        "several sources of keys are given",
+        'one of FERNET_KEYS, MAIL_OAUTH["KEYS_FILE"] and MAIL_OAUTH["KEYS"]',
+    ),
+    "E012": ("the source of keys gives none", "manage.py mail_oauth generate_key"),
     "E013": (
         "`BASE_URL` is more or less than a scheme and a host",
         'MAIL_OAUTH["BASE_URL"] = "https://your.site"',
@@ -170,6 +176,11 @@ _DEPLOYED = {
         "the cache pickles its values",
         'CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", …}}',
     ),
+    "W009": ("others on the machine may read the key file", "chmod 600"),
+    "W010": (
+        "values that are bound to no row are read",
+        'manage.py mail_oauth bind_values, and no MAIL_OAUTH["ACCEPT_UNBOUND"]',
+    ),
     "W006": (
         "behind a proxy that ends TLS, redirect URIs would begin with http://",
         'MAIL_OAUTH["BASE_URL"] = "https://your.site"',
@@ -203,6 +214,11 @@ _DEPLOYED = {
 }
 """Right on a laptop, and wrong in production."""
 
+_OF_VALUES = {
+    "E010": ("values are sealed under a key that the site does not have", "the key, put back behind the first"),
+}
+"""Asked of the database wherever it is migrated."""
+
 _OF_DATABASE = {
     "W019": (
         "SQLite as it is by default: of two processes that write, one is told that it is locked",
@@ -215,7 +231,12 @@ _OF_DATABASE = {
 }
 """Asked of the database itself."""
 
-_BY_WHEN = ((When.ALWAYS, _ANYWHERE), (When.DEPLOY, _DEPLOYED), (When.DATABASE, _OF_DATABASE))
+_BY_WHEN = (
+    (When.ALWAYS, _ANYWHERE),
+    (When.DEPLOY, _DEPLOYED),
+    (When.DATABASE, _OF_VALUES),
+    (When.DEPLOYED_DATABASE, _OF_DATABASE),
+)
 
 CATALOGUE = {
     number: Check(number, when, what, line)

@@ -17,10 +17,11 @@ from mail_oauth.conf import app_settings
 from mail_oauth.connect.pace import take_start
 from mail_oauth.connect.refusals import faults_refused
 from mail_oauth.encryption import seal, unseal
-from mail_oauth.exceptions import ConnectRefused
+from mail_oauth.exceptions import ConnectRefused, SealError
 from mail_oauth.models import ConnectAttempt, MailCredentials
 from mail_oauth.models.consents import LONGEST_REDIRECT_URI
 from mail_oauth.providers import Provider
+from mail_oauth.signals import value_refused
 from mail_oauth.tokens import Secret
 
 _SESSION_KEY = "mail_oauth_binding"
@@ -114,7 +115,11 @@ def take(state: str, *, alias: str, user: Any, session: Any) -> ConnectAttempt:
 
 def open_secret(attempt: ConnectAttempt, column: str) -> Secret:
     """Decrypt the code verifier or the nonce of a consent. Raises `SealError`."""
-    return unseal(getattr(attempt, column), attempt.place(column))
+    try:
+        return unseal(getattr(attempt, column), attempt.place(column))
+    except SealError as error:
+        value_refused.send_robust(type(attempt), mailbox=None, where=column, cause=error.code)
+        raise
 
 
 def _make_room(user: Any) -> None:

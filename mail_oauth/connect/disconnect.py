@@ -9,7 +9,7 @@ from typing import Any
 from django.utils import timezone
 
 from mail_oauth.conf import app_settings
-from mail_oauth.exceptions import ConfigurationError, SealError, TransportError
+from mail_oauth.exceptions import ConfigurationError, KeyMissing, SealError, TransportError
 from mail_oauth.managers.background import outside_transaction
 from mail_oauth.managers.transitions import Transitions
 from mail_oauth.managers.vocabulary import EventKind, Status
@@ -91,8 +91,8 @@ def _ask(row: MailCredentials) -> tuple[Revocation, str, bool]:
         return _outcome(provider.token_endpoint().revoke(url, row.open_refresh_token()))
     except ConfigurationError:
         return Revocation.UNSUPPORTED, "configuration", False
-    except SealError:
-        return Revocation.FAILED, "unreadable", False
+    except SealError as error:
+        return Revocation.FAILED, error.code, isinstance(error, KeyMissing)  # a key may come back
     except TransportError as error:
         return Revocation.FAILED, error.cause, True
 

@@ -13,13 +13,23 @@ from asgiref.sync import sync_to_async
 from mail_oauth import parking
 from mail_oauth.cache import MAIL, may_be_near, token_cache
 from mail_oauth.conf import app_settings
-from mail_oauth.exceptions import ConfigurationError, MailboxDisconnected, ProviderUnavailable, SealError
+from mail_oauth.exceptions import (
+    ConfigurationError,
+    CredentialsUnreadable,
+    KeyMissing,
+    MailboxDisconnected,
+    ProviderUnavailable,
+    SealError,
+)
 from mail_oauth.managers.background import behind, outside_transaction, own_connection_possible
 from mail_oauth.managers.errors import failed, held, pausing, refused_again, unusable
+from mail_oauth.managers.readability import turn_readable
 from mail_oauth.managers.transitions import Transitions, after_commit, only_test_transactions
+from mail_oauth.managers.vocabulary import Status
 from mail_oauth.near import Look, near_copies
 from mail_oauth.refresh.engine import Outcome, refresh
 from mail_oauth.refresh.policy import least_validity, margin
+from mail_oauth.signals import value_refused
 from mail_oauth.tokens import AccessToken, Secret
 from mail_oauth.usage import uses
 
@@ -75,7 +85,7 @@ class TokenAccess:
         if cached is not None and self._will_do(pk, cached, min_validity, look):
             uses.note(pk)
             return cached
-        row = self.rows.get(pk=pk)
+        row = self._row(pk)
         uses.note(pk)
         token = self._stored(row)
         if not only_test_transactions(self.using):
@@ -87,9 +97,7 @@ class TokenAccess:
 
     def refresh(self, pk: UUID) -> AccessToken:
         """Refresh whatever the token's age, or wait for the one who does. Raises a `MailboxError`."""
-        return outside_transaction(
-            self.using, lambda: self._refresh_or_wait(self.rows.get(pk=pk), None, force=True)
-        )
+        return outside_transaction(self.using, lambda: self._refresh_or_wait(self._row(pk), None, force=True))
 
     def report_rejected(self, pk: UUID, rejected: Secret) -> AccessToken:
         """Return another token than one that a mail server refused before its end.
@@ -102,7 +110,7 @@ class TokenAccess:
             raise TypeError("report_rejected() takes the token that get_access_token() returned, not its text.")
         near_copies.drop(pk)
         uses.note(pk)
-        return outside_transaction(self.using, lambda: self._replace(self.rows.get(pk=pk), rejected))
+        return outside_transaction(self.using, lambda: self._replace(self._row(pk), rejected))
 
     async def areport_rejected(self, pk: UUID, rejected: Secret) -> AccessToken:
         """`report_rejected`, awaited."""
@@ -116,14 +124,33 @@ class TokenAccess:
         """`refresh`, awaited."""
         return await sync_to_async(self.refresh)(pk)
 
+    def _row(self, pk: UUID) -> MailCredentials:
+        """Return a row as it is; one that was unreadable and opens again has been connected again."""
+        row = self.rows.get(pk=pk)
+        if row.status != Status.UNREADABLE or not only_test_transactions(self.using):
+            return row
+        return row if turn_readable(self.ledger, row) else self.rows.get(pk=pk)
+
     def _stored(self, row: MailCredentials) -> AccessToken | None:
-        """Return the row's token, of any age; None when it cannot be read, which a refresh may mend."""
+        """Return the row's token, of any age; None when it cannot be read, which a refresh may mend.
+
+        Where the refresh token is what cannot be read, the token is good while it lives.
+        """
         error = unusable(row)
-        if error is not None:
+        if error is not None and not isinstance(error, CredentialsUnreadable):
             raise error
+        token = self._opened(row)
+        if error is not None and (token is None or not _lives_long_enough(token, None)):
+            raise error
+        return token
+
+    def _opened(self, row: MailCredentials) -> AccessToken | None:
         try:
             return row.open_access_token()
-        except SealError:
+        except KeyMissing:
+            return None
+        except SealError as refused:
+            value_refused.send_robust(type(row), mailbox=row.pk, where="access_token", cause=refused.code)
             return None
 
     def _will_do(self, pk: UUID, token: AccessToken, min_validity: float | None, look: Look | None) -> bool:
@@ -173,7 +200,10 @@ class TokenAccess:
     ) -> AccessToken:
         """Refresh the row that the caller has seen, or take the token that replaced its token since."""
         give_up_at = time.monotonic() + app_settings().wait_timeout
-        row = seen
+        row = seen = self._row(seen.pk) if seen.status == Status.UNREADABLE else seen
+        error = unusable(row)
+        if error is not None and not force:
+            raise error
         for attempt in itertools.count():
             self._spare_a_held_lane(row, force)
             claimed = self.rows.claim(row.pk, generation=row.generation, force=force, used=True)
@@ -232,4 +262,4 @@ class TokenAccess:
         token = self._stored(current)
         if token is not None and current.token_issued_at != row.token_issued_at:
             return token  # the claim was lost to somebody who has saved since; our own verdict is void
-        raise pausing(current) or failed(row, outcome.verdict.reason, outcome.retry_in)
+        raise unusable(current) or pausing(current) or failed(row, outcome.verdict.reason, outcome.retry_in)

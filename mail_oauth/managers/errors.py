@@ -10,12 +10,12 @@ from django.utils import timezone
 from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import (
     AdminRequired,
-    CredentialsUnreadable,
     MailboxDisconnected,
     MailboxError,
     ProviderUnavailable,
     ReauthRequired,
 )
+from mail_oauth.managers.readability import unreadable
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.refresh.lanes import Hold
 
@@ -31,17 +31,18 @@ _BY_STATUS: dict[Status, tuple[type[MailboxError], str]] = {
         ProviderUnavailable,
         "The provider refuses {row} with a code that is not known ({reason}): an operator must look at it.",
     ),
-    Status.UNREADABLE: (
-        CredentialsUnreadable,
-        "The tokens of {row} cannot be decrypted: put the missing key back into FERNET_KEYS.",
-    ),
 }
 
 
 def unusable(row: MailCredentials) -> MailboxError | None:
-    """Return why a mailbox cannot be used at all; None when it can."""
+    """Return why a mailbox cannot be used at all; None when it can.
+
+    One that was unreadable can be used as soon as it opens.
+    """
     if not row.use_oauth and row.status != Status.DISCONNECTED:
         return MailboxDisconnected(f"OAuth is switched off for {row}: call resume() to use it.", reason="paused")
+    if row.status == Status.UNREADABLE:
+        return unreadable(row)
     if row.status not in _BY_STATUS:
         return None
     error, text = _BY_STATUS[Status(row.status)]

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import DateTimeField
 from django.db.models.base import ModelState
 
-from mail_oauth.encryption import Sealed
 from mail_oauth.fields import SealedField
+from mail_oauth.sealing import Sealed
 
 if TYPE_CHECKING:
     from mail_oauth.models import MailCredentials

@@ -16,8 +16,10 @@ from mail_oauth import parking, signals
 from mail_oauth.cache import token_cache
 from mail_oauth.conf import app_settings
 from mail_oauth.managers.columns import pair_changes, refresh_token_changes, written
+from mail_oauth.managers.grants import has_same_refresh_token, is_same_grant
 from mail_oauth.managers.groups import GroupCommit, Save, is_told
 from mail_oauth.managers.lanes import Lanes
+from mail_oauth.managers.readability import turn_unreadable
 from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.refresh.adoption import park
 from mail_oauth.refresh.classification import Action
@@ -154,10 +156,10 @@ class Transitions:
         """Save a refreshed pair, release the lease and publish the token; see `Ledger`."""
         received_at = received_at or timezone.now()
         if not self._save_pair(grant, tokens, received_at, reason):
-            current = self._now(grant)
+            current = self.now(grant)
             if current is None:
                 return None
-            if not _is_same_grant(current, grant):
+            if not is_same_grant(current, grant):
                 self._leave(current, grant, tokens, received_at)
                 return None
             if not self._save_pair(current, tokens, received_at, reason):
@@ -213,10 +215,10 @@ class Transitions:
             changes = {"refresh_token": row.sealed("refresh_token", tokens.refresh_token), "refresh_failures": 0}
             changes |= {"refresh_at": timezone.now(), "lease_owner": ""}
             self.apply(row, EventKind.REVOCATION_FAILED, changes, reason="rotated_meanwhile")
-        elif row.refresh_token == grant.refresh_token:
+        elif has_same_refresh_token(row, grant):
             park(row, tokens, received_at)
 
-    def _now(self, grant: MailCredentials) -> MailCredentials | None:
+    def now(self, grant: MailCredentials) -> MailCredentials | None:
         """Return a row as it is by now."""
         found: MailCredentials | None = self.manager.using(self.using).filter(pk=grant.pk).first()
         return found
@@ -227,8 +229,8 @@ class Transitions:
             return True
         if verdict.rotated is None and not verdict.outcome_unknown:
             return False
-        current = self._now(grant)
-        if current is None or not _is_same_grant(current, grant):
+        current = self.now(grant)
+        if current is None or not is_same_grant(current, grant):
             return False
         changes: dict[str, Any] = {"outcome_unknown": current.outcome_unknown or verdict.outcome_unknown}
         if verdict.rotated is not None:
@@ -245,11 +247,15 @@ class Transitions:
         }
         if verdict.rotated is not None:
             changes["refresh_token"] = grant.sealed("refresh_token", verdict.rotated)
-        status = Status.UNREADABLE if verdict.reason == "unreadable" else _DEMOTIONS.get(verdict.action)
+        status = _DEMOTIONS.get(verdict.action)
         if status is not None and status != grant.status:
             changes |= {"status": status, "status_reason": verdict.reason[:64]}
             return self.apply(grant, EventKind(status.value), changes, reason=verdict.reason, leased=True)
         return self.apply(grant, EventKind.REFRESH_FAILED, changes, reason=verdict.reason, leased=True)
+
+    def save_unreadable(self, grant: Any, cause: str, seconds: float) -> bool:
+        """Say that a claimed row cannot be opened; see `Ledger`."""
+        return turn_unreadable(self, grant, cause, seconds)
 
     def announce_ending(self, row: MailCredentials) -> None:
         """Record that the grant of a mailbox ends soon, and send the signal."""
@@ -276,19 +282,6 @@ def _send(signal: Signal, row: MailCredentials, **about: Any) -> None:
     for receiver, answer in signal.send_robust(type(row), credentials=row, **about):
         if isinstance(answer, Exception):
             logger.error("receiver %r failed", receiver, exc_info=answer)
-
-
-def _is_same_grant(current: MailCredentials, grant: MailCredentials) -> bool:
-    """Tell whether a row that moved under a refresh is still the grant that was refreshed.
-
-    Switching OAuth off moves the generation but not the tokens: the pair that came back must not be dropped,
-    because the provider may already have ended the stored one. Nor when another worker took the lease over and
-    was refused with the very token that this pair replaced: the pair shows that the grant lives. Whoever changed
-    the tokens, ended the connection, or holds a lease on the row since, has the right of way.
-    """
-    same_pair = current.refresh_token == grant.refresh_token
-    same_life = current.status != Status.DISCONNECTED
-    return same_pair and same_life and current.lease_owner in {"", grant.lease_owner}
 
 
 def _token(row: Any, tokens: TokenSet) -> AccessToken:

@@ -16,7 +16,7 @@ class Status(TextChoices):
     NEEDS_REAUTH = "needs_reauth", _("needs reconnecting by its user")
     NEEDS_ADMIN = "needs_admin", _("needs the user's administrator")
     NEEDS_ATTENTION = "needs_attention", _("refused for an unknown reason")
-    UNREADABLE = "unreadable", _("unreadable: a key is missing")
+    UNREADABLE = "unreadable", _("unreadable: an operator must act")
     DISCONNECTED = "disconnected", _("disconnected")
 
 
@@ -35,6 +35,8 @@ class EventKind(TextChoices):
     REINSTATED = "reinstated", _("not told to reconnect yet: too many at once")
     GRANT_ENDING = "grant_ending", _("grant ends soon")
     UNREADABLE = "unreadable", _("became unreadable")
+    READABLE = "readable", _("readable again")
+    VALUE_REFUSED = "value_refused", _("a stored value was refused")
     PAUSED = "paused", _("OAuth switched off")
     RESUMED = "resumed", _("OAuth switched on")
     DISCONNECTED = "disconnected", _("disconnected")

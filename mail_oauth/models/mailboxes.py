@@ -15,13 +15,15 @@ from django.utils.translation import gettext_lazy as _
 from mail_oauth import parking
 from mail_oauth.cache import LAST_GENERATION, token_cache
 from mail_oauth.conf import app_settings
-from mail_oauth.encryption import Sealed, seal, unseal
+from mail_oauth.encryption import seal, unseal
+from mail_oauth.exceptions import Altered, Moved
 from mail_oauth.fields import SealedField
 from mail_oauth.managers import MailCredentialsManager
 from mail_oauth.managers.access import TokenAccess, nearby
 from mail_oauth.managers.transitions import after_commit
 from mail_oauth.managers.vocabulary import EventKind, RefreshPolicy, Status
 from mail_oauth.providers import provider_for
+from mail_oauth.sealing import Sealed
 from mail_oauth.tokens import AccessToken, Secret, scope_set
 
 
@@ -147,26 +149,30 @@ class MailCredentials(models.Model):
                 kwargs["update_fields"] = every - self.MANAGED
         super().save(*args, **kwargs)
 
-    @classmethod
-    def place(cls, pk: UUID, column: str) -> str:
+    def place(self, column: str) -> str:
         """Return the name of the place that a column's secret is sealed for."""
+        return self.place_of(self.pk, column)
+
+    @staticmethod
+    def place_of(pk: UUID, column: str) -> str:
+        """Return the same for the row with this primary key."""
         return f"mail_oauth_mailcredentials.{column}:{pk}"
 
     def sealed(self, column: str, secret: Secret) -> Sealed:
         """Seal a secret for a column of this very row."""
-        return seal(secret, self.place(self.pk, column))
+        return seal(secret, self.place(column))
 
     def open_refresh_token(self) -> Secret:
         """Decrypt the refresh token. Raises `SealError`; an absent token is an empty secret."""
         if self.refresh_token is None:
             return Secret("")
-        return unseal(self.refresh_token, self.place(self.pk, "refresh_token"))
+        return unseal(self.refresh_token, self.place("refresh_token"))
 
     def open_access_token(self) -> AccessToken | None:
         """Decrypt the stored access token, whatever its age; None when there is none. Raises `SealError`."""
         if self.access_token is None or self.token_expiry is None or self.token_issued_at is None:
             return None
-        secret = unseal(self.access_token, self.place(self.pk, "access_token"))
+        secret = unseal(self.access_token, self.place("access_token"))
         return AccessToken(
             secret.reveal(),
             issued_at=self.token_issued_at,
@@ -178,6 +184,11 @@ class MailCredentials(models.Model):
     def is_connected(self) -> bool:
         """Whether the mailbox can be used: connected, and its OAuth not switched off."""
         return self.status == Status.CONNECTED and self.use_oauth
+
+    @property
+    def waits_for_operator(self) -> bool:
+        """Whether its tokens will open again as they stand, so that connecting it anew is not its user's task."""
+        return self.status == Status.UNREADABLE and self.status_reason not in {Altered.code, Moved.code}
 
     @property
     def provider_configured(self) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mail_oauth import parking
 from mail_oauth.exceptions import KeyMissing, SealError
 from mail_oauth.parking import ParkedPair
+from mail_oauth.signals import value_refused
 from mail_oauth.tokens import TokenSet
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def parked_for(grant: Grant, *, look_only: bool = False) -> ParkedPair | None:
         return None
     except SealError as error:
         _refuse(grant, None, f"refused: {error}", look_only)
+        if not look_only:
+            value_refused.send_robust(ParkedPair, mailbox=grant.pk, where="parked", cause=error.code)
         return None
     if pair is None:
         return None

@@ -21,7 +21,14 @@ from mail_oauth.refresh.adoption import park, parked_for
 from mail_oauth.refresh.classification import VERSION, Action
 from mail_oauth.refresh.lanes import Hold
 from mail_oauth.refresh.ledger import Grant, Ledger
-from mail_oauth.refresh.policy import failures_in_a_row, least_validity, margin, postponement, retry_delay
+from mail_oauth.refresh.policy import (
+    failures_in_a_row,
+    least_validity,
+    margin,
+    postponement,
+    retry_delay,
+    unreadable_pause,
+)
 from mail_oauth.refresh.verdicts import HELD_BACK, Verdict, judge, judge_fault
 from mail_oauth.tokens import AccessToken, Secret, TokenSet, scope_set
 
@@ -63,10 +70,17 @@ def refresh(
     adopted = adopt(grant, ledger, min_validity=min_validity) if may_be_parked else None
     if adopted is not None:
         return adopted
+    try:
+        refresh_token = grant.open_refresh_token()
+    except SealError as error:
+        return _unreadable(grant, ledger, error)
+    except ConfigurationError:  # no keys at all: nothing was tried
+        ledger.postpone(grant, app_settings().backoff_base)
+        raise
     admission = ledger.lanes.admit(grant, force=force)
     if admission.hold is not None:
         return _held(grant, ledger, admission.hold)
-    said, rotation = _ask(grant)
+    said, rotation = _ask(grant, refresh_token)
     if said.tokens is not None:
         outcome = _granted(grant, ledger, said, said.tokens)
     else:
@@ -82,6 +96,20 @@ def _held(grant: Grant, ledger: Ledger, hold: Hold) -> Outcome:
     ledger.postpone(grant, seconds)
     verdict = Verdict(action=Action.RETRY, reason=hold.reason)
     return Outcome(verdict=verdict, retry_in=timedelta(seconds=seconds), held=True)
+
+
+def _unreadable(grant: Grant, ledger: Ledger, error: SealError) -> Outcome:
+    """Leave a mailbox whose refresh token cannot be opened: no call is made, and no lane is to blame."""
+    logger.warning(
+        "mailbox %s: %s",
+        grant.pk,
+        error,
+        extra={"action": "refresh", "mailbox": str(grant.pk), "outcome": "unreadable", "reason": error.code},
+    )
+    seconds = unreadable_pause()
+    ledger.save_unreadable(grant, error.code, seconds)
+    verdict = Verdict(action=Action.OPERATOR, reason=error.code)
+    return Outcome(verdict=verdict, retry_in=timedelta(seconds=seconds))
 
 
 def _second_thoughts(grant: Grant, ledger: Ledger, verdict: Verdict) -> tuple[Verdict, tuple[UUID, ...]]:
@@ -131,18 +159,15 @@ def adopt(grant: Grant, ledger: Ledger, *, min_validity: float | None = None) ->
     return outcome
 
 
-def _ask(grant: Grant) -> tuple[Verdict, str]:
+def _ask(grant: Grant, refresh_token: Secret) -> tuple[Verdict, str]:
     """Call the token endpoint and judge what comes back; say of the refresh token absent, same or new."""
     try:
         provider: Provider = provider_for(grant.provider)
-        refresh_token = grant.open_refresh_token()
         if not refresh_token:
             return Verdict(action=Action.REAUTH, reason="no_refresh_token"), "absent"
         reply = provider.token_endpoint().refresh(
             refresh_token, scope=provider.refresh_scope(grant.requested_scopes)
         )
-    except SealError:
-        return Verdict(action=Action.OPERATOR, reason="unreadable"), "absent"
     except (TransportError, ConfigurationError) as error:
         return judge_fault(error), "absent"
     verdict = judge(reply, family=provider.error_family)

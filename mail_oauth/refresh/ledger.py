@@ -64,5 +64,11 @@ class Ledger(Protocol):
     def keep_refresh_token(self, grant: Grant, tokens: TokenSet, received_at: datetime, *, reason: str) -> bool:
         """Save the refresh token of a pair alone and go on holding the claim; False if it was lost."""
 
+    def save_unreadable(self, grant: Grant, cause: str, seconds: float) -> bool:
+        """Say, once, that the tokens of a row cannot be opened, and release the claim for some seconds.
+
+        What is stored stays as it is. `cause` is the `code` of a `SealError`.
+        """
+
     def save_failure(self, grant: Grant, verdict: Verdict, retry_in: timedelta | None) -> bool:
         """Save what went wrong, and a rotated refresh token if there is one; release the claim."""

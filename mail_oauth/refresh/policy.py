@@ -145,6 +145,14 @@ def postponement(seconds: float, rng: random.Random | None = None) -> float:
     return max(seconds, 0.0) + (rng or random).uniform(1, max(span, 1))
 
 
+def unreadable_pause(rng: random.Random | None = None) -> float:
+    """Choose after how many seconds a mailbox is looked at again whose tokens cannot be opened.
+
+    An operator mends that, whom no sooner look would help; and callers look for themselves.
+    """
+    return app_settings().backoff_cap * (rng or random).uniform(0.5, 1)
+
+
 def retry_delay(
     failures: int, *, slow: bool = False, retry_after: float | None = None, rng: random.Random | None = None
 ) -> float:

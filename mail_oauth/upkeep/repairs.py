@@ -9,10 +9,11 @@ from uuid import UUID
 from django.utils import timezone
 
 from mail_oauth.cache import Header, token_cache
-from mail_oauth.encryption import Sealed, unseal
+from mail_oauth.encryption import unseal
 from mail_oauth.exceptions import SealError
 from mail_oauth.managers.queryset import MailCredentialsQuerySet
 from mail_oauth.models import MailCredentials
+from mail_oauth.sealing import Sealed
 from mail_oauth.tokens import AccessToken
 from mail_oauth.upkeep.drift import RowState
 
@@ -77,7 +78,7 @@ def _is_in_the_way(state: RowState, held: Header, valid: Set[UUID]) -> bool:
 
 def _opened(state: RowState, sealed: Sealed) -> AccessToken | None:
     try:
-        return state.token(unseal(sealed, MailCredentials.place(state.pk, "access_token")))
+        return state.token(unseal(sealed, MailCredentials.place_of(state.pk, "access_token")))
     except SealError as error:
         about = {"action": "reconcile", "mailbox": str(state.pk)}
         logger.warning("the access token of mailbox %s cannot be read: %s", state.pk, error, extra=about)

@@ -1,4 +1,7 @@
-"""The schedule is made to agree with the policies: what fell out of it, and what a policy of before put off too long."""
+"""The schedule is made to agree with the policies: what fell out of it, and what a policy of before put off too long.
+
+And with the keys: what waits for one that is back.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,15 @@ from django.db.models import Q
 from django.utils import timezone
 
 from mail_oauth.conf import Policy
-from mail_oauth.managers.clock import on_database_clock
+from mail_oauth.encryption import keyring
+from mail_oauth.exceptions import KeyMissing
+from mail_oauth.managers.clock import DatabaseNow, on_database_clock
 from mail_oauth.managers.keeping import keeping_of, warm
 from mail_oauth.managers.queryset import REFRESHABLE, MailCredentialsQuerySet
+from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.refresh.keeping import brought_forward, due_at, is_scheduled_too_late, longest_idle, patience
+from mail_oauth.upkeep.columns import SealedColumn
 
 PAGE = 5000
 """How many rows are looked at at once: some hundred bytes each."""
@@ -61,6 +68,20 @@ def mend_schedule(
         moved += len(batch) if dry_run else _move(amiss, batch)
     rest = next(plan, None)
     return Mended(moved, 0 if rest is None else amiss.filter(pk__gte=rest[0]).count())
+
+
+def wake_readable(rows: MailCredentialsQuerySet, *, dry_run: bool = False) -> int:
+    """Make mailboxes due that wait for a key which is back; return how many. Nothing is decrypted."""
+    column = SealedColumn(MailCredentials, "refresh_token", rows.db)
+    waiting = rows.filter(
+        status=Status.UNREADABLE,
+        status_reason=KeyMissing.code,
+        use_oauth=True,
+        lease_owner="",
+        refresh_at__gt=DatabaseNow(),
+    )
+    back = waiting.filter(column.under(keyring().keys))
+    return back.count() if dry_run else back.update(refresh_at=DatabaseNow())
 
 
 def set_policy(row: MailCredentials, policy: Policy | None) -> None:

@@ -41,7 +41,7 @@ def world(
     settings.MAIL_OAUTH = {**configured, "WAIT_TIMEOUT": 0, "BACKGROUND_THREADS": 0, "BASE_URL": CALLBACK}
     caplog.set_level(logging.INFO)
     gate, ears = Gate(), Ears()
-    made = World(strict, lenient, gate, ears, caplog)
+    made = World(strict, lenient, gate, ears, caplog, settings)
     with connection.execute_wrapper(gate), ears.listening():
         yield made
     made.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -11,17 +12,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from mail_oauth.connect.disconnect import retry_revocation
+from mail_oauth.exceptions import KeyMissing
 from mail_oauth.managers.transitions import Transitions
 from mail_oauth.models import MailCredentials
 from mail_oauth.refresh.engine import _ask, adopt, refresh
 from mail_oauth.upkeep.reconcile import reconcile_cache
+from mail_oauth.upkeep.rekey import RekeyReport, rotate_keys
 from mail_oauth.upkeep.sweep import SweepReport, refresh_batch
 from tests.machine.machine import SPANS, Answer, Mailboxes, some, which
 from tests.machine.oracle import Mailbox
 from tests.machine.watched import FAULTS
 from tests.machine.world import Killed
 
-MEANWHILE = ("disconnect", "reconnect", "pause", "resume", "delete", "overtake", "take", "release")
+MEANWHILE = ("disconnect", "reconnect", "pause", "resume", "delete", "overtake", "take", "release", "rotate")
 
 troubles = st.lists(st.sampled_from(MEANWHILE), max_size=2)
 at_work = precondition(lambda self: self.workers)
@@ -72,6 +75,18 @@ class Workers(Mailboxes):
     @rule()
     def dead_leases_are_released(self) -> None:
         MailCredentials.objects.release_dead_leases()
+
+    @rule(limit=st.sampled_from([None, None, 1, 2]))
+    def keys_are_rotated(self, limit: int | None) -> None:
+        """All is sealed anew and the old keys go; or, with `limit`, the run was killed in the middle, and they stay."""
+        if self.rotate(limit).ended == "done":
+            self.world.drop_old_keys()
+
+    def rotate(self, limit: int | None = None) -> RekeyReport:
+        self.world.bring_key()
+        report = rotate_keys(limit=limit, batch=2)
+        assert report.ok, report
+        return report
 
     @some
     @rule(number=which)
@@ -169,7 +184,8 @@ class Workers(Mailboxes):
         if after_post:
             mailbox.budget += 1
             if self.attempt(lambda: adopt(row, Transitions(MailCredentials.objects))) is None:
-                _ask(row)
+                with suppress(KeyMissing):  # it was sealed anew since it was claimed, and the old key is gone
+                    _ask(row, row.open_refresh_token())
             self.learn(killed=True)
         if lease_ends:
             self.end_lease(mailbox)
@@ -191,7 +207,9 @@ class Workers(Mailboxes):
         self.learn()
         if mailbox not in self.boxes.values():
             return
-        if what == "disconnect":
+        if what == "rotate":
+            self.rotate()
+        elif what == "disconnect":
             self.disconnect(mailbox, revoking_fails=True)
         elif what == "reconnect":
             self.connect(mailbox.slot)

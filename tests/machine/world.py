@@ -21,6 +21,7 @@ from django_redis.cache import RedisCache
 
 from mail_oauth import parking, signals
 from mail_oauth.cache import cache_key, read_raw, token_cache
+from mail_oauth.encryption import new_key
 from mail_oauth.managers.background import behind
 from mail_oauth.models import ConnectAttempt, CredentialEvent, MailCredentials
 from mail_oauth.tokens import AccessToken
@@ -101,6 +102,7 @@ class World:
     gate: Gate
     ears: Ears
     caplog: Any
+    settings: Any
     examples: int = 0
     steps: int = 0
 
@@ -111,6 +113,7 @@ class World:
     def clear(self) -> None:
         """Remove all that an example left, in the database too: pytest does so only at the end of a test."""
         self.gate.times = 0
+        self.settings.FERNET_KEYS = ["the first key"]
         for model in (*apps.get_app_config("mail_oauth").get_models(), User):
             model._default_manager.all().delete()
         cache.clear()
@@ -119,6 +122,13 @@ class World:
         self.ears.status.clear()
         self.ears.others.clear()
         self.caplog.clear()
+
+    def bring_key(self) -> None:
+        """A new key comes before the others."""
+        self.settings.FERNET_KEYS = [new_key(), *self.settings.FERNET_KEYS]
+
+    def drop_old_keys(self) -> None:
+        self.settings.FERNET_KEYS = self.settings.FERNET_KEYS[:1]
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass by moving all that is dated into the past: no clock is patched."""

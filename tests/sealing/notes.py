@@ -5,8 +5,9 @@ from __future__ import annotations
 from django.db import models
 from fernet_fields import EncryptedTextField
 
-from mail_oauth.encryption import Sealed, seal
+from mail_oauth.encryption import seal
 from mail_oauth.fields import SealedField
+from mail_oauth.sealing import Sealed
 from mail_oauth.tokens import Secret
 
 

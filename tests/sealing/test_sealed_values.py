@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 
 import pytest
 from cryptography.fernet import Fernet
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mail_oauth.encryption import Key, Keyring, Sealed, fingerprint_of, keyring, seal, unseal
+from mail_oauth.encryption import fingerprint_of, keyring, seal, unseal
 from mail_oauth.exceptions import ConfigurationError, SealError, UnsealedValue
+from mail_oauth.sealing import Key, Keyring, Sealed
 from mail_oauth.tokens import Secret
 
 PLACES = ["mailbox.access_token:1", "mailbox.access_token:2", "mailbox.refresh_token:1", "attempt.nonce:1", ""]
@@ -55,9 +55,9 @@ def test_a_flipped_character_never_opens_to_something_else(data):
     at = data.draw(st.integers(0, len(SEALED.text) - 1))
     replacement = data.draw(st.characters())
     altered = Sealed(SEALED.text[:at] + replacement + SEALED.text[at + 1 :])
-    with contextlib.suppress(SealError):
-        # Base64's last character has bits that say nothing: such a change alters the text only.
-        assert RING.unseal(altered, "place").reveal() == "token"
+    if altered != SEALED:
+        with pytest.raises(SealError):
+            RING.unseal(altered, "place")
 
 
 @given(st.integers(0, len(base64.urlsafe_b64decode(SEALED.text[21:])) * 8 - 1))
@@ -144,7 +144,7 @@ class TestKeysOfTheSettings:
     def test_that_are_malformed_are_refused(self, settings):
         settings.FERNET_USE_HKDF = False
         settings.FERNET_KEYS = ["too short"]
-        with pytest.raises(ConfigurationError, match=r"Fernet\.generate_key"):
+        with pytest.raises(ConfigurationError, match=r"generate_key"):
             keyring()
 
     def test_fingerprints_of_tokens_differ_and_depend_on_the_key(self, settings):

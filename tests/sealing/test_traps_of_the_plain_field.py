@@ -10,8 +10,9 @@ from django.db.models import Case, F, Func, Subquery, TextField, Value, When
 from django.db.models.functions import Cast, Concat
 from django.test import override_settings
 
-from mail_oauth.encryption import Sealed, unseal
+from mail_oauth.encryption import unseal
 from mail_oauth.exceptions import SealError, UnsealedValue
+from mail_oauth.sealing import Sealed
 from tests.sealing.notes import Note, sealed_for
 
 EXPRESSIONS = {

@@ -62,15 +62,28 @@ def test_what_is_no_dict_is_refused_with_the_line_to_write(settings, raw):
 
 @pytest.mark.parametrize("value", [-1, "60", None, True, [60], float("nan")])
 def test_a_number_must_be_one(value):
-    for name in (*of_type(int), *of_type(float)):
+    for name in {*of_type(int), *of_type(float)} - {*of_type(bool)}:
         [text] = problems({name.upper(): value})
         assert repr(name.upper()) in text
 
 
 @pytest.mark.parametrize("value", [5, None, ["x"], b"x"])
 def test_a_text_must_be_one(value):
-    for name in of_type(str):
+    for name in {*of_type(str)} - {"keys"}:
         assert problems({name.upper(): value}) == [f"MAIL_OAUTH[{name.upper()!r}] must be a string."]
+
+
+@pytest.mark.parametrize("value", [5, None, ["the key itself"], "the key itself", "YWJjZGVm-4mG_w=="])
+def test_where_keys_come_from_is_named_and_a_key_in_its_place_is_not_shown(value):
+    text = "MAIL_OAUTH['KEYS'] must be a callable that returns keys, or its dotted path."
+    assert problems({"KEYS": value}) == [text]
+    assert not problems({"KEYS": "project.kms.keys"}) + problems({"KEYS": list})
+
+
+@pytest.mark.parametrize("value", [1, 0, "yes", None])
+def test_a_switch_must_be_one(value):
+    assert problems({"ACCEPT_UNBOUND": value}) == ["MAIL_OAUTH['ACCEPT_UNBOUND'] must be True or False."]
+    assert not problems({"ACCEPT_UNBOUND": True})
 
 
 @pytest.mark.parametrize("value", ["a.example", 5, {"a.example"}, None, [5]])

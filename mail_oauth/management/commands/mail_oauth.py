@@ -1,4 +1,7 @@
-"""`manage.py mail_oauth refresh|reconcile|status|forecast|prune|doctor`: upkeep by hand, or by cron without Celery."""
+"""`manage.py mail_oauth refresh|reconcile|status|forecast|prune|doctor …`: upkeep by hand, or by cron without Celery.
+
+The actions for keys are in `mail_oauth.management.keys`.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from django.db.models.functions import Lower
 
 from mail_oauth.connect.disconnect import retry_revocation
 from mail_oauth.exceptions import MailboxError
-from mail_oauth.management import doctor
+from mail_oauth.management import doctor, keys
 from mail_oauth.management.forecasts import as_data, as_text
 from mail_oauth.management.progress import Progress, about_how_many
 from mail_oauth.management.tables import table
@@ -36,7 +39,7 @@ class Command(BaseCommand):
 
     help = (
         "Refresh due mailboxes, compare the cache with the table, show how mailboxes are and what falls due, delete old "
-        "events, find what is wrong."
+        "events, find what is wrong, look after keys."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -59,6 +62,7 @@ class Command(BaseCommand):
         )
         prune = _action(actions, "prune", self.prune, "delete old events and unfinished consents")
         prune.add_argument("--days", type=float, help="how long events are kept (default: EVENT_DAYS)")
+        keys.add_actions(actions, self)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the chosen action."""

@@ -1,0 +1,134 @@
+"""Every encrypted column that there is, found by looking at the models: of this app, and of others that use its field.
+
+Imports no model: system checks are registered before there are any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from typing import Any
+
+from django.apps import apps
+from django.db import connections, models, router
+from django.db.models import BinaryField, Case, Count, F, Q, Value, When
+from django.db.models.functions import Substr
+from django.db.models.lookups import Exact
+
+from mail_oauth.encryption import keyring
+from mail_oauth.fields import SealedField
+from mail_oauth.sealing import FERNET_START, FINGERPRINT_LENGTH, PREFIX, Key, label_of
+
+PLAIN, OTHER = "plain", "other"
+"""What stands in a fingerprint's place for a value of django-fernet-fields' own field, and for anything else."""
+
+_START = f"{PREFIX}:".encode()
+_LABEL_LENGTH = len(_START) + FINGERPRINT_LENGTH + 1
+
+
+@dataclass(frozen=True, slots=True)
+class SealedColumn:
+    """One column, and the database in which it is written."""
+
+    model: type[models.Model]
+    name: str
+    using: str
+
+    @property
+    def title(self) -> str:
+        """The table's and the column's name."""
+        return f"{self.model._meta.db_table}.{self.name}"
+
+    @property
+    def rows(self) -> models.QuerySet[Any]:
+        """The rows that have a value, by a manager that hides none."""
+        return self.model._base_manager.using(self.using).filter(**{f"{self.name}__isnull": False})
+
+    def not_under(self, key: Key) -> models.QuerySet[Any]:
+        """The rows whose value is not sealed under `key`, by what it shows in clear."""
+        return self.rows.exclude(self.under([key]))
+
+    def under(self, keys: Iterable[Key]) -> Q:
+        """Return the condition for a value that shows one of these keys."""
+        shown = [_START + key.fingerprint.encode() + b":" for key in keys]
+        return reduce(or_, map(self._begins, shown))
+
+    def unbound(self) -> models.QuerySet[Any]:
+        """The rows whose value is sealed for no place."""
+        return self.rows.exclude(self._begins(_START))
+
+    def count_by_key(self) -> dict[str, int]:
+        """Count values by the fingerprint of their key, `PLAIN` or `OTHER`; one query, which decrypts nothing."""
+        label = Case(
+            When(self._begins(_START), then=self._first(_LABEL_LENGTH)),
+            When(self._begins(FERNET_START.encode()), then=Value(PLAIN.encode(), BinaryField())),
+            default=Value(OTHER.encode(), BinaryField()),
+            output_field=BinaryField(),
+        )
+        counted: dict[str, int] = {}
+        for found, number in self.rows.order_by().values_list(label).annotate(number=Count("pk")):
+            name = _name(bytes(found))
+            counted[name] = counted.get(name, 0) + number
+        return counted
+
+    def exists(self) -> bool:
+        """Tell whether the database has the column: it may still be migrated."""
+        connection = connections[self.using]
+        table = self.model._meta.db_table
+        with connection.cursor() as cursor:
+            if table not in connection.introspection.table_names(cursor):
+                return False
+            described = connection.introspection.get_table_description(cursor, table)
+        field = self.model._meta.get_field(self.name)
+        return getattr(field, "column", None) in {each.name for each in described}
+
+    def _begins(self, start: bytes) -> Q:
+        return Q(Exact(self._first(len(start)), Value(start, BinaryField())))
+
+    def _first(self, length: int) -> Substr:
+        return Substr(F(self.name), 1, length, output_field=BinaryField())
+
+
+def sealed_columns(using: str | None = None) -> list[SealedColumn]:
+    """Return every encrypted column of the installed apps, each where it is written; of one database with `using`."""
+    return [
+        SealedColumn(model, field.name, alias)
+        for model in apps.get_models(include_auto_created=True)
+        if not model._meta.proxy
+        for alias in _aliases(model, using)
+        for field in model._meta.local_concrete_fields
+        if isinstance(field, SealedField)
+    ]
+
+
+def missing_keys(using: str) -> dict[str, dict[str, int]]:
+    """Count the values of one database under keys that the site has not, by fingerprint and column."""
+    known = {key.fingerprint for key in keyring().keys} | {PLAIN, OTHER}
+    found: dict[str, dict[str, int]] = {}
+    for column in sealed_columns(using):
+        for key, number in column.count_by_key().items() if column.exists() else ():
+            if key not in known:
+                found.setdefault(key, {})[column.title] = number
+    return found
+
+
+def pages(rows: models.QuerySet[Any], column: SealedColumn, size: int) -> Iterator[list[Any]]:
+    """Read rows by keyset, each page from after the last one; of their columns only the key and this one."""
+    narrow = rows.only("pk", column.name).order_by("pk")
+    page = list(narrow[:size])
+    while page:
+        yield page
+        page = list(narrow.filter(pk__gt=page[-1].pk)[:size]) if len(page) == size else []
+
+
+def _aliases(model: type[models.Model], using: str | None) -> list[str]:
+    if using is None:
+        return [router.db_for_write(model)]
+    return [using] if router.allow_migrate_model(using, model) else []
+
+
+def _name(found: bytes) -> str:
+    text = found.decode("ascii", "replace")
+    return text if text in {PLAIN, OTHER} else label_of(found) or OTHER
