@@ -16,8 +16,8 @@ from benchmarks.servers import DURABLE
 from benchmarks.timing import take_turns
 
 LIBRARIES = (
-    *("Django", "psycopg", "redis", "hiredis", "django-redis", "cryptography", "requests", "urllib3"),
-    *("requests-oauthlib", "oauthlib", "django-allauth", "social-auth-app-django", "social-auth-core"),
+    *("Django", "psycopg", "redis", "hiredis", "django-redis", "cryptography", "urllib3", "httptools"),
+    *("requests", "requests-oauthlib", "oauthlib", "django-allauth", "social-auth-app-django", "social-auth-core"),
     *("Authlib", "msal"),
 )
 
