@@ -90,7 +90,7 @@ def test_a_rotated_token_is_saved_and_the_mailbox_lives_beyond_day_90(
     """odoo#109213, zammad#3411, paperless-ngx#11341, osTicket#6455: the new refresh token was thrown away."""
     mailbox = connect_at(microsoft)
     first = mailbox.open_refresh_token().reveal()
-    for month in range(1, 13):
+    for month in range(1, 6):
         calendar.now += 30 * 86400
         pass_time(30 * DAY)
         ask(mailbox)
@@ -217,7 +217,7 @@ def test_duende_1286_who_waited_takes_the_winners_token(separate_connections, ma
 @pytest.mark.parametrize("fault", [Fault.slow(5), Fault.drip(0.1), Fault.hang(5)], ids=lambda fault: fault.name)
 def test_litellm_31493_the_slowest_call_ends_before_its_lease(mailbox, provider, settings, fault):
     """litellm#31493: the lock ended while the provider was still answering, and a second caller refreshed."""
-    patience = {"CONNECT_TIMEOUT": 0.3, "READ_TIMEOUT": 0.6, "TOTAL_TIMEOUT": 0.6, "LEASE_SECONDS": 2}
+    patience = {"CONNECT_TIMEOUT": 0.2, "READ_TIMEOUT": 0.3, "TOTAL_TIMEOUT": 0.3, "LEASE_SECONDS": 2}
     settings.MAIL_OAUTH = {**settings.MAIL_OAUTH, **patience}
     row = claimed(mailbox)
     lease_ends = row.refresh_at

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 from django.utils import timezone
 
+from mail_oauth import near as near_module
 from mail_oauth.near import NearCopies, near_copies
 from mail_oauth.testing.provider import FakeProvider
 from mail_oauth.tokens import AccessToken
+from tests.losses.passing import pass_time
 
 if TYPE_CHECKING:
     from pytest_django import Settings
@@ -24,6 +28,18 @@ def near(settings: Settings) -> NearCopies:
     settings.MAIL_OAUTH = {**settings.MAIL_OAUTH, "NEAR_CACHE_SECONDS": 60}
     near_copies.clear()
     return near_copies
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Lets so many seconds pass, for near copies and for all that is stored."""
+
+    def pass_seconds(seconds: float) -> None:
+        clock = SimpleNamespace(monotonic=lambda: time.monotonic() + seconds)
+        monkeypatch.setattr(near_module, "time", clock)
+        pass_time(timedelta(seconds=seconds))
+
+    return pass_seconds
 
 
 @pytest.fixture

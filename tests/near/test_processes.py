@@ -26,27 +26,34 @@ def purgers():
 
 def hold():
     with near_copies._lock:
-        time.sleep(2)
+        held.set()
+        ended.wait()
+
+def eventually(true):
+    give_up_at = time.monotonic() + 20
+    while not true() and time.monotonic() < give_up_at:
+        time.sleep(0.02)
+    return true()
 
 pk, other = uuid.uuid4(), uuid.uuid4()
 keep(pk)
 assert purgers()
+held, ended = threading.Event(), threading.Event()
 holder = threading.Thread(target=hold, daemon=True)
-holder.start(); time.sleep(0.2)  # the child is forked while another thread holds the lock
+holder.start(); held.wait()  # the child is forked while another thread holds the lock
 child = os.fork()
 if not child:
     try:
         assert near_copies.get(pk) is None and len(near_copies) == 0 and not purgers()
         keep(other, 0.2)
         assert len(near_copies) == 1 and len(purgers()) == 1
-        time.sleep(1)
-        assert len(near_copies) == 0 and not purgers()
+        assert eventually(lambda: len(near_copies) == 0 and not purgers())
         os._exit(0)
     except BaseException as error:
         print(repr(error), flush=True)
         os._exit(1)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-holder.join()
+ended.set(); holder.join()
 assert len(near_copies) == 1 and len(purgers()) == 1
 for _ in range(1000):
     keep(uuid.uuid4())

@@ -20,6 +20,7 @@ from mail_oauth.managers.columns import token_changes
 from mail_oauth.managers.transitions import Transitions
 from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.models import MailCredentials
+from mail_oauth.refresh import engine
 from mail_oauth.refresh.classification import Action
 from mail_oauth.refresh.engine import refresh
 from mail_oauth.refresh.replies import parse_tokens
@@ -300,7 +301,8 @@ class TestADatabaseThatFailsAtTheSave:
         assert stored(mailbox).refresh_failures == 1
         assert posts(mailbox) == 1
 
-    def test_that_stays_away_costs_one_call_and_hands_out_nothing(self, mailbox, posts):
+    def test_that_stays_away_costs_one_call_and_hands_out_nothing(self, mailbox, posts, monkeypatch):
+        monkeypatch.setattr(engine, "SAVE_PAUSES", (0, 0, 0))
         with connection.execute_wrapper(self.Broken(100)), pytest.raises(OperationalError):
             mailbox.get_access_token()
         assert posts(mailbox) == 1

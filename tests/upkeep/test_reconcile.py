@@ -439,12 +439,12 @@ class TestTheWalk:
         assert reconcile_cache(limit=limit).walked == walked
 
     def test_needs_no_more_memory_for_more_rows(self, many, monkeypatch):
-        monkeypatch.setattr(pages, "PAGE", 50)
-        many(150)
+        monkeypatch.setattr(pages, "PAGE", 100)
+        many(200)
         reconcile_cache()
         few = peak()
-        many(1500)
-        assert peak() < few + 1500 * 50, "one row's state alone is some hundred bytes"
+        many(1000)
+        assert peak() < few + 1000 * 50, "one row's state alone is some hundred bytes"
 
     def test_needs_no_more_memory_for_more_repairs(self, many, redis_cache, monkeypatch):
         monkeypatch.setattr(pages, "PAGE", 100)

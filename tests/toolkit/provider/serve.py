@@ -36,6 +36,6 @@ def serve() -> None:
 if __name__ == "__main__":
     django.setup()
     if not settings.DATABASES["default"]["NAME"].exists():
-        call_command("migrate", verbosity=0)
+        call_command("migrate", run_syncdb=True, verbosity=0)
         register()
     serve()
