@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import ast
-from functools import cache
-from pathlib import Path
-
 from tests.losses.named import ISSUES, NUMBERS
+from tests.naming import exists
 
-TESTS = Path(__file__).parents[1]
 # What `facts.md` D has there: it skips 33, 38, 39 and 57.
 ASKED = {*range(18, 25), *range(31, 63), 67, 73} - {33, 38, 39, 57}
-
-
-@cache
-def names_in(path: str) -> set[str]:
-    """The tests of a module, as pytest names them."""
-    tree = ast.parse((TESTS / path).read_text())
-    found = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef):
-            found |= {f"{node.name}::{part.name}" for part in node.body if isinstance(part, ast.FunctionDef)}
-    return found
 
 
 def test_every_test_that_is_named_exists():
     for what, named in [*ISSUES.items(), *NUMBERS.items()]:
         assert named, what
         for each in named:
-            path, _, name = each.partition("::")
-            assert name in names_in(path), each
+            assert exists(each), each
 
 
 def test_every_number_has_its_tests():
