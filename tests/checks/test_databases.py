@@ -70,12 +70,13 @@ class TestTheSuitesDatabase:
     """It is configured for speed, except SQLite: what a crash may lose is of no worth there."""
 
     def look(self, **options: Any) -> list[CheckMessage]:
-        return run_checks(tags=["mail_oauth"], include_deployment_checks=True, **options)
+        return run_checks(include_deployment_checks=True, **options)
 
     def test_is_asked_only_if_it_is_named(self, django_assert_num_queries):
         with django_assert_num_queries(0):
             assert not {"W019", "W020"} & set(numbers(self.look()))
-            assert not {"W019", "W020"} & set(numbers(self.look(databases=["another"])))
+            assert not {"W019", "W020"} & set(numbers(self.look(tags=["mail_oauth"])))
+            assert list(storage.durability(["another"])) == []
 
     def test_loses_commits_where_it_is_told_to(self):
         expected = {
