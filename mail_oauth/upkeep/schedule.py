@@ -80,6 +80,8 @@ def wake_readable(rows: MailCredentialsQuerySet, *, dry_run: bool = False) -> in
         lease_owner="",
         refresh_at__gt=DatabaseNow(),
     )
+    if not waiting.exists():  # nearly always
+        return 0
     back = waiting.filter(column.under(keyring().keys))
     return back.count() if dry_run else back.update(refresh_at=DatabaseNow())
 

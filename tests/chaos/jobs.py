@@ -19,7 +19,9 @@ from mail_oauth.cache import token_cache
 from mail_oauth.exceptions import MailboxError
 from mail_oauth.managers.transitions import Transitions
 from mail_oauth.models import MailCredentials
+from mail_oauth.upkeep.keys import prove_keys
 from mail_oauth.upkeep.reconcile import reconcile_cache
+from mail_oauth.upkeep.rekey import rotate_keys
 from mail_oauth.upkeep.sweep import refresh_batch
 from tests.chaos.rows import new_row
 from tests.chaos.trace import fate, note
@@ -152,6 +154,19 @@ def reconcile() -> None:
     note("reconciled", drift=dict(report.drift), adopted=report.adopted, cache_error=report.cache_error)
 
 
+def rotate(batch: int) -> None:
+    """Seal everything under the first key, and note each batch."""
+    report = rotate_keys(batch=batch, progress=lambda done: note("sealed", done=done))
+    note("rotated", resealed=report.resealed, changed=report.changed, ok=report.ok, ended=report.ended)
+
+
+def prove() -> None:
+    """Open everything with the keys of this process."""
+    status = prove_keys()
+    counted = {use.key: sum(each.values for each in status.uses if each.key == use.key) for use in status.uses}
+    note("proved", unopened=status.unopened, refused=list(status.refused), counted=counted)
+
+
 def look(pks: list[str]) -> None:
     """Note what lies in the cache for each mailbox: the generation and token of the copy, and what is parked."""
     for row in MailCredentials.objects.filter(pk__in=pks):
@@ -187,5 +202,5 @@ def hold_lock() -> None:
 
 JOBS: dict[str, Callable[..., None]] = {
     job.__name__: job
-    for job in (ask_once, refresh_each, read_on, sweep, toil, reconcile, look, connect, hold_lock)
+    for job in (ask_once, refresh_each, read_on, sweep, toil, reconcile, rotate, prove, look, connect, hold_lock)
 }

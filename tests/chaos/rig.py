@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -115,11 +115,12 @@ class Rig(Stack):
         redis: Redis | None = None,
         cache_folder: Path | None = None,
         release: Path = ROOT,
+        keys: Sequence[str] = (),
         **settings: Any,
     ) -> Iterator[Nursery]:
         """Fork processes from a parent with these settings, which imports `mail_oauth` from `release`.
 
-        Without Redis or a folder, each process caches in its own memory.
+        Without Redis or a folder, each process caches in its own memory; without `keys` it has the suite's.
         """
         fake = provider_settings(self.providers["microsoft"])
         fake["PROVIDERS"]["lenient"] = {
@@ -133,6 +134,7 @@ class Rig(Stack):
             "BROKER_URL": "memory://",
             "REDIS_URL": redis.url if redis else "",
             "CACHE_FOLDER": str(cache_folder or ""),
+            "FERNET_KEYS": json.dumps(keys) if keys else "",
             "TRACE": str(trace),
             "PYTHONPATH": os.pathsep.join([str(release), str(ROOT)]),
         }

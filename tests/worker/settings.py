@@ -3,6 +3,7 @@
 BROKER_URL      Redis, or filesystem:// in BROKER_FOLDER, which keeps every message it ever carried
 MAIL_OAUTH      this app's settings, as JSON
 CACHE_FOLDER    the cache's directory; without it the cache is the suite's own (REDIS_URL)
+FERNET_KEYS     the keys, as JSON; without it they are the suite's own
 """
 
 import json
@@ -11,8 +12,10 @@ from pathlib import Path
 
 from tests.settings import *  # noqa: F403
 from tests.settings import CACHES
+from tests.settings import FERNET_KEYS as KEYS_OF_THE_SUITE
 
 MAIL_OAUTH = json.loads(os.environ["MAIL_OAUTH"])
+FERNET_KEYS = json.loads(os.environ.get("FERNET_KEYS") or json.dumps(KEYS_OF_THE_SUITE))
 CELERY_BROKER_URL = os.environ["BROKER_URL"]
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 
