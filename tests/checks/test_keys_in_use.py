@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 def found(**how: Any) -> list[Any]:
     how.setdefault("databases", ["default"])
-    return [each for each in run_checks(tags=["mail_oauth"], **how) if each.id == "mail_oauth.E010"]
+    return [each for each in run_checks(tags=["database"], **how) if each.id == "mail_oauth.E010"]
 
 
 @pytest.fixture
