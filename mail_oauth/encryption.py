@@ -18,7 +18,7 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, NoReturn
 
 from cryptography.fernet import Fernet, InvalidToken
 from django.conf import settings
@@ -26,6 +26,7 @@ from django.core.signals import setting_changed
 from fernet_fields.hkdf import derive_fernet_key
 
 from mail_oauth.exceptions import ConfigurationError, KeyMissing, SealError, UnsealedValue
+from mail_oauth.frames import keeps_locals_in
 from mail_oauth.tokens import Secret
 
 PREFIX = "mo1"
@@ -82,6 +83,9 @@ class Key:
         """A short name of the key that reveals nothing of it."""
         return hashlib.sha256(b"mail_oauth key fingerprint\0" + self.raw).hexdigest()[:FINGERPRINT_LENGTH]
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("Key cannot be pickled: it would write a key in clear.")
+
     def __repr__(self) -> str:
         return f"<Key {self.fingerprint}>"
 
@@ -92,6 +96,7 @@ class Keyring:
 
     keys: tuple[Key, ...]
 
+    @keeps_locals_in
     def seal(self, secret: Secret, place: str) -> Sealed:
         """Encrypt `secret` for `place`."""
         key = self.keys[0]
@@ -104,8 +109,9 @@ class Keyring:
         Raises `KeyMissing` when its key is missing, and `SealError` when it was altered, was sealed for another
         place, or not at all.
         """
-        return self.unseal_stored(sealed.text.encode(), place)
+        return self.unseal_stored(sealed.text.encode(errors="replace"), place)
 
+    @keeps_locals_in
     def unseal_stored(self, stored: bytes, place: str) -> Secret:
         """Decrypt a `Sealed` value as a cache gives it, packed or as text; see `unseal` for what is raised."""
         prefix, _, rest = stored.partition(b":")
@@ -138,6 +144,7 @@ def _header(fingerprint: str, place: str) -> str:
 
 
 @lru_cache(maxsize=1)
+@keeps_locals_in
 def keyring() -> Keyring:
     """Return the keyring of the settings. Raises `ConfigurationError` on a malformed key."""
     raw_keys = getattr(settings, "FERNET_KEYS", None) or [settings.SECRET_KEY]

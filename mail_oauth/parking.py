@@ -33,6 +33,7 @@ from mail_oauth.cache import (
 from mail_oauth.conf import app_settings
 from mail_oauth.encryption import Sealed, seal, unseal
 from mail_oauth.exceptions import SealError
+from mail_oauth.frames import keeps_locals_in
 from mail_oauth.tokens import Secret, TokenSet, scope_set
 
 RESOURCE = "parked"
@@ -118,6 +119,7 @@ def discard(pk: UUID, pair: ParkedPair | None = None) -> None:
     tolerantly(lambda: remove(key), None)
 
 
+@keeps_locals_in
 def _park(pk: UUID, pair: ParkedPair) -> bool:
     key, header, tokens = cache_key(pk, RESOURCE), _header(pair), pair.tokens
     fields = {
@@ -132,6 +134,7 @@ def _park(pk: UUID, pair: ParkedPair) -> bool:
     return write_unless_newer(key, header, body, SECONDS) and bool(read_raw(key) == header.bytes() + body)
 
 
+@keeps_locals_in
 def _opened(pk: UUID, raw: Any) -> ParkedPair:
     header = Header.parse(raw)
     if header is None:

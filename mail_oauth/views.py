@@ -32,6 +32,8 @@ from mail_oauth.exceptions import ConnectRefused
 from mail_oauth.models import MailCredentials
 from mail_oauth.providers import Provider, all_providers, provider_for
 from mail_oauth.providers.claims import is_address
+from mail_oauth.redaction.requests import redirect_privately, takes_query
+from mail_oauth.tokens import Secret
 
 View = Callable[..., HttpResponse]
 
@@ -82,26 +84,27 @@ def start(request: HttpRequest, alias: str) -> HttpResponse:
     user = cast("AbstractBaseUser", request.user)
     redirected_to = redirect_uri(request, alias)
     try:
-        return HttpResponseRedirect(begin(provider, user, request.session, redirected_to, wish))
+        return redirect_privately(begin(provider, user, request.session, redirected_to, wish))
     except ConnectRefused as refusal:
         return _refuse(alias, refusal, wish.mailbox.pk if wish.mailbox else None)
 
 
+@takes_query
 @flow_page
-def callback(request: HttpRequest, alias: str) -> HttpResponse:
+def callback(request: HttpRequest, alias: str, query: Secret) -> HttpResponse:
     """Take the provider's answer, and leave its URL at once, which no other page ever hears of."""
-    response = _answered(request, alias)
+    response = _answered(request, alias, query)
     response.headers["Referrer-Policy"] = "no-referrer"
     return response
 
 
-def _answered(request: HttpRequest, alias: str) -> HttpResponse:
+def _answered(request: HttpRequest, alias: str, query: Secret) -> HttpResponse:
     if request.method != "GET" or _is_ahead_of_the_user(request):  # the state is for the real visit
         return HttpResponseNotAllowed(["GET"])
     try:
         if not request.user.is_authenticated:
             raise ConnectRefused("bad_state")
-        answer = parse_answer(request.GET)
+        answer = parse_answer(query)
         attempt = take(answer.state, alias=alias, user=request.user, session=request.session)
     except ConnectRefused as refusal:
         return _refusal_page(request, refusal.code, status=400)

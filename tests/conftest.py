@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
     from pytest_django import Settings
 
-pytest_plugins = ["tests.mailboxes"]
+pytest_plugins = ["tests.mailboxes", "tests.canary.plugin"]
 
 # How fast a busy machine makes up inputs is no finding.
 hypothesis_settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -98,3 +98,8 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
 }
+
+if os.environ.get("MAIL_OAUTH_CANARY_WATCH"):  # a child process of a run that is watched: see tests.canary
+    from tests.canary import taps
+
+    taps.install()

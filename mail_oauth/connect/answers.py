@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from django.http import QueryDict
 
 from mail_oauth.exceptions import ConnectRefused
+from mail_oauth.frames import keeps_locals_in
 from mail_oauth.tokens import Secret
 
 _CODE = re.compile(r"[\x20-\x7e]{1,4096}")
@@ -32,17 +33,19 @@ REFUSALS_BY_ERROR = {
 class Answer:
     """Either a `code`, or an `error`; never both."""
 
-    state: str
+    state: Secret
     code: Secret | None
     error: str
     iss: str | None
 
 
-def parse_answer(query: QueryDict) -> Answer:
-    """Read the callback's query. Raises `ConnectRefused("bad_request")` for what no provider sends.
+@keeps_locals_in
+def parse_answer(raw: Secret) -> Answer:
+    """Read the callback's raw query. Raises `ConnectRefused("bad_request")` for what no provider sends.
 
     `error_description` and `error_uri` are never read: they are anybody's text.
     """
+    query = QueryDict(raw.reveal())
     if any(len(query.getlist(name)) > 1 for name in _ONCE):
         raise ConnectRefused("bad_request", "A parameter stands twice.")
     state, code, error = (query.get(name, "") for name in ("state", "code", "error"))
@@ -52,4 +55,4 @@ def parse_answer(query: QueryDict) -> Answer:
         raise ConnectRefused("bad_request", "Either code or error must stand there.")
     if code and not _CODE.fullmatch(code):
         raise ConnectRefused("bad_request", "The code is malformed.")
-    return Answer(state=state, code=Secret(code) if code else None, error=error, iss=query.get("iss"))
+    return Answer(state=Secret(state), code=Secret(code) if code else None, error=error, iss=query.get("iss"))

@@ -9,6 +9,7 @@ from typing import Any
 import jwt
 
 from mail_oauth.exceptions import ConnectRefused, TransportError
+from mail_oauth.frames import keeps_locals_in
 from mail_oauth.providers.documents import document
 from mail_oauth.tokens import Secret
 
@@ -22,6 +23,7 @@ MAX_LENGTH = 64 * 1024
 LEEWAY_SECONDS = 120
 
 
+@keeps_locals_in
 def verified_claims(
     id_token: Secret,
     *,

@@ -18,6 +18,7 @@ from requests_oauthlib import OAuth2Session
 
 from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import ConfigurationError, TransportError
+from mail_oauth.frames import keeps_locals_in
 from mail_oauth.redaction import hide_secrets_in_logs
 from mail_oauth.tokens import HttpReply, Secret
 from mail_oauth.transport.addresses import address_problem
@@ -72,6 +73,7 @@ class TokenEndpoint:
     client_secret: Secret | None = None
     client_auth: ClientAuth = "post"
 
+    @keeps_locals_in
     def redeem(self, code: Secret, *, redirect_uri: str, code_verifier: Secret | None) -> HttpReply:
         """Exchange an authorization code (RFC 6749 §4.1.3). Raises `TransportError`."""
         extra: dict[str, Any] = {"code_verifier": code_verifier.reveal()} if code_verifier else {}
@@ -82,6 +84,7 @@ class TokenEndpoint:
         arguments["include_client_id"] = self.client_auth != "basic"
         return _perform(self.url, lambda: session.fetch_token(self.url, code=code.reveal(), **arguments, **extra))
 
+    @keeps_locals_in
     def refresh(self, refresh_token: Secret, *, scope: str = "") -> HttpReply:
         """Spend a refresh token (RFC 6749 §6). Raises `TransportError`."""
         session = _session(self.client_id)
@@ -93,6 +96,7 @@ class TokenEndpoint:
             ),
         )
 
+    @keeps_locals_in
     def revoke(self, url: str, token: Secret) -> HttpReply:
         """Withdraw a token at a revocation endpoint (RFC 7009 §2.1). Raises `TransportError`."""
         fields = {"token": token.reveal(), **self._authentication()}
@@ -108,6 +112,7 @@ class TokenEndpoint:
         return {"client_id": self.client_id, "client_secret": secret}
 
 
+@keeps_locals_in
 def fetch_json(url: str, *, bearer: Secret | None = None) -> HttpReply:
     """GET a JSON document, with an access token if one is given. Raises `TransportError`."""
     headers = {"Accept": "application/json"}
@@ -116,6 +121,7 @@ def fetch_json(url: str, *, bearer: Secret | None = None) -> HttpReply:
     return _perform(url, lambda: _reply(_session("").get(url, headers=headers)))
 
 
+@keeps_locals_in
 def post_form(url: str, fields: Mapping[str, str], *, auth: Any = None) -> HttpReply:
     """POST form fields. Raises `TransportError`."""
     return _perform(url, lambda: _reply(_session("").post(url, data=dict(fields), auth=auth)))

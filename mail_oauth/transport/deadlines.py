@@ -105,11 +105,23 @@ class _OneWrite:
         super().send(data)  # type: ignore[misc]
 
 
-class _HTTPConnection(_PublicPeer, _OneWrite, HTTPConnection):
+class _Unheard:
+    """A connection that prints nothing: `HTTPConnection.debuglevel = 1`, a common trick, sends bodies to stdout."""
+
+    @property
+    def debuglevel(self) -> int:
+        return 0
+
+    @debuglevel.setter
+    def debuglevel(self, level: int) -> None:
+        """Stay silent."""
+
+
+class _HTTPConnection(_Unheard, _PublicPeer, _OneWrite, HTTPConnection):
     response_class = _Response
 
 
-class _HTTPSConnection(_PublicPeer, _OneWrite, HTTPSConnection):
+class _HTTPSConnection(_Unheard, _PublicPeer, _OneWrite, HTTPSConnection):
     response_class = _Response
 
 
