@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -36,12 +37,12 @@ class Spool:
         self._pid = os.getpid()
         os.register_at_fork(before=self.flush, after_in_child=self._begin_anew)
 
-    def write(self, kind: str, text: str | bytes) -> None:
-        """Keep a text, with the test that runs just now."""
+    def write(self, kind: str, text: str | bytes, test: str = "") -> None:
+        """Keep a text, with the test that it comes from: the one that runs just now, unless told."""
         data = text.encode("utf-8", "backslashreplace") if isinstance(text, str) else text
         if not data:
             return
-        labels = kind, os.environ.get("PYTEST_CURRENT_TEST", "between tests")
+        labels = kind, test or os.environ.get("PYTEST_CURRENT_TEST", "between tests")
         with self._lock:
             if labels != self._labels:
                 self._texts += _MARK + json.dumps(labels).encode() + b"\n"
@@ -67,7 +68,10 @@ class Spool:
                 handle, name = tempfile.mkstemp(dir=self.directory, prefix=f"file-{kind}-")
                 os.close(handle)
                 Path(name).unlink()
-                os.link(path, name)
+                try:
+                    os.link(path, name)
+                except OSError:  # on another file system
+                    shutil.copyfile(path, name)
                 self.write("files", f"{Path(name).name} is {path}")
 
     def flush(self) -> None:
