@@ -8,32 +8,43 @@ disregard, and which says nothing of a library's frames.
 
 from __future__ import annotations
 
+import inspect
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, TypeVar, cast
 
-P = ParamSpec("P")
-T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-def keeps_locals_in(function: Callable[P, T]) -> Callable[P, T]:
-    """Mark a function in whose frames secrets lie open: an error leaves it without their locals.
+def keeps_locals_in(function: F) -> F:
+    """Mark a function, plain or async, in whose frames secrets lie open: an error leaves it without their locals.
 
-    What comes in and goes out is shown, as that of any function, and must hide itself (see `Secret`).
+    Who called it with a secret in the open, and what becomes of its result, is the caller's: hand it a `Secret`.
     """
 
     @wraps(function)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+    def guarded(*args: Any, **kwargs: Any) -> Any:
         handled = sys.exception()
         try:
             return function(*args, **kwargs)
         except BaseException as error:
+            del args, kwargs
             forget_locals(error, until=handled)
             raise
 
-    return guarded
+    @wraps(function)
+    async def guarded_async(*args: Any, **kwargs: Any) -> Any:
+        handled = sys.exception()
+        try:
+            return await function(*args, **kwargs)
+        except BaseException as error:
+            del args, kwargs
+            forget_locals(error, until=handled)
+            raise
+
+    return cast(F, guarded_async if inspect.iscoroutinefunction(function) else guarded)
 
 
 def forget_locals(error: BaseException, *, until: BaseException | None = None) -> None:

@@ -14,6 +14,7 @@ from mail_oauth import parking
 from mail_oauth.cache import MAIL, may_be_near, token_cache
 from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import ConfigurationError, MailboxDisconnected, ProviderUnavailable, SealError
+from mail_oauth.frames import keeps_locals_in
 from mail_oauth.managers.background import behind, outside_transaction, own_connection_possible
 from mail_oauth.managers.errors import failed, held, pausing, refused_again, unusable
 from mail_oauth.managers.transitions import Transitions, after_commit, only_test_transactions
@@ -91,6 +92,7 @@ class TokenAccess:
             self.using, lambda: self._refresh_or_wait(self.rows.get(pk=pk), None, force=True)
         )
 
+    @keeps_locals_in
     def report_rejected(self, pk: UUID, rejected: Secret) -> AccessToken:
         """Return another token than one that a mail server refused before its end.
 
@@ -104,6 +106,7 @@ class TokenAccess:
         uses.note(pk)
         return outside_transaction(self.using, lambda: self._replace(self.rows.get(pk=pk), rejected))
 
+    @keeps_locals_in
     async def areport_rejected(self, pk: UUID, rejected: Secret) -> AccessToken:
         """`report_rejected`, awaited."""
         return await sync_to_async(self.report_rejected)(pk, rejected)

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 from django.core.handlers.base import BaseHandler
 from django.core.signals import got_request_exception
 
-from tests.canary.errors import shown
+from tests.canary.errors import shown, shown_value
 from tests.canary.spool import Spool
 
 CARRIED = ("state", "nonce")
@@ -52,7 +52,7 @@ def _keep(spool: Spool, request: Any, response: Any) -> None:
         headers["Location"] = _without_what_is_carried(spool, headers["Location"])
     spool.write("responses", f"{response.status_code} {headers} {response.cookies.output()}")
     spool.write("responses", b"" if response.streaming else response.content)
-    spool.write("responses", f"{request!r} {response!r}")
+    spool.write("responses", shown_value([request, response]))
 
 
 def _without_what_is_carried(spool: Spool, location: str) -> str:
@@ -72,7 +72,7 @@ def _keep_crash(spool: Spool, request: Any) -> None:
     kind, error, trace = sys.exc_info()
     if kind is None or error is None:
         return
-    spool.write("crashes", f"{shown(error)}\n{request!r}")
+    spool.write("crashes", f"{shown(error)}\n{shown_value(request)}")
     reporter = ExceptionReporter(request, kind, error, trace, is_email=True)
     spool.write("crashes", reporter.get_traceback_text())
     spool.write("crashes", technical_500_response(request, kind, error, trace).content)

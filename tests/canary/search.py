@@ -20,6 +20,9 @@ from urllib.parse import quote, quote_plus
 SHORTEST = 16
 """What is shorter stands in texts by chance: tests make up words for a secret that is refused."""
 
+FEWEST = 8
+"""Of how many different characters a secret is made: tests make up long ones of a single letter."""
+
 LONGEST_WHOLE = 64
 END = 40
 """Of a longer one its first or its last so many characters are enough: logs and pages cut long values."""
@@ -38,14 +41,10 @@ class Secret:
 def pieces(kind: str, secret: str) -> Iterator[Secret]:
     """What must be found nowhere, of one secret."""
     text = secret.encode("utf-8", "backslashreplace")
-    if len(text) < SHORTEST:
-        return
-    if len(text) <= LONGEST_WHOLE:
-        yield Secret(kind, text)
-        return
-    yield Secret(kind, text[-END:])
-    if not text.startswith(b"eyJ"):  # a JWT's beginning is the same in all of one key
-        yield Secret(kind, text[:END])
+    parts = [text] if len(text) <= LONGEST_WHOLE else [text[-END:], text[:END]]
+    if len(parts) == 2 and text.startswith(b"eyJ"):  # a JWT's beginning is the same in all of one key
+        del parts[1]
+    yield from (Secret(kind, part) for part in parts if len(part) >= SHORTEST and len(set(part)) >= FEWEST)
 
 
 def spellings(text: bytes) -> dict[bytes, str]:

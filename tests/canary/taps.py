@@ -18,7 +18,7 @@ from django.db.backends.signals import connection_created
 from redis.connection import AbstractConnection
 
 from tests.canary import pages, secrets
-from tests.canary.errors import shown
+from tests.canary.errors import shown, shown_value, without_queries
 from tests.canary.spool import WATCH, Spool
 
 spool: Spool | None = None
@@ -73,7 +73,8 @@ def _formatted(record: logging.LogRecord) -> str:
     """The record as a handler would print it; it is left as it was."""
     before = dict(vars(record))
     try:
-        return _formatter.format(record)
+        with without_queries():
+            return _formatter.format(record)
     except Exception as error:  # noqa: BLE001  # logging itself will print this one to stderr
         return repr(error)
     finally:
@@ -84,7 +85,7 @@ def _formatted(record: logging.LogRecord) -> str:
 def _extras(record: logging.LogRecord) -> str:
     """What formatters of structured logs print besides: the extras, and the arguments one by one."""
     found = {name: value for name, value in vars(record).items() if name not in _OWN}
-    return repr([found, record.args]) if found or record.args else ""
+    return shown_value([found, record.args]) if found or record.args else ""
 
 
 # --- databases and caches ---
