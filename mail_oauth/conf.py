@@ -16,6 +16,8 @@ from django.conf import settings as django_settings
 from django.core.signals import setting_changed
 
 from mail_oauth.exceptions import ConfigurationError
+from mail_oauth.frames import keeps_locals_in
+from mail_oauth.tokens import Secret
 
 
 class Policy(StrEnum):
@@ -35,7 +37,10 @@ class Sharing(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """Every setting, with its default. Durations are in seconds unless the name says otherwise."""
+    """Every setting, with its default. Durations are in seconds unless the name says otherwise.
+
+    What of a provider's options is secret is a `Secret` here.
+    """
 
     providers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Provider aliases and their options (`CLIENT_ID`, `CLIENT_SECRET` …)."""
@@ -85,7 +90,7 @@ class Settings:
     """How long a caller waits for a refresh that another one runs."""
     ca_bundle: str = ""
     """A file or folder of certificates to trust; empty: `REQUESTS_CA_BUNDLE`, else certifi's."""
-    proxy: str = ""
+    proxy: str = field(default="", repr=False)  # its URL may hold a password
     """The proxy for calls of providers; empty: the environment's."""
     background_threads: int = 4
     """How many refreshes run behind callers in one process; 0: they are left to the sweep."""
@@ -148,15 +153,17 @@ NAMES = {spec.name.upper(): spec for spec in fields(Settings)}
 
 
 @lru_cache(maxsize=1)
+@keeps_locals_in
 def app_settings() -> Settings:
     """Return the settings in force. Raises `ConfigurationError` for an unknown name or a wrong type."""
     raw = getattr(django_settings, "MAIL_OAUTH", {})
     found = problems(raw)
     if found:
         raise ConfigurationError(found[0])
-    return Settings(**{name.lower(): _frozen(value) for name, value in raw.items()})
+    return Settings(**{name.lower(): _frozen(name, value) for name, value in raw.items()})
 
 
+@keeps_locals_in
 def problems(raw: Any) -> list[str]:
     """Say in full sentences what is wrong with a `MAIL_OAUTH` dict."""
     if not isinstance(raw, Mapping):
@@ -222,10 +229,28 @@ def _problem_of_choice(where: str, value: Any, choices: type[StrEnum]) -> str:
     return f"{where} is one of {', '.join(choices)}, not {value!r}: write {where} = {str(near[0])!r}."
 
 
-def _frozen(value: Any) -> Any:
+def _frozen(name: str, value: Any) -> Any:
+    if name == "PROVIDERS":
+        return {alias: _hidden(options) for alias, options in value.items()}
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     return tuple(value) if isinstance(value, list) else value
+
+
+_SECRET_OPTION = re.compile("SECRET|PASSWORD|PRIVATE_KEY|ASSERTION")
+
+
+def _hidden(options: Any) -> Any:
+    """Return a provider's options, of which those that are secret show themselves nowhere."""
+    if not isinstance(options, Mapping):
+        return options  # `provider_class` complains of it
+    return {name: _secret(value) if _SECRET_OPTION.search(str(name)) else value for name, value in options.items()}
+
+
+def _secret(value: Any) -> Any:
+    if isinstance(value, str):
+        return Secret(value) if value else value  # that it is empty is no secret
+    return tuple(map(_secret, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _forget(*, setting: str, **_: Any) -> None:

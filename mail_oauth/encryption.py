@@ -17,11 +17,11 @@ from typing import Any
 from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.signals import setting_changed
-from django.views.decorators.debug import sensitive_variables
 from fernet_fields.hkdf import derive_fernet_key
 
 from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import ConfigurationError, KeyMissing, Unbound
+from mail_oauth.frames import keeps_locals_in
 from mail_oauth.keysource import can_change, raw_keys, source_name
 from mail_oauth.sealing import Key, Keyring, Sealed
 from mail_oauth.tokens import Secret
@@ -95,7 +95,7 @@ class _KeysInUse:
     def _was_read_just_now(self) -> bool:
         return time.monotonic() - self._read_at < REREAD_SECONDS
 
-    @sensitive_variables()
+    @keeps_locals_in
     def _read(self) -> Keyring:
         self._read_at = time.monotonic()
         derive = derive_fernet_key if getattr(settings, "FERNET_USE_HKDF", True) else _as_bytes

@@ -12,10 +12,10 @@ from typing import Any
 
 from django.conf import settings
 from django.utils.module_loading import import_string
-from django.views.decorators.debug import sensitive_variables
 
 from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import ConfigurationError, KeysNotFound, KeySourcesConflict
+from mail_oauth.frames import keeps_locals_in
 
 RawKey = str | bytes
 
@@ -38,7 +38,7 @@ def can_change() -> bool:
     return source_name() != SETTING
 
 
-@sensitive_variables()
+@keeps_locals_in
 def raw_keys() -> Sequence[RawKey]:
     """Read the keys as they are written there; the first seals.
 
@@ -73,7 +73,7 @@ def _refuse_conflict() -> None:
         )
 
 
-@sensitive_variables()
+@keeps_locals_in
 def _of_file(path: Path) -> Sequence[RawKey]:
     remedy = f"Write one key per line into it; manage.py mail_oauth generate_key prints one. {FILE} names it."
     shown = "(a key instead of a path?)" if _FERNET_KEY.fullmatch(str(path)) else str(path)
@@ -91,7 +91,7 @@ def _of_file(path: Path) -> Sequence[RawKey]:
     return keys
 
 
-@sensitive_variables()
+@keeps_locals_in
 def _of_callable(named: str | Callable[[], Iterable[RawKey]]) -> Sequence[RawKey]:
     """Call it. Its own error is not shown, for it may tell of a key; its kind is."""
     name = named if isinstance(named, str) else getattr(named, "__qualname__", type(named).__name__)
@@ -106,7 +106,7 @@ def _of_callable(named: str | Callable[[], Iterable[RawKey]]) -> Sequence[RawKey
     return _checked(keys, f"{CALLABLE}, {name}, must return a list of keys with at least one in it.")
 
 
-@sensitive_variables()
+@keeps_locals_in
 def _checked(keys: Any, complaint: str) -> Sequence[RawKey]:
     # A string would be taken for a list of one-letter keys, and None be hashed into a key that everyone knows.
     one = isinstance(keys, (str, bytes)) or not isinstance(keys, Iterable)

@@ -35,6 +35,7 @@ from mail_oauth.cache import (
 from mail_oauth.conf import app_settings
 from mail_oauth.encryption import keyring, seal, unseal_stored
 from mail_oauth.exceptions import Unbound
+from mail_oauth.frames import keeps_locals_in
 from mail_oauth.sealing import label_of
 from mail_oauth.tokens import Secret, TokenSet, scope_set
 
@@ -124,6 +125,7 @@ def discard(pk: UUID, pair: ParkedPair | None = None) -> None:
     tolerantly(lambda: remove(key), None)
 
 
+@keeps_locals_in
 def reseal(pk: UUID, *, dry_run: bool = False) -> bool:
     """Seal what is parked for a row under the first key; tell whether it was under another, and still the same.
 
@@ -157,6 +159,7 @@ def _label(start: bytes) -> str:
     return "" if header is None else label_of(start[len(header.bytes()) :])
 
 
+@keeps_locals_in
 def _park(pk: UUID, pair: ParkedPair) -> bool:
     key, header, tokens = cache_key(pk, RESOURCE), _header(pair), pair.tokens
     fields = {
@@ -179,6 +182,7 @@ def _parts(raw: Any) -> tuple[Header, bytes]:
     return header, raw[len(header.bytes()) :]
 
 
+@keeps_locals_in
 def _opened(pk: UUID, raw: Any) -> ParkedPair:
     header, body = _parts(raw)
     fields = json.loads(unseal_stored(body, place_of(pk, RESOURCE, header)).reveal())

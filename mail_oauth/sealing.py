@@ -19,10 +19,12 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NoReturn
 
 from cryptography.fernet import Fernet, InvalidToken
 
 from mail_oauth.exceptions import Altered, KeyMissing, Moved, Unbound, UnsealedValue
+from mail_oauth.frames import keeps_locals_in
 from mail_oauth.tokens import Secret
 
 PREFIX = "mo1"
@@ -51,7 +53,7 @@ class Sealed:
     @property
     def fingerprint(self) -> str:
         """The fingerprint of the key it is sealed under, or an empty string for text that has none."""
-        return label_of(self.text.encode())
+        return label_of(self.text.encode(errors="replace"))
 
     @property
     def looks_plain(self) -> bool:
@@ -89,6 +91,9 @@ class Key:
         """A short name of the key that reveals nothing of it."""
         return hashlib.sha256(b"mail_oauth key fingerprint\0" + self.raw).hexdigest()[:FINGERPRINT_LENGTH]
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("Key cannot be pickled: it would write a key in clear.")
+
     def __repr__(self) -> str:
         return f"<Key {self.fingerprint}>"
 
@@ -100,6 +105,7 @@ class Keyring:
     keys: tuple[Key, ...]
     source: str = "FERNET_KEYS"
 
+    @keeps_locals_in
     def seal(self, secret: Secret, place: str) -> Sealed:
         """Encrypt `secret` for `place`."""
         key = self.keys[0]
@@ -112,8 +118,9 @@ class Keyring:
         Raises `KeyMissing` when its key is missing, `Altered` when it is not what was stored, `Moved` when it was
         sealed for another place, and `Unbound` when it was sealed for none.
         """
-        return self.unseal_stored(sealed.text.encode(), place)
+        return self.unseal_stored(sealed.text.encode(errors="replace"), place)
 
+    @keeps_locals_in
     def unseal_stored(self, stored: bytes, place: str) -> Secret:
         """Decrypt a `Sealed` value as a cache gives it, packed or as text; see `unseal` for what is raised."""
         prefix, _, rest = stored.partition(b":")
@@ -140,6 +147,7 @@ class Keyring:
             raise Altered(f"The value sealed for {place} was altered.") from None
         raise Moved(f"A value sealed for another place was found at {place}.")
 
+    @keeps_locals_in
     def open_unbound(self, stored: bytes, place: str) -> Secret:
         """Decrypt what the plain field of django-fernet-fields wrote, which is bound to no place.
 

@@ -145,6 +145,9 @@ class HttpReply:
     body: bytes = field(repr=False)
     headers: dict[str, str] = field(default_factory=dict, repr=False)
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("HttpReply cannot be pickled: it would write a provider's words, and tokens, in clear.")
+
     def header(self, name: str) -> str:
         """Return a header's value, or an empty string."""
         return self.headers.get(name.lower(), "")

@@ -22,7 +22,7 @@ from django.views.decorators.clickjacking import xframe_options_deny
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from mail_oauth.conf import app_settings
-from mail_oauth.connect.answers import parse_answer, query_of
+from mail_oauth.connect.answers import parse_answer
 from mail_oauth.connect.attempts import Wish, begin, take
 from mail_oauth.connect.complete import complete
 from mail_oauth.connect.disconnect import disconnect as disconnect_mailbox
@@ -33,6 +33,8 @@ from mail_oauth.exceptions import ConnectRefused, TooManyStarts
 from mail_oauth.models import MailCredentials
 from mail_oauth.providers import Provider, all_providers, provider_for
 from mail_oauth.providers.claims import LONGEST_ADDRESS, is_address
+from mail_oauth.redaction.requests import redirect_privately, takes_query
+from mail_oauth.tokens import Secret
 
 View = Callable[..., HttpResponse]
 
@@ -86,7 +88,7 @@ def start(request: HttpRequest, alias: str) -> HttpResponse:
     user = cast("AbstractBaseUser", request.user)
     redirected_to = redirect_uri(request, alias)
     try:
-        return HttpResponseRedirect(begin(provider, user, request.session, redirected_to, wish))
+        return redirect_privately(begin(provider, user, request.session, redirected_to, wish))
     except TooManyStarts as refusal:
         page = _refusal_page(request, refusal.code, status=429)
         page.headers["Retry-After"] = str(refusal.retry_after)
@@ -95,21 +97,22 @@ def start(request: HttpRequest, alias: str) -> HttpResponse:
         return _refuse(alias, refusal, mailbox.pk if mailbox else None)
 
 
+@takes_query
 @flow_page
-def callback(request: HttpRequest, alias: str) -> HttpResponse:
+def callback(request: HttpRequest, alias: str, query: Secret) -> HttpResponse:
     """Take the provider's answer, and leave its URL at once, which no other page ever hears of."""
-    response = _answered(request, alias)
+    response = _answered(request, alias, query)
     response.headers["Referrer-Policy"] = "no-referrer"
     return response
 
 
-def _answered(request: HttpRequest, alias: str) -> HttpResponse:
+def _answered(request: HttpRequest, alias: str, query: Secret) -> HttpResponse:
     if request.method != "GET" or not _is_a_visit(request):  # the state is for the real visit
         return HttpResponseNotAllowed(["GET"])
     try:
         if not request.user.is_authenticated:
             raise ConnectRefused("bad_state")
-        answer = parse_answer(query_of(request.META.get("QUERY_STRING", "")))
+        answer = parse_answer(query)
         attempt = take(answer.state, alias=alias, user=request.user, session=request.session)
     except ConnectRefused as refusal:
         return _refusal_page(request, refusal.code, status=400)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
     from pytest_django import Settings
 
-pytest_plugins = ["tests.mailboxes"]
+pytest_plugins = ["tests.mailboxes", "tests.canary.plugin"]
 
 # How fast a busy machine makes up inputs is no finding. `make test` and `make fuzz` make up more of them, by
 # --hypothesis-profile.

@@ -9,7 +9,7 @@ from typing import Any
 
 import dj_database_url
 
-SECRET_KEY = "tests only"
+SECRET_KEY = "a key of the tests that stands nowhere else"
 DEBUG = False
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "testserver"]
 ROOT_URLCONF = "tests.urls"
@@ -28,6 +28,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "mail_oauth",
     "mail_oauth.testing",
+    "tests.canary",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

@@ -6,7 +6,6 @@ Sources: `authentication-national-cloud.md`, `v2-oauth2-auth-code-flow.md`, `ref
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
@@ -14,8 +13,8 @@ from mail_oauth.checks.catalogue import Found, found
 from mail_oauth.checks.places import where
 from mail_oauth.providers import Provider
 from mail_oauth.providers.contract import NOT_MAIL_SCOPES
-from mail_oauth.providers.microsoft import CONSUMERS
-from mail_oauth.tokens import MailServer
+from mail_oauth.providers.microsoft import CONSUMERS, GUID
+from mail_oauth.tokens import MailServer, Secret
 
 _OUTLOOK = "https://outlook.office.com"
 _EXCHANGE = "00000002-0000-0ff1-ce00-000000000000"
@@ -123,7 +122,7 @@ def _personal_accounts(provider: Provider) -> Found:
 def _secret_id(provider: Provider) -> Found:
     """Entra shows a secret's id beside its value, for longer than the value."""
     secret = provider.options.get("CLIENT_SECRET")
-    if isinstance(secret, str) and re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", secret):
+    if isinstance(secret, Secret) and GUID.fullmatch(secret.reveal().lower()):
         yield found(
             "W005",
             f"{where(provider, 'CLIENT_SECRET')} is a GUID, as the id of a secret is: Entra wants its value "

@@ -15,6 +15,7 @@ from mail_oauth.providers import Provider, all_providers
 from mail_oauth.providers.google import Google
 from mail_oauth.providers.microsoft import Microsoft
 from mail_oauth.providers.oidc import OpenIDConnect
+from mail_oauth.tokens import Secret
 
 _PLACEHOLDER = re.compile(
     r"\W*|x{3,}|change[ _-]?me|todo|tbd|none|null|undefined|placeholder|dummy"
@@ -57,6 +58,7 @@ def _credentials(provider: Provider) -> Found:
     """Find what was never a client's id or secret. The value itself is never shown."""
     for name in ("CLIENT_ID", "CLIENT_SECRET"):
         value = provider.options.get(name)
+        value = value.reveal() if isinstance(value, Secret) else value
         if isinstance(value, str) and value and (reason := _not_given_out(value)):
             place = where(provider, name)
             yield found(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from django.http import QueryDict
 
 from mail_oauth.exceptions import ConnectRefused
+from mail_oauth.frames import keeps_locals_in
 from mail_oauth.tokens import Secret
 
 LONGEST_QUERY = 16 * 1024
@@ -37,27 +38,26 @@ REFUSALS_BY_ERROR = {
 class Answer:
     """Either a `code`, or an `error`; never both."""
 
-    state: str
+    state: Secret
     code: Secret | None
     error: str
     iss: str | None
 
 
-def query_of(raw: str) -> QueryDict:
-    """Read a raw query, always as UTF-8. Raises `ConnectRefused("bad_request")` for one that is too long.
-
-    `request.GET` would read it in whatever encoding a request header names.
-    """
+def _query_of(raw: str) -> QueryDict:
+    """Read a raw query, always as UTF-8: `request.GET` would read it in whatever encoding a request header names."""
     if len(raw) > LONGEST_QUERY or raw.count("&") >= MOST_PARAMETERS:
         raise ConnectRefused("bad_request", "The query is too long.")
     return QueryDict(raw, encoding="utf-8")
 
 
-def parse_answer(query: QueryDict) -> Answer:
-    """Read the callback's query. Raises `ConnectRefused("bad_request")` for what no provider sends.
+@keeps_locals_in
+def parse_answer(raw: Secret) -> Answer:
+    """Read the callback's raw query. Raises `ConnectRefused("bad_request")` for what no provider sends.
 
     `error_description` and `error_uri` are never read: they are anybody's text.
     """
+    query = _query_of(raw.reveal())
     if any(len(query.getlist(name)) > 1 for name in _ONCE):
         raise ConnectRefused("bad_request", "A parameter stands twice.")
     state, code, error = (query.get(name, "") for name in ("state", "code", "error"))
@@ -67,4 +67,4 @@ def parse_answer(query: QueryDict) -> Answer:
         raise ConnectRefused("bad_request", "Either code or error must stand there.")
     if code and not _CODE.fullmatch(code):
         raise ConnectRefused("bad_request", "The code is malformed.")
-    return Answer(state=state, code=Secret(code) if code else None, error=error, iss=query.get("iss"))
+    return Answer(state=Secret(state), code=Secret(code) if code else None, error=error, iss=query.get("iss"))

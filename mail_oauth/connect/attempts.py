@@ -11,13 +11,13 @@ from typing import Any
 
 from django.db import router
 from django.utils import timezone
-from django.views.decorators.debug import sensitive_variables
 
 from mail_oauth.conf import app_settings
 from mail_oauth.connect.pace import take_start
 from mail_oauth.connect.refusals import faults_refused
 from mail_oauth.encryption import seal, unseal
 from mail_oauth.exceptions import ConnectRefused, SealError
+from mail_oauth.frames import keeps_locals_in
 from mail_oauth.models import ConnectAttempt, MailCredentials
 from mail_oauth.models.consents import LONGEST_REDIRECT_URI
 from mail_oauth.providers import Provider
@@ -51,8 +51,8 @@ def browser_binding(session: Any) -> str:
     return str(session[_SESSION_KEY])
 
 
-@sensitive_variables("state", "nonce", "verifier", "url")
-def begin(provider: Provider, user: Any, session: Any, redirect_uri: str, wish: Wish) -> str:
+@keeps_locals_in
+def begin(provider: Provider, user: Any, session: Any, redirect_uri: str, wish: Wish) -> Secret:
     """Note a consent under way and return the URL to send the browser to.
 
     Raises `ConnectRefused`, of which `TooManyStarts` is one: then neither a row nor a call was spent on it.
@@ -86,17 +86,18 @@ def begin(provider: Provider, user: Any, session: Any, redirect_uri: str, wish: 
         )
     _make_room(user)
     attempt.save()
-    return url
+    return Secret(url)
 
 
-def take(state: str, *, alias: str, user: Any, session: Any) -> ConnectAttempt:
+@keeps_locals_in
+def take(state: Secret, *, alias: str, user: Any, session: Any) -> ConnectAttempt:
     """Take the consent that `state` names, for good: of two callers with the same state one gets it.
 
     Unknown, expired, taken and foreign ones are refused with one and the same answer, and a foreign one is
     left for its owner. Raises `ConnectRefused`.
     """
     attempts = ConnectAttempt.objects.using(router.db_for_write(ConnectAttempt))  # a replica may lag behind
-    attempt = attempts.filter(state_digest=_digest(state)).first()
+    attempt = attempts.filter(state_digest=_digest(state.reveal())).first()
     binding = _digest(str(session.get(_SESSION_KEY, "")))
     ours = (
         attempt is not None

@@ -12,11 +12,12 @@ from mail_oauth.connect.attempts import open_secret
 from mail_oauth.connect.linking import link
 from mail_oauth.connect.refusals import faults_refused
 from mail_oauth.exceptions import ConnectRefused, TransportError
+from mail_oauth.frames import keeps_locals_in
 from mail_oauth.models import ConnectAttempt, MailCredentials
 from mail_oauth.providers import Provider, provider_for
 from mail_oauth.refresh.classification import Action
 from mail_oauth.refresh.verdicts import Verdict, judge, judge_fault
-from mail_oauth.tokens import Identity, TokenSet, scope_set
+from mail_oauth.tokens import Identity, Secret, TokenSet, scope_set
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ def _complete(attempt: ConnectAttempt, answer: Answer) -> MailCredentials:
         nonce = open_secret(attempt, "nonce")  # before the code is spent: a missing key must not cost a grant
         tokens = _redeem(provider, attempt, answer)
         _check_grant(provider, attempt, tokens)
-        identity = provider.identity(tokens, nonce=nonce.reveal())
+        identity = _identity(provider, tokens, nonce)
     row = _save(attempt, tokens, _with_address(identity, attempt))
     logger.info(
         "mailbox %s connected",
@@ -95,6 +96,11 @@ def _redeem(provider: Provider, attempt: ConnectAttempt, answer: Answer) -> Toke
     if verdict.tokens is None:
         raise ConnectRefused(_REFUSALS_BY_ACTION[verdict.action], verdict.reason)
     return verdict.tokens
+
+
+@keeps_locals_in
+def _identity(provider: Provider, tokens: TokenSet, nonce: Secret) -> Identity:
+    return provider.identity(tokens, nonce=nonce.reveal())
 
 
 def _check_grant(provider: Provider, attempt: ConnectAttempt, tokens: TokenSet) -> None:

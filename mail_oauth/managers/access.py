@@ -21,6 +21,7 @@ from mail_oauth.exceptions import (
     ProviderUnavailable,
     SealError,
 )
+from mail_oauth.frames import keeps_locals_in
 from mail_oauth.managers.background import behind, outside_transaction, own_connection_possible
 from mail_oauth.managers.errors import failed, held, pausing, refused_again, unusable
 from mail_oauth.managers.readability import turn_readable
@@ -99,6 +100,7 @@ class TokenAccess:
         """Refresh whatever the token's age, or wait for the one who does. Raises a `MailboxError`."""
         return outside_transaction(self.using, lambda: self._refresh_or_wait(self._row(pk), None, force=True))
 
+    @keeps_locals_in
     def report_rejected(self, pk: UUID, rejected: Secret) -> AccessToken:
         """Return another token than one that a mail server refused before its end.
 
@@ -112,6 +114,7 @@ class TokenAccess:
         uses.note(pk)
         return outside_transaction(self.using, lambda: self._replace(self._row(pk), rejected))
 
+    @keeps_locals_in
     async def areport_rejected(self, pk: UUID, rejected: Secret) -> AccessToken:
         """`report_rejected`, awaited."""
         return await sync_to_async(self.report_rejected)(pk, rejected)

@@ -18,6 +18,7 @@ from mail_oauth.conf import app_settings
 from mail_oauth.encryption import seal, unseal
 from mail_oauth.exceptions import Altered, Moved
 from mail_oauth.fields import SealedField
+from mail_oauth.frames import keeps_locals_in
 from mail_oauth.managers import MailCredentialsManager
 from mail_oauth.managers.access import TokenAccess, nearby
 from mail_oauth.managers.transitions import after_commit
@@ -235,6 +236,7 @@ class MailCredentials(models.Model):
         """The same, awaited."""
         return await self._access().arefresh(self.pk)
 
+    @keeps_locals_in
     def report_rejected(self, access_token: Secret) -> AccessToken:
         """Return another token than one that a mail server refused before its end; one refresh per interval.
 
@@ -242,6 +244,7 @@ class MailCredentials(models.Model):
         """
         return self._access().report_rejected(self.pk, access_token)
 
+    @keeps_locals_in
     async def areport_rejected(self, access_token: Secret) -> AccessToken:
         """The same, awaited."""
         return await self._access().areport_rejected(self.pk, access_token)

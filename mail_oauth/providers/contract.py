@@ -159,7 +159,7 @@ class Provider:
         return TokenEndpoint(
             url=self.setting("TOKEN_URL"),
             client_id=self.options["CLIENT_ID"],
-            client_secret=Secret(secret) if secret else None,
+            client_secret=Secret(secret) if isinstance(secret, str) and secret else secret or None,
             client_auth=self.setting("CLIENT_AUTH"),
         )
 

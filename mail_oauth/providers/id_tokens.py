@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from mail_oauth.exceptions import ConnectRefused, TransportError
+from mail_oauth.frames import keeps_locals_in
 from mail_oauth.providers.documents import document
 from mail_oauth.tokens import Secret
 
@@ -36,6 +37,7 @@ RSA_BITS = (2048, 8192)
 SigningKey = RSAPublicKey | EllipticCurvePublicKey
 
 
+@keeps_locals_in
 def verified_claims(
     id_token: Secret,
     *,

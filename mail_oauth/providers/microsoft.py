@@ -12,9 +12,9 @@ from mail_oauth.providers.contract import Provider
 from mail_oauth.providers.documents import document
 from mail_oauth.tokens import Identity, MailServer
 
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TENANT = re.compile(
-    rf"common|organizations|consumers|{_GUID.pattern}|([a-z0-9-]+\.)+[a-z]{{2,}}", re.IGNORECASE | re.ASCII
+    rf"common|organizations|consumers|{GUID.pattern}|([a-z0-9-]+\.)+[a-z]{{2,}}", re.IGNORECASE | re.ASCII
 )
 CONSUMERS = "9188040d-6c67-4c5b-b112-36a304b66dad"
 """The tenant of all personal accounts (`id-token-claims-reference.md`)."""
@@ -112,14 +112,14 @@ class Microsoft(Provider):
         return claims.get("iss") == self._issuer_of(tid) and self._admits(tid)
 
     def _issuer_of(self, tid: str) -> str | None:
-        return f"{self.placeholders()['host']}/{tid}/v2.0" if _GUID.fullmatch(tid) else None
+        return f"{self.placeholders()['host']}/{tid}/v2.0" if GUID.fullmatch(tid) else None
 
     def _admits(self, tid: str) -> bool:
         """Tell whether `TENANT` lets a tenant's people in: they can write another one into the address bar."""
         tenant = self.placeholders()["tenant"].lower()
         if tenant in {"common", "organizations"}:
             return tenant == "common" or tid != CONSUMERS
-        if tenant == "consumers" or _GUID.fullmatch(tenant):
+        if tenant == "consumers" or GUID.fullmatch(tenant):
             return tid == (CONSUMERS if tenant == "consumers" else tenant)
         # Which tenant a domain stands for, only discovery tells.
         return document(self.discovery_url()).get("issuer") == self._issuer_of(tid)
@@ -135,7 +135,7 @@ class Microsoft(Provider):
             return bool(issuer == f"{host}/{{tenantid}}/v2.0")
         expected = CONSUMERS if tenant == "consumers" else tenant
         named = str(issuer).removeprefix(f"{host}/").removesuffix("/v2.0")
-        return issuer == self._issuer_of(named) and (named == expected or not _GUID.fullmatch(expected))
+        return issuer == self._issuer_of(named) and (named == expected or not GUID.fullmatch(expected))
 
     def organisation(self, tenant: str) -> str:
         """Personal accounts share a tenant, but no administrator."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from mail_oauth.conf import did_you_mean
-from mail_oauth.tokens import MailServer
+from mail_oauth.tokens import MailServer, Secret
 
 
 def option_problems(
@@ -33,7 +33,7 @@ def _missing(where: str, name: str, options: Mapping[str, Any]) -> str:
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
+    return isinstance(value, (str, Secret))
 
 
 def _is_scopes(value: Any) -> bool:

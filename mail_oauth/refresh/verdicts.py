@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from mail_oauth.exceptions import ConfigurationError, TransportError
+from mail_oauth.frames import keeps_locals_in
 from mail_oauth.refresh.classification import (
     AADSTS,
     CLIENT_AADSTS,
@@ -58,6 +59,7 @@ class Verdict:
     outcome_unknown: bool = False
 
 
+@keeps_locals_in
 def judge(reply: HttpReply, *, family: str = "", now: datetime | None = None) -> Verdict:
     """Judge the raw reply of a token endpoint; `family` names the provider's own codes."""
     wish = reply.header("retry-after")

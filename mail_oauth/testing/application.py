@@ -125,17 +125,17 @@ class Application:
         )
 
 
-def _received(incoming: Incoming) -> Iterator[object]:
-    """The secrets in a request; an HTTP Basic header counts in both its forms."""
+def _received(incoming: Incoming) -> Iterator[tuple[str, object]]:
+    """The secrets in a request, with their fields; an HTTP Basic header counts in both its forms."""
     fields = {**incoming.parameters, **incoming.form}
-    yield from (fields.get(name) for name in SECRET_FIELDS)
-    yield incoming.headers.get("Authorization", "").partition(" ")[2]
+    yield from ((name, fields.get(name)) for name in SECRET_FIELDS)
+    yield "authorization", incoming.headers.get("Authorization", "").partition(" ")[2]
     if basic := basic_credentials(incoming.headers):
-        yield basic[1]
+        yield "client_secret", basic[1]
 
 
-def _sent(reply: Reply) -> Iterator[object]:
+def _sent(reply: Reply) -> Iterator[tuple[str, object]]:
     """The secrets in a reply: in its JSON, or in the query of a redirect."""
     location = dict(reply.headers).get("Location", "")
     fields = {**reply.json(), **Incoming(method="GET", path="", query=location.partition("?")[2]).parameters}
-    yield from (fields.get(name) for name in SECRET_FIELDS)
+    yield from ((name, fields.get(name)) for name in SECRET_FIELDS)

@@ -148,7 +148,7 @@ class FakeProvider(Inspection):
         uris = None if redirect_uris is None else tuple(redirect_uris)
         client = Client(client_id=client_id, secret=client_secret, redirect_uris=uris)
         self._store.put_client(client)
-        self._recorder.keep([client_secret])
+        self._recorder.keep([("client_secret", client_secret)])
         return client
 
     def urls(self, personality: str, tenant: str = "common") -> dict[str, str]:

@@ -44,7 +44,7 @@ def seed(
         challenge_method="S256",
     )
     application.store.put_code(code, record)
-    application.recorder.keep([code, verifier])
+    application.recorder.keep([("code", code), ("code_verifier", verifier)])
     return _redeem(application, personality, client, code, verifier)
 
 

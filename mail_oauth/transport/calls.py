@@ -28,6 +28,7 @@ from urllib3.util import make_headers
 
 from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import ConfigurationError, TransportError
+from mail_oauth.frames import keeps_locals_in
 from mail_oauth.redaction import hide_secrets_in_logs
 from mail_oauth.tokens import HttpReply, Secret
 from mail_oauth.transport.addresses import address_problem
@@ -69,6 +70,7 @@ class TokenEndpoint:
     client_secret: Secret | None = None
     client_auth: ClientAuth = "post"
 
+    @keeps_locals_in
     def redeem(self, code: Secret, *, redirect_uri: str, code_verifier: Secret | None) -> HttpReply:
         """Exchange an authorization code (RFC 6749 §4.1.3). Raises `TransportError`."""
         session = _session(self.client_id)
@@ -84,6 +86,7 @@ class TokenEndpoint:
             ),
         )
 
+    @keeps_locals_in
     def refresh(self, refresh_token: Secret, *, scope: str = "") -> HttpReply:
         """Spend a refresh token (RFC 6749 §6). Raises `TransportError`."""
         session = _session(self.client_id)
@@ -96,6 +99,7 @@ class TokenEndpoint:
             ),
         )
 
+    @keeps_locals_in
     def revoke(self, url: str, token: Secret) -> HttpReply:
         """Withdraw a token at a revocation endpoint (RFC 7009 §2.1). Raises `TransportError`."""
         headers, fields = self._authentication()
@@ -112,12 +116,14 @@ class TokenEndpoint:
         return _FORM, {"client_id": self.client_id, "client_secret": secret}
 
 
+@keeps_locals_in
 def fetch_json(url: str, *, bearer: Secret | None = None) -> HttpReply:
     """GET a JSON document, with an access token if one is given. Raises `TransportError`."""
     headers = {**_HEADERS, "Authorization": f"Bearer {bearer.reveal()}"} if bearer else _HEADERS
     return _perform(url, lambda: pool().send("GET", url, headers))
 
 
+@keeps_locals_in
 def post_form(url: str, fields: Mapping[str, str]) -> HttpReply:
     """POST form fields. Raises `TransportError`."""
     return _perform(url, lambda: _post(url, _FORM, urlencode(fields)))

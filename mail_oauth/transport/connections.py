@@ -104,6 +104,8 @@ class _Reply:
 class _Plain(PublicPeer):
     """A connection that is not encrypted."""
 
+    debuglevel = 0  # `HTTPConnection.debuglevel = 1`, a common trick, would print bodies and the proxy's password
+
     def request(  # type: ignore[override]
         self, method: str, url: str, body: Any = None, headers: Mapping[str, str] | None = None, **_: Any
     ) -> None:

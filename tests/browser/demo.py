@@ -72,7 +72,7 @@ def running_demo(token_seconds: int = 120, *, services: bool = False) -> Iterato
     port, provider_port = free_port(), free_port()
     with tempfile.TemporaryDirectory(prefix="mail_oauth-demo-") as directory:
         arguments = [f"--port={port}", f"--provider-port={provider_port}", f"--token-seconds={token_seconds}"]
-        environment = {**os.environ, "DEMO_DIR": directory, "DJANGO_SETTINGS_MODULE": "example_project.settings"}
+        environment = {**os.environ, "DEMO_DIR": directory, "DJANGO_SETTINGS_MODULE": "tests.browser.settings"}
         for inherited in () if services else ("DATABASE_URL", "REDIS_URL"):
             environment.pop(inherited, None)
         with (Path(directory) / "log").open("wb") as log:

@@ -7,7 +7,6 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import OperationalError
-from django.http import QueryDict
 from django.utils import timezone
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition
@@ -24,6 +23,7 @@ from mail_oauth.models import MailCredentials
 from mail_oauth.providers import provider_for
 from mail_oauth.refresh.adoption import parked_for
 from mail_oauth.testing.faults import Fault
+from mail_oauth.tokens import Secret
 from tests.machine import promises
 from tests.machine.oracle import SLOTS, Mailbox, Slot
 from tests.machine.world import CALLBACK, Killed, World
@@ -138,7 +138,7 @@ class Mailboxes(RuleBasedStateMachine):
         user = User.objects.get_or_create(username=f"owner{slot.owner}")[0]
         wish = Wish(typed_email=email if slot.typed else "")
         url = begin(provider_for(slot.alias), user, session, f"{CALLBACK}/callback/{slot.alias}/", wish)
-        answer = parse_answer(QueryDict(provider.authorize(url, email=email).partition("?")[2]))
+        answer = parse_answer(Secret(provider.authorize(url.reveal(), email=email).partition("?")[2]))
         attempt = take(answer.state, alias=slot.alias, user=user, session=session)
         self.learn()
         refused = self.world.gate.refused

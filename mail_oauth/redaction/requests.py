@@ -1,0 +1,68 @@
+"""The query of the callback, taken out of its request; and the redirect to a provider, whose URL is nobody's to see.
+
+A request is shown in many places when something fails: `repr` with its whole URL in every frame of the debug page
+and in the extras of Django's own warnings, its GET and META on that page, its request line in the access logs of
+WSGI servers, which print it when the response is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+
+from mail_oauth.frames import keeps_locals_in
+from mail_oauth.redaction.text import HIDDEN, scrub
+from mail_oauth.tokens import Secret
+
+_SECRET_PARAMETERS = frozenset({"code", "state", "id_token", "access_token", "session_state", "client_info"})
+
+
+@keeps_locals_in
+def take_query(request: HttpRequest) -> Secret:
+    """Return the raw query of a request, which from then on shows it to nobody."""
+    raw = str(request.META.get("QUERY_STRING", ""))
+    if raw:
+        shown = _shown(raw)
+        for name, value in list(request.META.items()):
+            if isinstance(value, str) and raw in value:
+                request.META[name] = value.replace(raw, shown)
+        request.GET = QueryDict(shown)
+        if scope := getattr(request, "scope", None):
+            scope["query_string"] = shown.encode()
+    if referrer := request.META.get("HTTP_REFERER"):
+        request.META["HTTP_REFERER"] = scrub(referrer)
+    return Secret(raw)
+
+
+def _shown(raw: str) -> str:
+    fields = parse_qsl(raw, keep_blank_values=True)
+    return urlencode(
+        [(name, HIDDEN if name in _SECRET_PARAMETERS else value) for name, value in fields], safe="[]"
+    )
+
+
+def takes_query(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Make of a view that takes `query` one that takes it out of its request before anything else is done."""
+
+    @wraps(view)
+    def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return view(request, *args, query=take_query(request), **kwargs)
+
+    return wrapped
+
+
+class PrivateRedirect(HttpResponseRedirect):
+    """A redirect that shows its URL to the browser alone: `repr` of Django's has it in every frame of a report."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} status_code={self.status_code}>"
+
+
+@keeps_locals_in
+def redirect_privately(url: Secret) -> HttpResponse:
+    """Redirect to a URL that holds secrets."""
+    return PrivateRedirect(url.reveal())

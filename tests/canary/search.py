@@ -1,0 +1,108 @@
+"""Finding secrets in all that was written: every secret, in every spelling, in one pass.
+
+A spelling is looked for by fifteen bytes of it. Wherever those stand, eight of them fill one of the aligned blocks of
+eight into which a text can be cut; so it is enough to look each block up in a set of the eight that are possible.
+That is one look for eight bytes of text however many secrets there are, and misses nothing. What it turns up is then
+looked for word for word.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from html import escape
+from urllib.parse import quote, quote_plus
+
+SHORTEST = 16
+"""What is shorter stands in texts by chance: tests make up words for a secret that is refused."""
+
+FEWEST = 8
+"""Of how many different characters a secret is made: tests make up long ones of a single letter."""
+
+LONGEST_WHOLE = 64
+END = 40
+"""Of a longer one its first or its last so many characters are enough: logs and pages cut long values."""
+
+_CORE, _BLOCK = 15, 8
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A secret, or the end of a long one, and the field that it came in."""
+
+    kind: str
+    text: bytes
+
+
+def pieces(kind: str, secret: str) -> Iterator[Secret]:
+    """What must be found nowhere, of one secret."""
+    text = secret.encode("utf-8", "backslashreplace")
+    parts = [text] if len(text) <= LONGEST_WHOLE else [text[-END:], text[:END]]
+    if len(parts) == 2 and text.startswith(b"eyJ"):  # a JWT's beginning is the same in all of one key
+        del parts[1]
+    yield from (Secret(kind, part) for part in parts if len(part) >= SHORTEST and len(set(part)) >= FEWEST)
+
+
+def spellings(text: bytes) -> dict[bytes, str]:
+    """Every way to write a secret, with the way's name. In base64, what else was encoded with it stands around it."""
+    plain = text.decode("utf-8", "replace")
+    found = {text: "raw"}
+    for name, spelling in (
+        ("in a URL", quote(plain, safe="")),
+        ("in a form", quote_plus(plain)),
+        ("in HTML", escape(plain)),
+        ("in JSON", json.dumps(plain)[1:-1]),
+        ("in hex", text.hex()),
+        ("in hex", text.hex().upper()),
+    ):
+        found.setdefault(spelling.encode(), name)
+    for before in range(3):
+        encoded = base64.b64encode(bytes(before) + text)
+        known = encoded[-(-8 * before // 6) : 8 * (before + len(text)) // 6]
+        found.setdefault(known, "in base64")
+        found.setdefault(known.translate(bytes.maketrans(b"+/", b"-_")), "in base64")
+    return found
+
+
+class Index:
+    """The secrets of a run, ready to be looked for."""
+
+    def __init__(self, secrets: Iterable[tuple[str, str]]) -> None:
+        self._pieces = {piece.text: piece for kind, secret in secrets for piece in pieces(kind, secret)}
+        self._blocks = {
+            block for text in self._pieces for spelling in spellings(text) for block in _blocks(spelling)
+        }
+
+    def __len__(self) -> int:
+        return len(self._pieces)
+
+    def find(self, texts: bytes) -> Iterator[tuple[int, Secret, str]]:
+        """Where in `texts` a secret stands, which, and in what spelling."""
+        whole = len(texts) // _BLOCK * _BLOCK
+        with memoryview(texts) as view, view[:whole].cast("Q") as numbers:
+            hits = self._blocks.intersection(numbers)
+            places = [(at * _BLOCK, block) for at, block in enumerate(numbers) if block in hits] if hits else []
+        possible = self._spellings_with(hits)
+        for place, block in places:
+            for piece, spelling, name in possible[block]:
+                start = texts.find(spelling, max(place - len(spelling), 0), place + len(spelling))
+                if start >= 0:
+                    yield start, piece, name
+
+    def _spellings_with(self, hits: set[int]) -> dict[int, list[tuple[Secret, bytes, str]]]:
+        found: defaultdict[int, list[tuple[Secret, bytes, str]]] = defaultdict(list)
+        for piece in self._pieces.values() if hits else ():
+            for spelling, name in spellings(piece.text).items():
+                for block in hits.intersection(_blocks(spelling)):
+                    found[block].append((piece, spelling, name))
+        return found
+
+
+def _blocks(spelling: bytes) -> Iterator[int]:
+    """The aligned blocks of which one must stand in a text, if the spelling does."""
+    core = spelling[-_CORE:]
+    return (int.from_bytes(core[at : at + _BLOCK], sys.byteorder) for at in range(_CORE - _BLOCK + 1))

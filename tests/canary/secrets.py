@@ -1,0 +1,62 @@
+"""Which secrets there are besides those that the fake provider tells of: the site's own, and what the app hides."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django.conf import settings
+from django.core.signals import setting_changed
+from fernet_fields.hkdf import derive_fernet_key
+
+from mail_oauth.tokens import AccessToken, Secret
+from tests.canary.spool import Spool
+
+_TOKEN = re.compile(r"[\w.~+/!*$-]{16,}={0,2}", re.ASCII)
+"""A token, a code or the like: what the app hides besides (URLs, queries, JSON) is secret only where it holds one."""
+
+
+def tap(spool: Spool, around: Callable[..., None]) -> None:
+    """Keep the keys of the settings, as they are and as tests change them, and whatever becomes a `Secret`."""
+
+    def noted(true: Any) -> Any:
+        def made(*args: Any, **kwargs: Any) -> Any:
+            found = true(*args, **kwargs)
+            text = (args[0] if found is None else found)._value
+            if isinstance(text, str) and _TOKEN.fullmatch(text):
+                spool.note_secret("Secret", text)
+            return found
+
+        return made
+
+    around(Secret, "__init__", noted)
+    around(AccessToken, "__init__", noted)
+    of_epoch = AccessToken.__dict__["of_epoch"].__func__
+    AccessToken.of_epoch = classmethod(functools.wraps(of_epoch)(noted(of_epoch)))  # type: ignore[method-assign, assignment]
+
+    def changed(*, setting: str, value: Any, **_: Any) -> None:
+        _note_setting(spool, setting, value)
+
+    for name in ("SECRET_KEY", "FERNET_KEYS", "MAIL_OAUTH"):
+        _note_setting(spool, name, getattr(settings, name, None))
+    setting_changed.connect(changed, weak=False, dispatch_uid="tests.canary")
+
+
+def _note_setting(spool: Spool, name: str, value: Any) -> None:
+    if name == "SECRET_KEY":
+        _note_keys(spool, name, [value])
+    elif name == "FERNET_KEYS" and isinstance(value, (list, tuple)):
+        _note_keys(spool, name, value)
+    elif name == "MAIL_OAUTH" and isinstance(value, dict):
+        for options in value.get("PROVIDERS", {}).values():
+            _note_keys(spool, "client_secret", [options.get("CLIENT_SECRET")] if isinstance(options, dict) else [])
+
+
+def _note_keys(spool: Spool, name: str, keys: Iterable[Any]) -> None:
+    for key in keys:
+        if isinstance(key, (str, bytes)) and key:
+            spool.note_secret(name, key if isinstance(key, str) else key.decode("latin-1"))
+            if name != "client_secret":
+                spool.note_secret(f"{name}, derived", derive_fernet_key(key).decode())
