@@ -6,6 +6,7 @@ Sources: `authentication-national-cloud.md`, `v2-oauth2-auth-code-flow.md`, `ref
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
