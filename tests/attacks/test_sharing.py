@@ -9,12 +9,13 @@ import pytest
 from django.contrib.auth.models import User
 
 from mail_oauth.connect import linking, sharing
-from mail_oauth.connect.answers import parse_answer, query_of
+from mail_oauth.connect.answers import parse_answer
 from mail_oauth.connect.attempts import take
 from mail_oauth.connect.complete import complete
 from mail_oauth.exceptions import ConnectRefused
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import ConnectTurn, MailCredentials
+from mail_oauth.tokens import Secret
 from tests.concurrency import closing, together
 
 pytestmark = pytest.mark.django_db
@@ -148,7 +149,7 @@ class TestRefused:
 def consented(browser, alias: str, account: str, **fields) -> tuple:
     """A consent that was taken, with its answer: what remains is to redeem and to save."""
     callback = browser.consent(browser.start(alias, **fields), account)
-    answer = parse_answer(query_of(callback.partition("?")[2]))
+    answer = parse_answer(Secret(callback.partition("?")[2]))
     return take(answer.state, alias=alias, user=browser.user, session=browser.client.session), answer
 
 

@@ -64,7 +64,7 @@ class Site:
         """Begin a consent; its state, and where the browser is sent."""
         url = begin(
             provider_for(alias), user, session, f"http://testserver/mail/callback/{alias}/", self._wish(alias)
-        )
+        ).reveal()
         return parse_qs(urlsplit(url).query)["state"][0], url
 
     def _wish(self, alias: str) -> Wish:
