@@ -104,7 +104,6 @@ def without_queries() -> Iterator[None]:
 
 def _refuse(*args: Any) -> None:
 
-
     raise RuntimeError("a look at a value asked the database")
 
 
