@@ -184,7 +184,7 @@ class Statements:
         same = [name for name in names if name not in _ON_THE_CLOCK and _all_equal(saves, name)]
         varying = [name for name in names if name not in same]
         parts = [self._given(saves, varying), self._updated(saves[0], same, varying), self._told()]
-        sql = ", ".join(sql for sql, _ in parts) + " SELECT id, lease_owner FROM saved"
+        sql = ", ".join(sql for sql, _ in parts) + " SELECT id, lease_owner FROM saved"  # noqa: S608  # our own columns' names
         self._limit_lock_waits()
         with connections[self._using].cursor() as cursor:
             cursor.execute(sql, [value for _, values in parts for value in values])
@@ -226,7 +226,7 @@ class Statements:
         assigned = [f"{name} = {_ON_THE_CLOCK.get(name, '')}given.new_{name}" for name in varying]
         assigned += [f"{name} = %s" for name in same]
         sql = (
-            f"saved AS (UPDATE {self._table} AS stored SET {', '.join(assigned)}, generation = stored.generation + 1 "
+            f"saved AS (UPDATE {self._table} AS stored SET {', '.join(assigned)}, generation = stored.generation + 1 "  # noqa: S608  # our own columns' names
             "FROM given WHERE stored.id = given.id AND stored.generation = given.generation "
             "AND stored.lease_owner = given.lease_owner "
             "RETURNING stored.id, stored.generation, given.lease_owner, given.kind, given.reason)"
@@ -236,7 +236,7 @@ class Statements:
     def _told(self) -> tuple[str, list[Any]]:
         """Write the events of those that were saved, as `is_told` says."""
         sql = (
-            f"told AS (INSERT INTO {self._events} (credentials_id, created_at, kind, reason, generation) "
+            f"told AS (INSERT INTO {self._events} (credentials_id, created_at, kind, reason, generation) "  # noqa: S608  # our own columns' names
             "SELECT id, %s, kind, reason, generation FROM saved WHERE %s OR kind <> %s OR reason <> '')"
         )
         return sql, [timezone.now(), is_told(EventKind.REFRESHED, ""), EventKind.REFRESHED.value]
