@@ -18,7 +18,7 @@ PROVIDER_URL = os.environ.get("DEMO_PROVIDER_URL", "http://127.0.0.1:9000")
 # The demo's provider speaks plain http on this machine. oauthlib wants to be told so; a real site never does.
 os.environ.setdefault("OAUTHLIB_INSECURE_TRANSPORT", "1")
 
-SECRET_KEY = "a demo has no secrets"
+SECRET_KEY = "a demo has no secrets"  # noqa: S105  # a demo's key is in the open
 DEBUG = True
 ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
 ROOT_URLCONF = "example_project.urls"

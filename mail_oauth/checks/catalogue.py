@@ -65,6 +65,7 @@ _ANYWHERE = {
         "an endpoint that may not be called: plain http, or a private address",
         'an https URL, or MAIL_OAUTH["PRIVATE_HOSTS"] = ["sso.internal"]',
     ),
+    "E009": ("a model with a sealed column names no place for its values", "def place(self, column: str) -> str"),
     "E011": (
         "several sources of keys are given",
         'one of FERNET_KEYS, MAIL_OAUTH["KEYS_FILE"] and MAIL_OAUTH["KEYS"]',

@@ -232,7 +232,7 @@ class Statements:
             columns = ", ".join(f"{name} {type_}" for name, type_ in types.items())
             assigned = ", ".join(f"{name} = {_ON_THE_CLOCK.get(name, '')}given.new_{name}" for name in names)
             self._made[names] = (
-                f"WITH given AS (SELECT * FROM json_to_recordset(%s::json) AS each ({columns}) LIMIT %s), "
+                f"WITH given AS (SELECT * FROM json_to_recordset(%s::json) AS each ({columns}) LIMIT %s), "  # noqa: S608  # our own columns' names
                 f"saved AS (UPDATE {self._table} AS stored SET {assigned}, generation = stored.generation + 1 "
                 "FROM given WHERE stored.id = given.id AND stored.generation = given.generation "
                 "AND stored.lease_owner = given.lease_owner "

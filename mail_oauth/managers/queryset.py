@@ -114,7 +114,7 @@ class MailCredentialsQuerySet(models.QuerySet["MailCredentials"]):
         selected, values = candidates.query.get_compiler(self.db).as_sql()
         lease: Any = timedelta(seconds=app_settings().lease_seconds)
         sql = (
-            f"WITH due (id, due_at) AS MATERIALIZED ({selected} FOR UPDATE SKIP LOCKED) UPDATE {self.model._meta.db_table} AS stored "
+            f"WITH due (id, due_at) AS MATERIALIZED ({selected} FOR UPDATE SKIP LOCKED) UPDATE {self.model._meta.db_table} AS stored "  # noqa: S608  # our own columns' names
             "SET lease_owner = %s, refresh_at = STATEMENT_TIMESTAMP() + %s, "
             "outcome_unknown = stored.outcome_unknown OR stored.lease_owner <> '' "
             "FROM due WHERE stored.id = due.id "

@@ -9,7 +9,7 @@ class Fastmail(Provider):
 
     display_name = "Fastmail"
     authorize_url = "https://api.fastmail.com/oauth/authorize"
-    token_url = "https://api.fastmail.com/oauth/refresh"
+    token_url = "https://api.fastmail.com/oauth/refresh"  # noqa: S105  # a URL, no password
     revoke_url = "https://api.fastmail.com/oauth/revoke"
     account_url = "https://app.fastmail.com/settings/security/tokens"
     scopes = (

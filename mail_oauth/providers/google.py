@@ -21,7 +21,7 @@ class Google(Provider):
     display_name = "Google"
     error_family = "google"
     authorize_url = "https://accounts.google.com/o/oauth2/v2/auth"
-    token_url = "https://oauth2.googleapis.com/token"
+    token_url = "https://oauth2.googleapis.com/token"  # noqa: S105  # a URL, no password
     revoke_url = "https://oauth2.googleapis.com/revoke"
     userinfo_url = "https://openidconnect.googleapis.com/v1/userinfo"
     jwks_url = "https://www.googleapis.com/oauth2/v3/certs"

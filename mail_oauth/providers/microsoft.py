@@ -50,7 +50,7 @@ class Microsoft(Provider):
     display_name = "Microsoft"
     error_family = "microsoft"
     authorize_url = "{host}/{tenant}/oauth2/v2.0/authorize"
-    token_url = "{host}/{tenant}/oauth2/v2.0/token"
+    token_url = "{host}/{tenant}/oauth2/v2.0/token"  # noqa: S105  # a URL, no password
     jwks_url = "{host}/{tenant}/discovery/v2.0/keys"
     account_url = "https://myaccount.microsoft.com/"
     # Graph's scopes would yield a token that IMAP refuses; one resource per token request.

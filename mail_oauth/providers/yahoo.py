@@ -10,7 +10,7 @@ class Yahoo(Provider):
     display_name = "Yahoo"
     error_family = "yahoo"
     authorize_url = "https://api.login.yahoo.com/oauth2/request_auth"
-    token_url = "https://api.login.yahoo.com/oauth2/get_token"
+    token_url = "https://api.login.yahoo.com/oauth2/get_token"  # noqa: S105  # a URL, no password
     revoke_url = "https://api.login.yahoo.com/oauth2/revoke"
     userinfo_url = "https://api.login.yahoo.com/openid/v1/userinfo"
     jwks_url = "https://api.login.yahoo.com/openid/v1/certs"
@@ -31,7 +31,7 @@ class Aol(Yahoo):
 
     display_name = "AOL"
     authorize_url = "https://api.login.aol.com/oauth2/request_auth"
-    token_url = "https://api.login.aol.com/oauth2/get_token"
+    token_url = "https://api.login.aol.com/oauth2/get_token"  # noqa: S105  # a URL, no password
     revoke_url = "https://api.login.aol.com/oauth2/revoke"
     userinfo_url = "https://api.login.aol.com/openid/v1/userinfo"
     jwks_url = "https://api.login.aol.com/openid/v1/certs"

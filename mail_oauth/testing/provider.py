@@ -33,7 +33,7 @@ from mail_oauth.testing.store import Store
 from mail_oauth.testing.walker import walk
 
 CLIENT_ID: Final = "fake-provider-client"
-CLIENT_SECRET: Final = "fake-provider-secret-for-tests-and-demos"
+CLIENT_SECRET: Final = "fake-provider-secret-for-tests-and-demos"  # noqa: S105  # made up, and meant to be known
 
 
 class FakeProvider(Inspection):

@@ -14,9 +14,9 @@ from typing import Final
 class Reason(Enum):
     """Why the provider said no."""
 
-    UNKNOWN_TOKEN = "unknown_token"
-    FOREIGN_TOKEN = "foreign_token"
-    SPENT_TOKEN = "spent_token"
+    UNKNOWN_TOKEN = "unknown_token"  # noqa: S105  # a code, no password
+    FOREIGN_TOKEN = "foreign_token"  # noqa: S105  # a code, no password
+    SPENT_TOKEN = "spent_token"  # noqa: S105  # a code, no password
     REUSED = "reused"
     REVOKED = "revoked"
     EXPIRED = "expired"
@@ -27,8 +27,8 @@ class Reason(Enum):
     MIXED_RESOURCES = "mixed_resources"
     NOT_CONSENTED = "not_consented"
     UNKNOWN_CLIENT = "unknown_client"
-    BAD_SECRET = "bad_secret"
-    NO_SECRET = "no_secret"
+    BAD_SECRET = "bad_secret"  # noqa: S105  # a code, no password
+    NO_SECRET = "no_secret"  # noqa: S105  # a code, no password
     HINT_AND_SELECT = "hint_and_select"
     FOREIGN_TENANT = "foreign_tenant"
 

@@ -39,7 +39,7 @@ def _request(method: str, url: str, body: str = "") -> tuple[int, str, str]:
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=SECONDS)
     if parts.scheme == "https":
         # The fake's certificate is a test's own; what is under test is not this browser.
-        trusting = ssl._create_unverified_context()  # noqa: S323
+        trusting = ssl._create_unverified_context()  # noqa: S323  # see above
         connection = http.client.HTTPSConnection(
             parts.hostname or "", parts.port, timeout=SECONDS, context=trusting
         )

@@ -54,7 +54,9 @@ def _tap_logs(spool: Spool) -> None:
     def call_handlers(true: Any) -> Any:
         def callHandlers(self: logging.Logger, record: logging.LogRecord) -> None:  # noqa: N802
             spool.write("logs", f"{_formatted(record)}\n{_extras(record)}")
-            if record.exc_info and record.exc_info[1]:
+            if (
+                record.levelno >= logging.WARNING and record.exc_info and record.exc_info[1]
+            ):  # as trackers take them
                 spool.write("logs", shown(record.exc_info[1]))
             if enabled(self, record.levelno):
                 true(self, record)

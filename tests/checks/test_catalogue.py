@@ -17,17 +17,13 @@ NUMBER = r'"([EW]\d{3})"'
 
 
 def test_every_finding_has_an_entry_and_every_entry_a_finding():
-    assert set(re.findall(NUMBER, CHECKS)) == set(CATALOGUE)
-
-
-def test_no_message_goes_past_it():
-    """Wherever in the app an id is written out."""
-    written = {
+    """Also one that is found elsewhere in the app, where its id is written out."""
+    elsewhere = {
         number
         for path in CODE.rglob("*.py")
         for number in re.findall(r"\"mail_oauth\.([EW]\d{3})\"", path.read_text())
     }
-    assert written <= set(CATALOGUE)
+    assert set(re.findall(NUMBER, CHECKS)) | elsewhere == set(CATALOGUE)
 
 
 def test_every_entry_has_a_test():

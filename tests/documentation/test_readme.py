@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import logging
+import logging.config
 import os
 import re
 import textwrap
@@ -12,6 +14,8 @@ from django.core.checks import run_checks
 from django.core.management import call_command
 from django.template import Context, Template
 from django.test import RequestFactory
+from django.utils.module_loading import import_string
+from django.views.debug import ExceptionReporter
 
 from mail_oauth.conf import Policy
 from mail_oauth.managers.budget import calls_per_second
@@ -109,6 +113,19 @@ def test_the_five_lines(user, connect, rf, provider):
     kind, token = names["headers"]["Authorization"].split()
     assert kind == "Bearer"
     assert provider.is_valid_access_token(token)
+
+
+def test_the_logging_hides_secrets(capsys):
+    given: dict = {}
+    exec(block("python", "no_secrets"), given)
+    before = logging.root.handlers[:], logging.root.level
+    logging.config.dictConfig(given["LOGGING"])
+    try:
+        logging.getLogger("a_site").info("POST %s", {"refresh_token": "a-token-in-the-open"})
+    finally:
+        logging.root.handlers[:], logging.root.level = before
+    assert "'refresh_token': '[hidden]'" in capsys.readouterr().err
+    assert issubclass(import_string(given["DEFAULT_EXCEPTION_REPORTER"]), ExceptionReporter)
 
 
 def test_the_exceptions_exist():

@@ -438,6 +438,32 @@ class TestTheProgram:
         assert output.endswith("Stopped.\n")
         assert [each["email"] for each in json.loads(state.read_text())["accounts"]] == ["ada@example.com"]
 
+    def test_adds_its_secrets_to_a_file_that_the_environment_names(self, tmp_path, monkeypatch):
+        """As does a provider in this process: what both have issued is known in one place."""
+        notes = tmp_path / "secrets"
+        monkeypatch.setenv("FAKE_PROVIDER_SECRETS", str(notes))
+        command = [
+            sys.executable,
+            "-u",
+            "-m",
+            "mail_oauth.testing",
+            "--port",
+            "0",
+            "--client-secret",
+            "of-the-program",
+        ]
+        with (
+            subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process,
+            FakeProvider(client_secret="of-this-process") as here,
+        ):
+            assert "Client secret" in "".join(process.stdout.readline() for _ in range(3))
+            reply = here.grant("ada@example.com")
+            process.terminate()
+        lines = [json.loads(line) for line in notes.read_text().splitlines()]
+        assert ["client_secret", "of-the-program"] in lines
+        assert ["refresh_token", reply["refresh_token"]] in lines
+        assert here.issued <= {secret for _, secret in lines}
+
     def test_is_a_management_command_too(self, monkeypatch, capsys):
         monkeypatch.setattr(commandline, "_until_told_to_stop", _told_already)
         call_command(Command(), port=0, account=["ada@example.com"])

@@ -110,7 +110,7 @@ def welcome(options: Mapping[str, Any]) -> str:
 
 def _start(command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
     """Start a child in a session of its own, so that Ctrl-C reaches it through us, in order."""
-    return subprocess.Popen(command, env=environment, cwd=BASE_DIR, start_new_session=True)  # noqa: S603
+    return subprocess.Popen(command, env=environment, cwd=BASE_DIR, start_new_session=True)  # noqa: S603  # our own commands
 
 
 def _answers(port: int) -> bool:
