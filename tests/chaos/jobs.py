@@ -19,9 +19,10 @@ from mail_oauth.cache import token_cache
 from mail_oauth.exceptions import MailboxError
 from mail_oauth.managers.transitions import Transitions
 from mail_oauth.models import MailCredentials
+from mail_oauth.upkeep import rekey
 from mail_oauth.upkeep.keys import prove_keys
 from mail_oauth.upkeep.reconcile import reconcile_cache
-from mail_oauth.upkeep.rekey import rotate_keys
+from mail_oauth.upkeep.swap import swap
 from mail_oauth.upkeep.sweep import refresh_batch
 from tests.chaos.rows import new_row
 from tests.chaos.trace import fate, note
@@ -154,9 +155,10 @@ def reconcile() -> None:
     note("reconciled", drift=dict(report.drift), adopted=report.adopted, cache_error=report.cache_error)
 
 
-def rotate(batch: int) -> None:
-    """Seal everything under the first key, and note each batch."""
-    report = rotate_keys(batch=batch, progress=lambda done: note("sealed", done=done))
+def rotate(batch: int, dawdle: float = 0) -> None:
+    """Seal everything under the first key, and note each batch; so many seconds lie between its reading and writing."""
+    rekey.swap = lambda column, swaps: time.sleep(dawdle) or swap(column, swaps)
+    report = rekey.rotate_keys(batch=batch, progress=lambda done: note("sealed", done=done))
     note("rotated", resealed=report.resealed, changed=report.changed, ok=report.ok, ended=report.ended)
 
 

@@ -112,11 +112,12 @@ def test_a_rotation_writes_nothing_over_a_refresh_that_it_has_read_before(rig: R
     with rig.nursery(**cache, keys=[old, new]) as behind, rig.nursery(**cache, keys=[new, old]) as ahead:
         for _ in range(size(10, 3)):
             behind.fork("refresh_each", pks=pks, threads=4)
-            ahead.fork("rotate", batch=50)
+            ahead.fork("rotate", batch=50, dawdle=0.2)
             behind.wait()
             ahead.wait()
         assert not behind.events("crash", "error") + ahead.events("crash", "error")
         changed = sum(event.changed for event in ahead.events("rotated"))
+    assert changed, "no refresh came between: nothing was tested"
     with override_settings(FERNET_KEYS=[new, old]):
         _assert_nothing_is_lost(rig, rig.now(rows))
     report.append(f"rotation against refreshes, {rig.where}: {changed} values were changed before their turn came")
