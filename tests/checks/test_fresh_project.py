@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -84,3 +85,14 @@ def test_a_celery_py_that_fails_is_no_reason_not_to_check(project):
     project.append("celery.py", "\nraise KeyError('BROKER')\n")
     said = project.run("manage.py", "check", "--deploy")
     assert "fresh.celery cannot be imported (KeyError)" in said
+
+
+def test_the_doctor_comes_though_check_finds_errors_and_there_is_no_table_yet(project):
+    project.append("settings.py", '\nSESSION_COOKIE_SAMESITE = "Strict"\n')
+    said = project.run("manage.py", "mail_oauth", "doctor", "--json")
+    report, _ = json.JSONDecoder().raw_decode(said[said.index("{") :])
+    levels = {finding["id"]: finding["level"] for finding in report["findings"]}
+    assert levels["mail_oauth.E015"] == "error"
+    assert levels["database.migrations"] == "error"
+    assert levels["database.reachable"] == "ok"
+    assert "SystemCheckError" in project.run("manage.py", "mail_oauth", "status"), "others do not run"

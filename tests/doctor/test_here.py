@@ -115,6 +115,7 @@ class TestADatabase:
         found = examined.of("database.migrations")
         assert (found["level"], "0001_initial" in found["what"]) == ("error", True)
         assert "manage.py migrate" in found["hint"]
+        assert {examined.of(f"database.{name}")["level"] for name in ("writable", "clock")} == {"skipped"}
         assert examined.levels("mailboxes.overdue") == {}
 
     @pytest.mark.django_db

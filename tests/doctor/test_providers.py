@@ -175,7 +175,7 @@ class TestADiscoveryDocument:
 
     def test_of_another_tenant(self, doctor, settings, provider):
         change(settings, "microsoft", TENANT="2f2b1a4c-0c1e-4f7b-9d44-0f2f7d1b9a11")
-        other = "https://login.microsoftonline.com/9f2b1a4c-0c1e-4f7b-9d44-0f2f7d1b9a11/v2.0"
+        other = f"{provider.url}/microsoft/9f2b1a4c-0c1e-4f7b-9d44-0f2f7d1b9a11/v2.0"
         with provider.fault(Fault.reply_with(issuer=other), endpoint="discovery"):
             found = doctor("--live", "--provider", "microsoft").of("provider.discovery")
         assert found["level"] == "error"

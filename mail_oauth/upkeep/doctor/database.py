@@ -120,12 +120,12 @@ PROBES = (
         id="database.writable",
         what="whether a row can be written; it is taken back",
         look=_writable,
-        needs="database.reachable",
+        needs="database.migrations",
     ),
     Probe(
         id="database.clock",
         what=f"the clocks of host and database: more than {SKEW_NOTED:.0f} s apart",
         look=_clock,
-        needs="database.reachable",
+        needs="database.migrations",
     ),
 )
