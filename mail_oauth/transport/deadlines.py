@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import logging
 import socket
 import time
 from collections.abc import Iterator
@@ -23,6 +24,10 @@ from mail_oauth.transport.addresses import is_private_host_allowed
 from mail_oauth.transport.peers import public_addresses
 
 _deadline: ContextVar[float] = ContextVar("mail_oauth_deadline")
+
+
+# urllib3 writes headers that it cannot read into the log, with a traceback whose frames hold the reply: not ours.
+logging.getLogger("urllib3.connection").addFilter(lambda _record: _deadline.get(None) is None)
 
 
 @contextmanager

@@ -73,6 +73,7 @@ class BoundedAdapter(HTTPAdapter):
         try:
             body = response.raw.read(MAX_BODY + 1, decode_content=True)
         except DecodeError:
+            response.raw.close()  # it may go on for ever, without a length that would tell
             raise TransportError(
                 "The reply cannot be decompressed.", cause="bad_encoding", outcome_unknown=True
             ) from None
