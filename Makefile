@@ -3,7 +3,8 @@
 #   make demo                        the example project, with a provider, a worker and beat of its own
 #   make test ARGS="-k cache"        the whole suite; the database tests on PostgreSQL and MariaDB too
 #   make chaos                       workers and servers killed at random moments, in full: some minutes
-#   make fuzz                        what users, workers and faults do, in any order: some minutes
+#   make fuzz                        what users, workers and faults do, in any order, and made-up inputs by the
+#                                    hundred thousand: half an hour
 #   make bench ARGS=--quick          what reads and refreshes cost, beside the peers; without ARGS half an hour
 #   make lint PYTHON=python3.13      style, types, floors, migrations
 
@@ -11,6 +12,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BENCH_VENV ?= .venv-bench
 ARGS ?=
+FUZZ ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -24,23 +26,25 @@ BESIDE := $(BIN)/python -m tests.services
 demo: $(VENV)/.demo
 	$(BIN)/python manage.py demo $(ARGS)
 
-# The last run is the one of everything. ARGS may select no database test, for which pytest's exit code is 5.
+# The last run is the one of everything; FUZZ=tenth lets it try a tenth of the inputs that `make fuzz` makes up.
+# ARGS may select no database test, for which pytest's exit code is 5.
 test: $(VENV)/.dev
 	@for database in sqlite postgres mariadb; do \
 	    echo "== The database tests on $$database"; \
 	    $(BESIDE) $$database -- env $(PYTEST) $(WHOLE) -m 'database and not browser' $(ARGS) || test $$? -eq 5 -a -n '$(subst ','\'',$(ARGS))' || exit 1; \
 	done
 	@echo "== The whole suite, on SQLite"
-	@$(PYTEST) $(WHOLE) $(ARGS)
+	@MAIL_OAUTH_FUZZ=$(FUZZ) $(PYTEST) $(WHOLE) $(ARGS)
 
 # The plain suite runs a tenth of it. MAIL_OAUTH_CHAOS_SEED repeats a run's choices.
 chaos: $(VENV)/.dev
 	MAIL_OAUTH_CHAOS=full $(PYTEST) -m chaos $(ARGS)
 
 # Any order of connecting, refreshing, failing, crashing …, and any input: the plain suite takes a few short
-# walks, and few inputs. MAIL_OAUTH_FUZZ_EXAMPLES says how many walks.
+# walks, and few inputs. MAIL_OAUTH_FUZZ_EXAMPLES says how many walks, MAIL_OAUTH_FUZZ_CASES how many callbacks, replies,
+# id_tokens, documents and URLs; ARGS=--hypothesis-seed=N repeats a run.
 fuzz: $(VENV)/.dev
-	MAIL_OAUTH_FUZZ=full $(PYTEST) -m hypothesis --hypothesis-profile=fuzz $(ARGS)
+	MAIL_OAUTH_FUZZ=full $(PYTEST) -m 'hypothesis or fuzz' --hypothesis-profile=fuzz $(ARGS)
 
 coverage: $(VENV)/.dev
 	$(BIN)/coverage run -m pytest $(WHOLE) $(ARGS)

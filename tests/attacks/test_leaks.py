@@ -15,7 +15,10 @@ from mail_oauth.providers import provider_for
 from mail_oauth.refresh import engine
 from mail_oauth.testing.faults import Fault
 from mail_oauth.tokens import Secret
+from tests.fuzz.test_wire import Babbler
+from tests.transport.conftest import quick
 
+__all__ = ["quick"]
 pytestmark = pytest.mark.django_db
 
 
@@ -100,6 +103,19 @@ def test_a_refused_connect_logs_no_secret(surfer, provider, caplog):
     text = caplog.text + "".join(str(record.__dict__) for record in caplog.records if "mail_oauth" in record.name)
     # The request line of a development server or of an access log is not this app's.
     assert not {secret[:12] for secret in provider.issued if secret in text}
+
+
+@pytest.mark.parametrize("header", ["canary without a colon", " canary folded", ": canary", "X\x00canary: y"])
+def test_headers_that_cannot_be_read_are_not_logged(quick, caplog, header):
+    """urllib3 logs them, whole, with a traceback whose frames an error tracker would print."""
+    caplog.set_level(logging.DEBUG)
+    server = Babbler()
+    answer = f"HTTP/1.1 200 OK\r\n{header}\r\nX: canary\r\n\r\n{{}}".encode()
+    assert server.holds(answer) == "a reply"
+    server.close()
+    assert "canary" not in caplog.text
+    logging.getLogger("urllib3.connection").warning("of another call")
+    assert "of another call" in caplog.text
 
 
 def test_the_fault_of_a_call_does_not_carry_its_request(provider):

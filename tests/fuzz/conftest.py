@@ -11,6 +11,7 @@ from tests.transport.conftest import quick, wire
 __all__ = ["other_user", "quick", "wire"]
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent.name == "fuzz":

@@ -83,7 +83,8 @@ class Provider:
     def holds(self, case: Published) -> str:
         documents._kept.clear()
         self.wire.requests.clear()
-        self.wire.status, self.wire.headers = case.status, {"Location": "http://169.254.169.254/"}
+        self.wire.status = case.status
+        self.wire.headers = {"Location": "http://169.254.169.254/", "Connection": "close"}
         self.wire.body = case.body.replace(b"{here}", self.here.encode())
         if case.is_keys:
             publish(self.wire, None)

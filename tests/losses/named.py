@@ -12,6 +12,9 @@ _REPLIES, _TABLE, _TIMES = (f"verdicts/test_{name}.py::" for name in ("token_rep
 _OUTCOMES, _PARKING = "refresh/test_outcomes.py::", "refresh/test_parking.py::"
 _BOUNDS, _TLS = "transport/test_bounds.py::", "transport/test_connections.py::TestTLS::"
 _CONNECTING, _DISCONNECTING = "connect/test_connecting.py::", "connect/test_disconnecting.py::"
+_CALLBACK, _CONNECT_REPLIES = "connect/test_callback.py::", "connect/test_token_replies.py::"
+_UNFIT = _CONNECT_REPLIES + "test_a_reply_that_does_not_fit_connects_nothing"
+_IDENTITIES, _SIGNATURES = "attacks/test_identities.py::", "attacks/test_signatures.py::"
 _CIRCUITS = "lanes/test_circuits.py::"
 _REDIS, _SWEEP = "cache/test_redis.py::", "upkeep/test_sweep.py::"
 
@@ -45,6 +48,47 @@ ISSUES: dict[str, list[str]] = {
 }
 
 NUMBERS: dict[int, list[str]] = {
+    1: [_CALLBACK + "test_01_no_empty_or_wrong_state"],
+    2: [_CALLBACK + "test_02_a_replay_is_refused_and_the_grant_untouched"],
+    3: [_CALLBACK + "test_03_two_identical_callbacks_at_once_are_one_exchange"],
+    4: [
+        _CALLBACK + "test_04_a_valid_state_in_another_users_session",
+        _CALLBACK + "test_04_a_valid_state_in_another_browser_of_the_same_user",
+    ],
+    5: [_CALLBACK + "test_05_anonymous_at_the_callback"],
+    6: [_CALLBACK + "test_06_an_expired_state_and_a_flushed_session"],
+    7: [_CALLBACK + "test_07_one_providers_code_at_anothers_callback"],
+    8: [_CALLBACK + "test_08_a_foreign_or_missing_issuer"],
+    9: [_CALLBACK + "test_09_denial_shows_a_fixed_text"],
+    10: [
+        _CALLBACK + "test_10_both_neither_or_doubled",
+        _CALLBACK + "test_10_doubled_in_any_spelling",
+        _CALLBACK + "test_10_a_separator_that_is_none_makes_no_second_parameter",
+    ],
+    11: [_CALLBACK + "test_11_an_unknown_error_is_a_generic_message"],
+    12: [
+        _CALLBACK + "test_12_a_malformed_code",
+        _CALLBACK + "test_12_a_code_that_is_not_utf8",
+        _CALLBACK + "test_12_an_odd_byte_anywhere",
+        _CALLBACK + "test_12_a_query_of_any_length",
+    ],
+    13: [
+        _CALLBACK + "test_13_other_methods_and_prefetch_leave_the_state",
+        _CALLBACK + "test_13_what_is_no_page_spends_nothing",
+        "attacks/test_the_way.py::TestRequests::test_a_browser_that_guesses_spends_nothing",
+    ],
+    14: [
+        _CALLBACK + "test_14_a_next_that_leads_elsewhere",
+        _CALLBACK + "test_14_a_next_is_checked_again_at_use",
+        "attacks/test_redirects.py::test_a_next_that_leads_elsewhere_or_nowhere",
+    ],
+    15: [
+        _CALLBACK + "TestSpoofedHost::test_a_host_that_is_not_ours_is_refused",
+        _CALLBACK + "TestSpoofedHost::test_at_the_callback_it_spends_nothing",
+        _CALLBACK + "TestSpoofedHost::test_base_url_stands_over_every_host",
+        "attacks/test_redirects.py::test_no_header_changes_the_redirect_uri",
+    ],
+    17: [_UNFIT, _ODD + "test_17_and_18_without_a_new_refresh_token_the_old_one_stays_and_works"],
     18: [
         _REPLIES + "test_an_unfit_refresh_token_is_none",
         _ODD + "test_17_and_18_without_a_new_refresh_token_the_old_one_stays_and_works",
@@ -63,6 +107,28 @@ NUMBERS: dict[int, list[str]] = {
     24: [
         "lanes/test_attention.py::TestFewerScopes::test_of_a_refresh_are_told_and_the_pair_is_kept",
         "lanes/test_attention.py::TestFewerScopes::test_that_are_none_are_no_matter",
+    ],
+    25: [_UNFIT, _REPLIES + "test_an_unfit_refresh_token_is_none"],
+    26: [
+        _UNFIT,
+        _IDENTITIES + "TestForgedTokens::test_an_algorithm_that_anybody_can_sign_with",
+        _IDENTITIES + "TestClaims::test_a_claim_that_does_not_fit",
+        _SIGNATURES + "TestAlgorithms::test_any_other_name_is_refused",
+        _SIGNATURES + "TestMoments::test_that_do_not_fit_or_are_no_numbers",
+        _SIGNATURES + "TestForms::test_a_megabyte_is_not_even_taken",
+    ],
+    27: [
+        _UNFIT,
+        _REPLIES + "test_what_is_no_json_object_is_retried_and_may_have_worked",
+        _REPLIES + "test_a_byte_order_mark_is_refused_but_its_refresh_token_is_kept",
+        _REPLIES + "test_another_encoding_is_refused_but_its_refresh_token_is_kept",
+        _REPLIES + "test_a_number_that_nobody_can_reckon_with_costs_no_token",
+    ],
+    28: [_UNFIT, _REPLIES + "test_an_error_in_a_good_status_is_an_error_and_its_refresh_token_is_kept"],
+    30: [
+        _UNFIT,
+        _BOUNDS + "TestSize::test_is_capped",
+        _BOUNDS + "TestSize::test_a_bomb_takes_little_memory",
     ],
     31: [
         _OUTCOMES + "TestAPassingFault::test_keeps_the_grant_and_is_tried_later",
