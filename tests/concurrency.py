@@ -51,7 +51,12 @@ def meanwhile(action: Callable[[], object], fault: Fault | None = None) -> Fault
 
 
 @pytest.fixture
-def separate_connections(transactional_db: None) -> None:
-    """Threads have connections of their own to one database: not so with SQLite in memory."""
+def separate_connections(shareable_database: None, transactional_db: None) -> None:
+    """Threads have connections of their own to one database, and see what others commit."""
+
+
+@pytest.fixture(scope="session")
+def shareable_database(django_db_setup: None) -> None:
+    """Not SQLite in memory: known before a test's tables are made empty for it."""
     if connection.vendor == "sqlite" and connection.is_in_memory_db():
         pytest.skip("threads cannot share SQLite in memory; runs on the other databases")

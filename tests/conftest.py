@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
     from pytest_django import Settings
 
-pytest_plugins = ["tests.mailboxes", "tests.canary.plugin"]
+pytest_plugins = ["tests.concurrency", "tests.mailboxes", "tests.surfing", "tests.canary.plugin"]
 
 # How fast a busy machine makes up inputs is no finding. `make test` and `make fuzz` make up more of them, by
 # --hypothesis-profile.
@@ -144,6 +144,14 @@ def any_cache(request: pytest.FixtureRequest) -> str:
     """Run the test once on each kind of cache, as the default one; the kind."""
     request.getfixturevalue(request.param)
     return str(request.node.callspec.id)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_marks_at_odd_moments() -> Iterator[None]:
+    """Uses are marked when a test has them marked, not whenever some seconds are over."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("mail_oauth.usage.WRITE_SECONDS", 3600)
+        yield
 
 
 @pytest.fixture(autouse=True)

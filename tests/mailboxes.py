@@ -87,6 +87,17 @@ def provider(
 
 
 @pytest.fixture
+def posts(provider: FakeProvider) -> Callable[[MailCredentials], int]:
+    """How many refreshes of a mailbox the provider was asked for."""
+    return lambda mailbox: len(provider.token_calls("refresh_token", email=mailbox.email))
+
+
+def stored(mailbox: MailCredentials) -> MailCredentials:
+    """A mailbox as it is by now."""
+    return type(mailbox).objects.using("default").get(pk=mailbox.pk)
+
+
+@pytest.fixture
 def user(db: None) -> User:
     """A user with a password, `password`."""
     from django.contrib.auth.models import User

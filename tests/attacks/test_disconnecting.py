@@ -13,7 +13,6 @@ from mail_oauth.models import MailCredentials
 from mail_oauth.providers import Revocation
 from mail_oauth.refresh.engine import refresh
 from mail_oauth.refresh.replies import parse_tokens
-from mail_oauth.testing.faults import Fault
 from mail_oauth.upkeep.sweep import refresh_batch
 from tests.concurrency import meanwhile
 
@@ -72,19 +71,6 @@ class TestOneGrantForSeveralMailboxes:
         row = connect("google", email="ada@example.com")
         connect("keycloak", owner=other_user, subject=row.subject, issuer="https://elsewhere.example")
         assert disconnect(row) is Revocation.REVOKED
-
-    def test_a_late_retry_does_not_kill_the_reconnected_mailbox(self, surfer, provider):
-        """Google ends the whole account's grant, and so the new one: the retry was for the old one."""
-        surfer.connect("google")
-        row = MailCredentials.objects.get()
-        with provider.fault(Fault.html(503), endpoint="revoke"):
-            disconnect(row)
-        stale = MailCredentials.objects.get()
-        surfer.connect("google")
-        retry_revocation(stale)
-        row.refresh_from_db()
-        assert row.status == Status.CONNECTED
-        assert provider.is_current_refresh_token(row.open_refresh_token().reveal())
 
 
 def test_a_refresh_that_ends_after_the_disconnect_brings_nothing_back(connect, provider):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import DataError, IntegrityError, OperationalError, connections
+from django.db import DataError, IntegrityError, OperationalError
 from django.db.models.signals import pre_save
 from django.test import Client
 from django.urls import reverse
@@ -17,6 +17,7 @@ from mail_oauth.managers.transitions import Transitions
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import ConnectAttempt, MailCredentials
 from mail_oauth.refresh import engine
+from tests.concurrency import closing
 
 pytestmark = pytest.mark.django_db
 
@@ -202,23 +203,24 @@ def test_a_missing_key_costs_no_code(surfer, provider, settings):
     assert len(provider.token_calls()) == calls
 
 
-@pytest.mark.django_db(transaction=True)
-def test_two_windows_connect_one_account_at_once(surfer, provider, separate_connections):
-    """Neither is a 500, and both grants lead to one row with the tokens of the last."""
-    callbacks = [surfer.consent(surfer.start("keycloak"), "ada@example.com") for _ in range(4)]
+def follow_at_once(surfer, callbacks):
+    """Follow each callback in a window of its own; where they lead."""
     session = surfer.client.cookies["sessionid"].value
 
     def follow(callback):
         client = Client()
         client.cookies["sessionid"] = session
-        try:
-            return client.get(callback)["Location"]
-        finally:
-            connections.close_all()
+        return client.get(callback)["Location"]
 
-    with ThreadPoolExecutor(4) as pool:
-        where = list(pool.map(follow, callbacks))
-    assert where == [reverse("mail_oauth:mailboxes")] * 4
+    with ThreadPoolExecutor(len(callbacks)) as pool:
+        return list(pool.map(lambda callback: closing(lambda: follow(callback)), callbacks))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_windows_connect_one_account_at_once(surfer, provider, separate_connections):
+    """Neither is a 500, and both grants lead to one row with the tokens of the last."""
+    callbacks = [surfer.consent(surfer.start("keycloak"), "ada@example.com") for _ in range(4)]
+    assert follow_at_once(surfer, callbacks) == [reverse("mail_oauth:mailboxes")] * 4
     row = MailCredentials.objects.get()
     assert row.generation == 4
     assert provider.is_valid_access_token(row.get_access_token().reveal())
@@ -234,18 +236,7 @@ def test_two_consents_race_for_one_row(surfer, separate_connections):
         surfer.consent(surfer.start("keycloak", mailbox=str(row.pk)), "ada@example.com"),
         surfer.consent(surfer.start("keycloak", mailbox=str(row.pk), replace="yes"), "eve@example.com"),
     ]
-    session = surfer.client.cookies["sessionid"].value
-
-    def follow(callback):
-        client = Client()
-        client.cookies["sessionid"] = session
-        try:
-            return client.get(callback)["Location"]
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(follow, callbacks))
+    follow_at_once(surfer, callbacks)
     row.refresh_from_db()
     info = surfer.provider.access_info(row.get_access_token().reveal())
     assert info.email == row.email == "eve@example.com"

@@ -9,8 +9,6 @@ import pytest
 from django.utils import timezone
 from redis.connection import AbstractConnection
 
-from mail_oauth.models import MailCredentials
-from mail_oauth.testing.provider import FakeProvider
 from mail_oauth.tokens import AccessToken
 from tests.services import Redis
 
@@ -39,12 +37,6 @@ def calm_redis(redis_cache: Redis) -> Iterator[Redis]:
     """A Redis whose settings a test may change; it is a new one for the next."""
     yield redis_cache
     redis_cache.stop()
-
-
-@pytest.fixture
-def posts(provider: FakeProvider) -> Callable[[MailCredentials], int]:
-    """How many refreshes of a mailbox the provider was asked for."""
-    return lambda mailbox: len(provider.token_calls("refresh_token", email=mailbox.email))
 
 
 @pytest.fixture

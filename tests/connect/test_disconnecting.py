@@ -108,16 +108,20 @@ class Test73TheRevocationEndpointFails:
         settings.MAIL_OAUTH = {"PROVIDERS": {}}
         assert disconnect(row) is Revocation.UNSUPPORTED
 
-    def test_a_retry_never_touches_a_mailbox_that_was_connected_again(self, surfer, provider):
-        surfer.connect("keycloak")
+    @pytest.mark.parametrize("alias", ["keycloak", "google"])
+    def test_a_retry_never_touches_a_mailbox_that_was_connected_again(self, surfer, provider, alias):
+        """Google ends the whole account's grant, and so the new one: the retry was for the old one."""
+        surfer.connect(alias)
         row = MailCredentials.objects.get()
         with provider.fault(Fault.html(503), endpoint="revoke"):
             disconnect(row)
         stale = MailCredentials.objects.get()
-        surfer.connect("keycloak")
+        surfer.connect(alias)
         retry_revocation(stale)
-        assert MailCredentials.objects.get().refresh_token is not None
-        assert MailCredentials.objects.get().get_access_token()
+        row.refresh_from_db()
+        assert row.status == Status.CONNECTED
+        assert provider.is_current_refresh_token(row.open_refresh_token().reveal())
+        assert row.get_access_token()
 
 
 def test_one_signal_and_one_event(connect, other_user):

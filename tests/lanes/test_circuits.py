@@ -37,12 +37,12 @@ class TestABadClientSecret:
 
     @pytest.mark.parametrize("fault", [BAD_SECRET, Fault.oauth_error("invalid_client", aadsts=7000222)])
     def test_opens_the_circuit_at_once_with_one_alert_and_blames_nobody(self, tenants, provider, alerts, fault):
-        tenants(a=20, b=20)
+        tenants(a=8, b=8)
         provider.clear_calls()
         with provider.fault(fault):
             report = sweep()
             assert (report.failed, report.held) == (1, 1)
-            assert MailCredentials.objects.due().count() == 38, "nobody claims them while it is held"
+            assert MailCredentials.objects.due().count() == 14, "nobody claims them while it is held"
             for _ in range(5):
                 pass_time(MINUTE * 3)
                 sweep()
@@ -217,7 +217,7 @@ class TestAnyOtherFaultOfConfiguration:
 
 class TestAProviderThatIsAway:
     def test_is_left_alone_after_a_few_mailboxes(self, tenants, provider, alerts):
-        tenants(a=20, b=20)
+        tenants(a=8, b=8)
         provider.clear_calls()
         with provider.fault(Fault.html(503)):
             sweep()

@@ -24,21 +24,16 @@ from mail_oauth.refresh.verdicts import Verdict, judge
 from mail_oauth.testing.faults import Fault
 from mail_oauth.tokens import Secret, TokenSet
 from mail_oauth.upkeep.sweep import refresh_batch
-from tests.concurrency import separate_connections, together
+from tests.concurrency import together
 from tests.losses.passing import pass_time, sweep
+from tests.mailboxes import stored
 from tests.verdicts.replies import reply
-
-__all__ = ["separate_connections"]
 
 pytestmark = pytest.mark.django_db
 
 BAD_SECRET = Fault.oauth_error("invalid_client", status=401, aadsts=7000215)
 MINUTE = timedelta(minutes=1)
 PAIR = TokenSet(access_token=Secret("new"), expires_in=3600, refresh_token=Secret("rotated"))
-
-
-def stored(row: MailCredentials) -> MailCredentials:
-    return MailCredentials.objects.get(pk=row.pk)
 
 
 def fail(row: MailCredentials) -> None:

@@ -11,15 +11,8 @@ from mail_oauth.exceptions import MailboxDisconnected, ProviderUnavailable, Reau
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.testing.faults import Fault
-from tests.concurrency import separate_connections, together
+from tests.concurrency import together
 from tests.losses.passing import pass_time
-
-__all__ = ["separate_connections"]
-
-
-@pytest.fixture
-def posts(provider):
-    return lambda row: len(provider.token_calls("refresh_token", email=row.email))
 
 
 @pytest.mark.django_db

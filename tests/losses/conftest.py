@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 
 from tests.chaos.rig import Rig
-from tests.concurrency import separate_connections
-from tests.refresh.conftest import heard, posts
+from tests.refresh.conftest import heard, mailbox
 
-__all__ = ["heard", "posts", "separate_connections"]
+__all__ = ["heard", "mailbox"]
 
 
 @pytest.fixture

@@ -18,17 +18,11 @@ from mail_oauth.testing.faults import Fault
 from mail_oauth.upkeep.reconcile import reconcile_cache
 from mail_oauth.upkeep.sweep import batches_wanted, refresh_batch
 from tests.losses.passing import pass_time, sweep
-from tests.surfing import browser_of, other_user, surfer
-
-__all__ = ["browser_of", "other_user", "surfer"]
+from tests.mailboxes import stored
 
 pytestmark = pytest.mark.django_db
 
 HOUR = timedelta(hours=1)
-
-
-def stored(mailbox: MailCredentials) -> MailCredentials:
-    return MailCredentials.objects.using("default").get(pk=mailbox.pk)
 
 
 class ReadsGoToAReplica:

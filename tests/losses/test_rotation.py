@@ -26,27 +26,15 @@ from mail_oauth.testing.provider import FakeProvider
 from tests.chaos.rig import Rig
 from tests.concurrency import together
 from tests.losses.passing import pass_time, sweep
-from tests.mailboxes import provider_settings
+from tests.mailboxes import provider_settings, stored
 
 DAY = timedelta(days=1)
-
-
-def stored(mailbox: MailCredentials) -> MailCredentials:
-    return MailCredentials.objects.get(pk=mailbox.pk)
 
 
 def claimed(mailbox: MailCredentials) -> MailCredentials:
     row = MailCredentials.objects.claim(mailbox.pk, generation=mailbox.generation, force=True)
     assert row is not None
     return row
-
-
-@pytest.fixture
-def mailbox(connect, provider) -> MailCredentials:
-    """Expired, at a provider that rotates refresh tokens and ends a grant whose old one is used again."""
-    assert provider.policy.rotate
-    assert provider.policy.detect_reuse
-    return connect("keycloak", seconds_left=-10)
 
 
 class Calendar:

@@ -14,8 +14,7 @@ from uuid import UUID
 from django.apps import apps
 from django.contrib.auth.models import User
 from django.core.cache import cache, caches
-from django.db import OperationalError, models
-from django.db.models import F
+from django.db import OperationalError
 from django_redis import get_redis_connection
 from django_redis.cache import RedisCache
 
@@ -25,6 +24,7 @@ from mail_oauth.encryption import new_key
 from mail_oauth.managers.background import behind
 from mail_oauth.models import ConnectAttempt, CredentialEvent, MailCredentials
 from mail_oauth.tokens import AccessToken
+from tests.losses.passing import age_rows
 from tests.machine.watched import WatchedProvider
 
 CALLBACK = "http://testserver"
@@ -136,11 +136,7 @@ class World:
         for row in MailCredentials.objects.all():
             _age_cached(row.pk, span)
             _age_parked(row.pk, span)
-        undated = {CredentialEvent, ConnectAttempt}
-        for model in apps.get_app_config("mail_oauth").get_models():
-            moments = [each.name for each in model._meta.fields if isinstance(each, models.DateTimeField)]
-            if model not in undated and moments:
-                model._default_manager.update(**{name: F(name) - span for name in moments})
+        age_rows(span, but={CredentialEvent, ConnectAttempt})
         for provider in self.providers:
             provider.pass_time(seconds)
         behind._tried_at.clear()

@@ -12,14 +12,11 @@ from django.utils import timezone
 
 from mail_oauth import near as near_module
 from mail_oauth.near import NearCopies, near_copies
-from mail_oauth.testing.provider import FakeProvider
 from mail_oauth.tokens import AccessToken
 from tests.losses.passing import pass_time
 
 if TYPE_CHECKING:
     from pytest_django import Settings
-
-    from mail_oauth.models import MailCredentials
 
 
 @pytest.fixture
@@ -66,9 +63,3 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextMa
             yield
 
     return other_process
-
-
-@pytest.fixture
-def posts(provider: FakeProvider) -> Callable[[MailCredentials], int]:
-    """How many refreshes of a mailbox the provider was asked for."""
-    return lambda mailbox: len(provider.token_calls("refresh_token", email=mailbox.email))

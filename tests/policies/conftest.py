@@ -7,14 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.concurrency import separate_connections
-
 if TYPE_CHECKING:
     from pytest_django import Settings
 
     from mail_oauth.testing.provider import FakeProvider
-
-__all__ = ["separate_connections"]
 
 
 @pytest.fixture
@@ -31,9 +27,3 @@ def site(provider: FakeProvider, settings: Settings) -> Callable[..., None]:
         settings.MAIL_OAUTH = {**settings.MAIL_OAUTH, "PROVIDERS": providers, "REFRESH_POLICY": policy, **more}
 
     return configure
-
-
-@pytest.fixture
-def posts(provider: FakeProvider) -> Callable[[Any], int]:
-    """How often the provider was asked to refresh a mailbox."""
-    return lambda mailbox: len(provider.token_calls("refresh_token", email=mailbox.email))

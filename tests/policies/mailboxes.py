@@ -7,12 +7,9 @@ from datetime import timedelta
 from django.utils import timezone
 
 from mail_oauth.models import MailCredentials
+from tests.mailboxes import stored
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-
-
-def stored(mailbox: MailCredentials) -> MailCredentials:
-    return MailCredentials.objects.get(pk=mailbox.pk)
 
 
 def waits(mailbox: MailCredentials) -> timedelta:

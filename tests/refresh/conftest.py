@@ -8,19 +8,14 @@ import pytest
 from mail_oauth import signals
 from mail_oauth.models import MailCredentials
 from mail_oauth.testing.provider import FakeProvider
-from tests.concurrency import separate_connections
-
-__all__ = ["separate_connections"]
 
 
 @pytest.fixture
-def posts(provider: FakeProvider) -> Callable[[MailCredentials], int]:
-    """How many refreshes of a mailbox the provider was asked for."""
-
-    def count(mailbox: MailCredentials) -> int:
-        return len(provider.token_calls("refresh_token", email=mailbox.email))
-
-    return count
+def mailbox(connect: Callable[..., MailCredentials], provider: FakeProvider) -> MailCredentials:
+    """Expired, at a provider that rotates refresh tokens and ends a grant whose old one is used again."""
+    assert provider.policy.rotate
+    assert provider.policy.detect_reuse
+    return connect("keycloak", seconds_left=-10)
 
 
 @pytest.fixture

@@ -15,14 +15,11 @@ from mail_oauth.exceptions import ProviderUnavailable
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.testing.faults import Fault
+from tests.mailboxes import stored
 from tests.transport.certificates import Authority
 from tests.wire import Wire
 
 pytestmark = pytest.mark.django_db
-
-
-def stored(mailbox: MailCredentials) -> MailCredentials:
-    return MailCredentials.objects.get(pk=mailbox.pk)
 
 
 def date_in(seconds: float) -> Callable[[], str]:

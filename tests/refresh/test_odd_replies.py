@@ -11,12 +11,9 @@ from mail_oauth.exceptions import ProviderUnavailable
 from mail_oauth.models import CredentialEvent, MailCredentials
 from mail_oauth.refresh.replies import MAX_TOKEN
 from mail_oauth.testing.faults import Fault
+from tests.mailboxes import stored
 
 pytestmark = pytest.mark.django_db
-
-
-def stored(mailbox: MailCredentials) -> MailCredentials:
-    return MailCredentials.objects.get(pk=mailbox.pk)
 
 
 @pytest.mark.parametrize("fault", [Fault.reply_without("refresh_token"), *(Fault.reply_with(refresh_token=odd) for odd in ("", None))], ids=["17 absent", "18 empty", "18 null"])  # fmt: skip

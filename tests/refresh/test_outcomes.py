@@ -20,6 +20,7 @@ from mail_oauth.exceptions import (
 from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.models import MailCredentials, ProviderHealth
 from mail_oauth.testing.faults import Fault
+from tests.mailboxes import stored
 
 pytestmark = pytest.mark.django_db
 
@@ -54,10 +55,6 @@ OPERATORS = {
 def mailbox(connect) -> MailCredentials:
     """A mailbox whose token has expired."""
     return connect(seconds_left=-10)
-
-
-def stored(mailbox: MailCredentials) -> MailCredentials:
-    return MailCredentials.objects.get(pk=mailbox.pk)
 
 
 def kinds(mailbox: MailCredentials) -> list[str]:

@@ -31,6 +31,7 @@ from mail_oauth.refresh.replies import parse_tokens
 from mail_oauth.testing.faults import Fault
 from mail_oauth.upkeep.reconcile import reconcile_cache
 from mail_oauth.upkeep.sweep import refresh_batch
+from tests.mailboxes import stored
 
 pytestmark = pytest.mark.django_db
 
@@ -50,10 +51,6 @@ def statements_fail(which: Callable[[str], bool]) -> Iterator[None]:
 
 def saves(sql: str) -> bool:
     return sql.startswith("UPDATE") and "last_refresh_error" in sql
-
-
-def stored(mailbox: MailCredentials) -> MailCredentials:
-    return MailCredentials.objects.get(pk=mailbox.pk)
 
 
 def fall_due() -> None:
@@ -85,14 +82,6 @@ def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch) -> None:
     monkeypatch.setattr(engine, "SAVE_PAUSES", (0,))
-
-
-@pytest.fixture
-def mailbox(connect, provider) -> MailCredentials:
-    """Expired, at a provider that rotates refresh tokens and ends a grant whose old one is used again."""
-    assert provider.policy.rotate
-    assert provider.policy.detect_reuse
-    return connect("keycloak", seconds_left=-10)
 
 
 class TestAPairThatCannotBeSaved:

@@ -26,10 +26,7 @@ from mail_oauth.refresh.engine import refresh
 from mail_oauth.refresh.replies import parse_tokens
 from mail_oauth.testing.faults import Fault
 from tests.concurrency import meanwhile, together
-
-
-def stored(mailbox: MailCredentials) -> MailCredentials:
-    return MailCredentials.objects.get(pk=mailbox.pk)
+from tests.mailboxes import stored
 
 
 def claimed(mailbox: MailCredentials) -> MailCredentials:

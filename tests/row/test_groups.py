@@ -20,14 +20,15 @@ from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.models import CredentialEvent, MailCredentials
 from mail_oauth.tokens import Secret, TokenSet
 from tests.concurrency import closing, together
+from tests.mailboxes import stored
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 rows = MailCredentials.objects
 
 
-@pytest.fixture(autouse=True)
-def postgres(transactional_db: None) -> None:
+@pytest.fixture(autouse=True, scope="module")
+def postgres(django_db_setup: None) -> None:
     if connection.vendor != "postgresql":
         pytest.skip("only PostgreSQL saves groups: python -m tests.services postgres -- pytest tests/row")
 
@@ -55,10 +56,6 @@ def claimed(connect) -> Callable[..., list[MailCredentials]]:
 def pair(number: int = 1, **fields: Any) -> TokenSet:
     given = {"refresh_token": Secret(f"refresh{number}"), "expires_in": 3600, **fields}
     return TokenSet(access_token=Secret(f"access{number}"), **given)
-
-
-def stored(row: MailCredentials) -> MailCredentials:
-    return rows.get(pk=row.pk)
 
 
 def kinds(row: MailCredentials) -> list[str]:

@@ -10,7 +10,6 @@ from django.test import Client
 from django.utils import timezone
 
 from mail_oauth.models import MailCredentials
-from tests.concurrency import separate_connections
 from tests.conftest import started
 from tests.toolkit.provider.people import CLIENT_ID, CLIENT_SECRET
 from tests.toolkit.server import Toolkit
@@ -19,8 +18,6 @@ from tests.toolkit.visitor import Visitor
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
     from pytest_django import Settings
-
-__all__ = ["separate_connections"]
 
 
 @pytest.fixture(scope="session")

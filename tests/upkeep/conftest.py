@@ -1,4 +1,4 @@
-"""Mailboxes that are due, caches to reconcile, and threads that can write."""
+"""Mailboxes that are due, and caches to reconcile."""
 
 from __future__ import annotations
 
@@ -6,17 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from mail_oauth.models import MailCredentials
 from mail_oauth.testing.provider import FakeProvider
-
-
-@pytest.fixture
-def threads(transactional_db: None) -> None:
-    """Threads of this process can write what this one sees, each with its own connection."""
-    if connection.vendor == "sqlite" and connection.is_in_memory_db():
-        pytest.skip("SQLite in memory has one connection: python -m tests.services sqlite -- pytest tests/upkeep")
 
 
 @pytest.fixture

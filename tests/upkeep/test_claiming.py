@@ -93,7 +93,9 @@ class TestWhatIsClaimedFirst:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_slow_provider_with_a_long_queue_keeps_others_waiting_only_for_a_while(waiting, provider, threads):
+def test_a_slow_provider_with_a_long_queue_keeps_others_waiting_only_for_a_while(
+    waiting, provider, separate_connections
+):
     waiting("microsoft", 24, 60)
     quick = waiting("google", 2, 1)
     with provider.fault(Fault.slow(0.3), personality="microsoft"):
@@ -249,7 +251,7 @@ class TestAnAppThatIsHeld:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_take_of_a_budget_at_once_and_get_no_more_than_there_is(threads):
+def test_many_take_of_a_budget_at_once_and_get_no_more_than_there_is(separate_connections):
     begun = time.monotonic()
     taken = together(8, lambda: sum(CallBudget.objects.take("google", 50, 4).number for _ in range(5)))
     seconds = time.monotonic() - begun

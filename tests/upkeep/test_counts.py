@@ -133,7 +133,7 @@ def test_successes_of_a_window_are_those_written_and_those_still_to_be(connect, 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_processes_count_into_one_row(threads):
+def test_many_processes_count_into_one_row(separate_connections):
     key = (slot_of(timezone.now()), "a", "granted")
     together(8, lambda: [RefreshCount.objects.add(key, 1) for _ in range(5)])
     assert RefreshCount.objects.get().number == 40

@@ -24,6 +24,7 @@ from mail_oauth.testing.faults import Fault
 from mail_oauth.upkeep.claiming import Claimed
 from mail_oauth.upkeep.crew import Crew
 from mail_oauth.upkeep.sweep import Sweep, SweepReport, batches_wanted, refresh_batch
+from tests.mailboxes import stored
 
 
 def sweep(**options: Any) -> SweepReport:
@@ -37,10 +38,6 @@ def refreshes(provider, rows) -> list[int]:
 
 def leased() -> int:
     return MailCredentials.objects.exclude(lease_owner="").count()
-
-
-def stored(row: MailCredentials) -> MailCredentials:
-    return MailCredentials.objects.get(pk=row.pk)
 
 
 @pytest.mark.django_db
@@ -119,7 +116,7 @@ class TestWhatIsDueIsRefreshed:
 class TestSweepsAtOnce:
     """Beats may be doubled and workers many: each mailbox is refreshed once."""
 
-    def test_share_the_work_and_never_do_it_twice(self, threads, due, provider):
+    def test_share_the_work_and_never_do_it_twice(self, separate_connections, due, provider):
         rows = due(24)
         reports: list[SweepReport] = []
 
@@ -197,7 +194,7 @@ class TestASweepEnds:
         self.everything_is_free_and_due_or_done(rows, report.refreshed)
 
     @pytest.mark.parametrize("error", [SoftTimeLimitExceeded, SystemExit, KeyboardInterrupt])
-    def test_orderly_when_a_signal_strikes(self, threads, due, provider, error):
+    def test_orderly_when_a_signal_strikes(self, separate_connections, due, provider, error):
         """What runs is finished and saved, what was not begun is given back, and the exception goes on."""
         rows = due(12)
 
@@ -280,7 +277,7 @@ class TestACrew:
         for crew in made:
             crew.dismiss()
 
-    def test_closes_its_connections(self, threads, crew_of):
+    def test_closes_its_connections(self, separate_connections, crew_of):
         seen: set[Any] = set()
 
         def work(number: int) -> int:

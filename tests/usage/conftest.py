@@ -14,7 +14,6 @@ from tests.conftest import CACHES
 def uses(monkeypatch: pytest.MonkeyPatch) -> Iterator[Uses]:
     """What this process has noted: nothing yet, and it is written when `uses.finish()` is called."""
     made = Uses()
-    monkeypatch.setattr("mail_oauth.usage.WRITE_SECONDS", 60)
     monkeypatch.setattr("mail_oauth.managers.access.uses", made)
     yield made
     made.clear()
