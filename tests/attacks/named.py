@@ -110,6 +110,7 @@ ABUSES: dict[str, list[str]] = {
         _CALLBACK + "TestPages::test_what_lies_in_the_table_opens_nothing",
     ],
     "account swap between start and callback": [
+        _WAY + "TestSessions::test_a_session_whose_user_was_swapped_in_place",
         _WAY + "TestSessions::test_a_session_that_passes_to_another_user",
         _CONNECTING + "TestReconnecting::test_another_account_is_refused_until_the_user_says_replace",
         _TAKING + "TestAnotherAccount::test_the_account_of_a_row_changes_while_its_consent_is_redeemed",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.test import Client
 from django.urls import reverse
 
@@ -107,6 +108,16 @@ class TestSessions:
         surfer.client.force_login(other_user)
         assert surfer.follow(answer).status_code == 400
         assert not MailCredentials.objects.exists()
+
+    def test_a_session_whose_user_was_swapped_in_place(self, surfer, answer, other_user):
+        """As impersonation does: what ties the consent to the browser is still there, but its user is another."""
+        session = surfer.client.session
+        session[SESSION_KEY], session[HASH_SESSION_KEY] = str(other_user.pk), other_user.get_session_auth_hash()
+        session.save()
+        assert surfer.client.get(reverse("mail_oauth:mailboxes")).context["user"] == other_user
+        assert surfer.follow(answer).status_code == 400
+        assert not MailCredentials.objects.exists()
+        assert ConnectAttempt.objects.count() == 1
 
     def test_a_stolen_callback_in_the_thiefs_session(self, surfer, answer, browser_of, other_user):
         """Mallory lets Ada consent and takes the code: his own session began another consent."""
