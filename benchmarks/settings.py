@@ -1,12 +1,15 @@
 """Settings of the benchmarks: those of the tests, with what `benchmarks.servers` put into the environment."""
 
+import json
 import os
 from importlib.util import find_spec
 
 from benchmarks.peers import INSTALLED_APPS as PEER_APPS
 from tests.settings import *  # noqa: F403
 from tests.settings import DATABASES, INSTALLED_APPS, MIDDLEWARE
+from tests.settings import FERNET_KEYS as KEYS_OF_THE_SUITE
 
+FERNET_KEYS = json.loads(os.environ.get("BENCH_FERNET_KEYS") or json.dumps(KEYS_OF_THE_SUITE))
 TOKEN_URL = os.environ.get("BENCH_TOKEN_URL", "https://127.0.0.1/0/token")
 
 INSTALLED_APPS = [

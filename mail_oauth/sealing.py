@@ -56,6 +56,11 @@ class Sealed:
         return label_of(self.text.encode(errors="replace"))
 
     @property
+    def is_bound(self) -> bool:
+        """Whether it claims to be sealed for a place."""
+        return self.text.startswith(f"{PREFIX}:")
+
+    @property
     def looks_plain(self) -> bool:
         """Whether this may be a Fernet token as django-fernet-fields' own field writes it."""
         return self.text.startswith(FERNET_START)

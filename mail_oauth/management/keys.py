@@ -18,13 +18,12 @@ from mail_oauth.management.tables import table
 from mail_oauth.upkeep.keys import KeyStatus, Role, how_many_values, key_status, prove_keys
 from mail_oauth.upkeep.rekey import (
     BATCH,
-    Pending,
+    BINDING,
+    ROTATION,
+    Change,
     RekeyReport,
     bind_values,
-    how_many,
     rotate_keys,
-    to_bind,
-    to_rotate,
 )
 
 
@@ -47,8 +46,8 @@ def add_actions(actions: Any, command: BaseCommand) -> None:
     )
     for parser in (rotate, bind):
         parser.add_argument("--dry-run", action="store_true", help="only say how much there is to do")
-        parser.add_argument("--batch", type=_positive, default=BATCH, help=f"values at once (default: {BATCH})")
-        parser.add_argument("--limit", type=_positive, help="seal so many values, and end")
+        parser.add_argument("--batch", type=_positive, default=BATCH, help=f"rows at once (default: {BATCH})")
+        parser.add_argument("--limit", type=_positive, help="seal the values of so many rows, and end")
 
 
 def _generate(command: BaseCommand, _options: dict[str, Any]) -> None:
@@ -95,22 +94,21 @@ def _as_text(status: KeyStatus) -> str:
 
 
 def _rotate(command: BaseCommand, options: dict[str, Any]) -> None:
-    report = _run(command, options, rotate_keys, to_rotate)
+    report = _run(command, options, rotate_keys, ROTATION)
     remedy = "see key_status for their keys, and put missing ones back; values that are not bound need bind_values"
     _say(command, report, remedy)
 
 
 def _bind(command: BaseCommand, options: dict[str, Any]) -> None:
-    report = _run(command, options, bind_values, to_bind)
+    report = _run(command, options, bind_values, BINDING)
     _say(command, report, "no key of this site opens them")
 
 
 def _run(
-    command: BaseCommand, options: dict[str, Any], work: Callable[..., RekeyReport], pending: Pending
+    command: BaseCommand, options: dict[str, Any], work: Callable[..., RekeyReport], change: Change
 ) -> RekeyReport:
     verbosity, limit = options["verbosity"], options["limit"]
-    total = how_many(pending) if verbosity else 0
-    total = total if limit is None else min(total, limit)
+    total = change.how_many() if verbosity else 0
     with Progress(command.stderr, total, "values", verbosity=verbosity) as progress:
         return work(batch=options["batch"], limit=limit, dry_run=options["dry_run"], progress=progress)
 

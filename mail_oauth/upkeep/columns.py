@@ -5,9 +5,10 @@ Imports no model: system checks are registered before there are any.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import reduce
+from itertools import groupby
 from operator import or_
 from typing import Any
 
@@ -44,20 +45,25 @@ class SealedColumn:
     @property
     def rows(self) -> models.QuerySet[Any]:
         """The rows that have a value, by a manager that hides none."""
-        return self.model._base_manager.using(self.using).filter(**{f"{self.name}__isnull": False})
+        return self.model._base_manager.using(self.using).filter(self.has_value)
 
-    def not_under(self, key: Key) -> models.QuerySet[Any]:
-        """The rows whose value is not sealed under `key`, by what it shows in clear."""
-        return self.rows.exclude(self.under([key]))
+    @property
+    def has_value(self) -> Q:
+        """The condition for rows that have one."""
+        return Q(**{f"{self.name}__isnull": False})
 
     def under(self, keys: Iterable[Key]) -> Q:
         """Return the condition for a value that shows one of these keys."""
         shown = [_START + key.fingerprint.encode() + b":" for key in keys]
         return reduce(or_, map(self._begins, shown))
 
-    def unbound(self) -> models.QuerySet[Any]:
-        """The rows whose value is sealed for no place."""
-        return self.rows.exclude(self._begins(_START))
+    def not_under(self, key: Key) -> Q:
+        """Return the condition for a value that is not sealed under `key`, by what it shows in clear."""
+        return self.has_value & ~self.under([key])
+
+    def unbound(self) -> Q:
+        """Return the condition for a value that is sealed for no place."""
+        return self.has_value & ~self._begins(_START)
 
     def count_by_key(self) -> dict[str, int]:
         """Count values by the fingerprint of their key, `PLAIN` or `OTHER`; one query, which decrypts nothing."""
@@ -91,6 +97,35 @@ class SealedColumn:
         return Substr(F(self.name), 1, length, output_field=BinaryField())
 
 
+@dataclass(frozen=True, slots=True)
+class SealedTable:
+    """A table with its encrypted columns, one at least."""
+
+    columns: tuple[SealedColumn, ...]
+
+    @property
+    def model(self) -> type[models.Model]:
+        """Its model."""
+        return self.columns[0].model
+
+    @property
+    def using(self) -> str:
+        """The database in which it is written."""
+        return self.columns[0].using
+
+    def where(self, condition: Callable[[SealedColumn], Q]) -> models.QuerySet[Any]:
+        """The rows of which a value meets a condition, by a manager that hides none."""
+        any_of_them = reduce(or_, map(condition, self.columns))
+        return self.model._base_manager.using(self.using).filter(any_of_them)
+
+
+def sealed_tables() -> list[SealedTable]:
+    """Return the tables that have encrypted columns, as far as their databases have them so far."""
+    by_table = groupby(sealed_columns(), key=lambda column: (column.model, column.using))
+    present = [tuple(column for column in columns if column.exists()) for _, columns in by_table]
+    return [SealedTable(columns) for columns in present if columns]
+
+
 def sealed_columns(using: str | None = None) -> list[SealedColumn]:
     """Return every encrypted column of the installed apps, each where it is written; of one database with `using`."""
     return [
@@ -114,9 +149,9 @@ def missing_keys(using: str) -> dict[str, dict[str, int]]:
     return found
 
 
-def pages(rows: models.QuerySet[Any], column: SealedColumn, size: int) -> Iterator[list[Any]]:
-    """Read rows by keyset, each page from after the last one; of their columns only the key and this one."""
-    narrow = rows.only("pk", column.name).order_by("pk")
+def pages(rows: models.QuerySet[Any], names: Iterable[str], size: int) -> Iterator[list[Any]]:
+    """Read rows by keyset, each page from after the last one; of their columns only the key and these."""
+    narrow = rows.only("pk", *names).order_by("pk")
     page = list(narrow[:size])
     while page:
         yield page

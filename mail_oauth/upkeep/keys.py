@@ -90,7 +90,7 @@ def prove_keys(progress: Callable[[int], None] = lambda _: None) -> KeyStatus:
     """
     proof = _Proof(progress)
     for column in _columns():
-        for page in pages(column.rows, column, PAGE):
+        for page in pages(column.rows, [column.name], PAGE):
             for row in page:
                 proof.try_column(column, row)
     error = proof.try_parked()

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q
 
 from mail_oauth import parking
 from mail_oauth.encryption import keyring, seal, unseal
@@ -23,14 +23,14 @@ from mail_oauth.exceptions import SealError
 from mail_oauth.refresh.engine import persist
 from mail_oauth.sealing import Sealed
 from mail_oauth.tokens import Secret
-from mail_oauth.upkeep.columns import SealedColumn, pages, sealed_columns
+from mail_oauth.upkeep.columns import SealedColumn, SealedTable, pages, sealed_tables
 from mail_oauth.upkeep.parked import parked_pages
-from mail_oauth.upkeep.swap import Swap, swap
+from mail_oauth.upkeep.swap import Replaced, Swap, swap
 
 logger = logging.getLogger(__name__)
 
 BATCH = 500
-"""How many values one statement swaps."""
+"""In how many rows one statement swaps values."""
 
 MOST_PASSES = 10
 """After so many somebody else still seals under another key, faster than we follow."""
@@ -40,8 +40,6 @@ MOST_NAMED = 100
 
 PAUSE = 0.2
 """After a pass that could do nothing, because what it found was locked, in seconds; longer with each."""
-
-Pending = Callable[[SealedColumn], QuerySet[Any]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,12 +69,43 @@ class RekeyReport:
         return not (self.unreadable or self.cache_error or self.ended == "passes")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """Which values are sealed anew: in SQL, and the same of a value in hand; and how they are opened."""
+
+    where: Callable[[SealedColumn], Q]
+    concerns: Callable[[Sealed], bool]
+    opened: Callable[[Sealed, str], Secret]
+    parked: bool = False
+
+    def how_many(self) -> int:
+        """Count these values: for a progress bar."""
+        columns = [column for table in sealed_tables() for column in table.columns]
+        return sum(column.rows.filter(self.where(column)).count() for column in columns)
+
+
+ROTATION = Change(
+    where=lambda column: column.not_under(keyring().keys[0]),
+    concerns=lambda sealed: sealed.fingerprint != keyring().keys[0].fingerprint,
+    opened=unseal,
+    parked=True,
+)
+"""What is not under the first key; parked pairs in the cache, too."""
+
+BINDING = Change(
+    where=SealedColumn.unbound,
+    concerns=lambda sealed: not sealed.is_bound,
+    opened=lambda sealed, place: keyring().open_unbound(sealed.text.encode(), place),
+)
+"""What is bound to no place."""
+
+
 def rotate_keys(**how: Any) -> RekeyReport:
     """Seal every value that is not under the first key under it: of all encrypted columns, and parked pairs.
 
     `how` goes to `Rekeying`. Raises `ConfigurationError` without a key, and a database's error that lasts.
     """
-    return _reported("keys rotated", "rotate_keys", Rekeying(to_rotate, unseal, parked=True, **how))
+    return _reported("keys rotated", "rotate_keys", Rekeying(ROTATION, **how))
 
 
 def bind_values(**how: Any) -> RekeyReport:
@@ -84,37 +113,16 @@ def bind_values(**how: Any) -> RekeyReport:
 
     See `rotate_keys`.
     """
-    return _reported("values bound", "bind_values", Rekeying(to_bind, _open_unbound, **how))
-
-
-def to_rotate(column: SealedColumn) -> QuerySet[Any]:
-    """Return the rows whose value is not under the first key."""
-    return column.not_under(keyring().keys[0])
-
-
-def to_bind(column: SealedColumn) -> QuerySet[Any]:
-    """Return the rows whose value is bound to no place."""
-    return column.unbound()
-
-
-def how_many(pending: Pending) -> int:
-    """Count the values that are `to_rotate` or `to_bind`: for a progress bar."""
-    return sum(pending(column).count() for column in sealed_columns() if column.exists())
-
-
-def _open_unbound(sealed: Sealed, place: str) -> Secret:
-    return keyring().open_unbound(sealed.text.encode(), place)
+    return _reported("values bound", "bind_values", Rekeying(BINDING, **how))
 
 
 class Rekeying:
-    """One run over every column."""
+    """One run over every table."""
 
     def __init__(
         self,
-        pending: Pending,
-        opened: Callable[[Sealed, str], Secret],
+        change: Change,
         *,
-        parked: bool = False,
         batch: int = BATCH,
         limit: int | None = None,
         dry_run: bool = False,
@@ -122,24 +130,23 @@ class Rekeying:
         stopped: Callable[[], bool] = lambda: False,
         progress: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Seal anew what is `pending`, at most `limit` values of it, `batch` at once.
+        """Seal anew what `change` says, in at most `limit` rows, `batch` rows at once.
 
         Begins no batch after `seconds`, or once `stopped()`. `progress` gets the number of values so far.
         """
-        self.pending, self.opened, self.parked = pending, opened, parked
-        self.batch, self.left, self.dry_run = batch, limit, dry_run
+        self.change, self.batch, self.left, self.dry_run = change, batch, limit, dry_run
         self.ends_at, self.stopped, self.progress = time.monotonic() + seconds, stopped, progress
         self.counts: Counter[str] = Counter()
         self.unreadable: dict[str, str] = {}
         self.ended = ""
 
     def run(self) -> RekeyReport:
-        """Go over all columns until a pass finds nothing to do."""
+        """Go over all tables until a pass finds nothing to do."""
         begun = time.monotonic()
-        columns = [column for column in sealed_columns() if column.exists()]
+        tables = sealed_tables()
         while not self.ended:
-            self._pass(columns)
-        cache_error = self._reseal_parked() if self.parked and self.ended == "done" else ""
+            self._pass(tables)
+        cache_error = self._reseal_parked() if self.change.parked and self.ended == "done" else ""
         return RekeyReport(
             **self.counts,
             named=tuple(f"{where}: {why}" for where, why in self.unreadable.items()),
@@ -149,13 +156,13 @@ class Rekeying:
             seconds=round(time.monotonic() - begun, 3),
         )
 
-    def _pass(self, columns: Sequence[SealedColumn]) -> None:
-        """Go over all columns once. A pass that found nothing but what cannot be opened is the last."""
+    def _pass(self, tables: Sequence[SealedTable]) -> None:
+        """Go over all tables once. A pass that found nothing but what cannot be opened is the last."""
         resealed, changed = self.counts["resealed"], self.counts["changed"]
         self.counts["unreadable"] = 0
         self.unreadable.clear()
-        for column in columns:
-            self._go_over(column)
+        for table in tables:
+            self._go_over(table)
         self.counts["passes"] += 1
         worked = self.counts["resealed"] > resealed
         if self.ended:
@@ -167,18 +174,27 @@ class Rekeying:
         elif not worked:
             time.sleep(PAUSE * self.counts["passes"])
 
-    def _go_over(self, column: SealedColumn) -> None:
-        for page in pages(self.pending(column), column, self.batch):
+    def _go_over(self, table: SealedTable) -> None:
+        names = [column.name for column in table.columns]
+        for page in pages(table.where(self.change.where), names, self.batch):
             self.ended = self.ended or self._over()
             if self.ended:
                 return
-            swaps = [each for row in page[: self.left] if (each := self._resealed(column, row)) is not None]
-            done = len(swaps) if self.dry_run else persist(partial(swap, column, swaps))
-            self.counts["resealed"] += done
-            self.counts["changed"] += len(swaps) - done
-            if self.left is not None:
-                self.left -= done
+            alike: defaultdict[tuple[str, ...], list[Swap]] = defaultdict(list)
+            for row in page[: self.left]:
+                values = self._resealed(table, row)
+                if values:
+                    alike[tuple(values)].append(Swap(row.pk, tuple(values.values())))
+            for of_them, swaps in alike.items():
+                self._write(table, of_them, swaps)
             self.progress(self.counts["resealed"] + self.counts["unreadable"])
+
+    def _write(self, table: SealedTable, names: Sequence[str], swaps: Sequence[Swap]) -> None:
+        done = len(swaps) if self.dry_run else persist(partial(swap, table, names, swaps))
+        self.counts["resealed"] += done * len(names)
+        self.counts["changed"] += (len(swaps) - done) * len(names)
+        if self.left is not None:
+            self.left -= done
 
     def _over(self) -> str:
         if self.left is not None and self.left <= 0:
@@ -187,15 +203,19 @@ class Rekeying:
             return "stopped"
         return "time" if time.monotonic() > self.ends_at else ""
 
-    def _resealed(self, column: SealedColumn, row: Any) -> Swap | None:
-        """Return what takes the place of a row's value; None for one that cannot be opened, which stays as it is."""
-        old: Sealed = getattr(row, column.name)
-        place = row.place(column.name)
-        try:
-            return Swap(row.pk, old, seal(self.opened(old, place), place))
-        except SealError as error:
-            self._refuse(f"{column.title} {row.pk}", error)
-            return None
+    def _resealed(self, table: SealedTable, row: Any) -> dict[str, Replaced]:
+        """Return what takes the place of a row's values, by column; one that cannot be opened stays as it is."""
+        found: dict[str, Replaced] = {}
+        for column in table.columns:
+            old: Sealed | None = getattr(row, column.name)
+            if old is None or not self.change.concerns(old):
+                continue
+            place = row.place(column.name)
+            try:
+                found[column.name] = old, seal(self.change.opened(old, place), place)
+            except SealError as error:
+                self._refuse(f"{column.title} {row.pk}", error)
+        return found
 
     def _refuse(self, where: str, error: SealError) -> None:
         self.counts["unreadable"] += 1

@@ -8,78 +8,100 @@ from typing import Any, NamedTuple
 from django.db import connections, transaction
 
 from mail_oauth.sealing import Sealed
-from mail_oauth.upkeep.columns import SealedColumn
+from mail_oauth.upkeep.columns import SealedTable
+
+Replaced = tuple[Sealed, Sealed]
+"""A value that was read, and what takes its place."""
 
 
 class Swap(NamedTuple):
-    """A value that was read, and what takes its place."""
+    """A row, and what is replaced in it: for each of the columns that the statement names."""
 
     pk: Any
-    old: Sealed
-    new: Sealed
+    values: tuple[Replaced, ...]
 
 
-def swap(column: SealedColumn, swaps: Sequence[Swap]) -> int:
-    """Replace values; return how many. One that was changed meanwhile, or that is locked just now, is left as it is.
+def swap(table: SealedTable, names: Sequence[str], swaps: Sequence[Swap]) -> int:
+    """Replace values of these columns; return in how many rows.
 
-    No ciphertext ever comes twice, since each has a random vector of its own: so this compares whole values, and a
-    refresh that has saved a new token wins. It waits for nobody, where the database can pass over what is locked: no
-    worker that changes several rows at a time can come to wait for it in a ring.
+    A row in which one was changed meanwhile, or that is locked just now, is left as it is. No ciphertext ever comes
+    twice, since each has a random vector of its own: so this compares whole values, and a refresh that has saved a new
+    token wins. It waits for nobody, where the database can pass over what is locked: no worker that changes several
+    rows at a time can come to wait for it in a ring.
     """
     if not swaps:
         return 0
-    statement = _Statement(column)
-    connection = connections[column.using]
+    statement = _Statement(table, names)
+    connection = connections[table.using]
     if connection.vendor == "postgresql":
         return statement.swap_at_once(swaps)
-    with transaction.atomic(using=column.using):
+    with transaction.atomic(using=table.using):
         free = list(swaps)
         if connection.features.has_select_for_update_skip_locked:
-            rows = column.model._base_manager.using(column.using).select_for_update(skip_locked=True)
+            rows = table.model._base_manager.using(table.using).select_for_update(skip_locked=True)
             held = set(rows.filter(pk__in=[each.pk for each in swaps]).values_list("pk", flat=True))
             free = [each for each in swaps if each.pk in held]
         return statement.swap_each(free)
 
 
 class _Statement:
-    """SQL for one column, with the values as its database takes them."""
+    """SQL for one table, with the values as its database takes them. Only names stand in it; values are parameters."""
 
-    def __init__(self, column: SealedColumn) -> None:
-        self.connection = connections[column.using]
-        quote, meta = self.connection.ops.quote_name, column.model._meta
-        field: Any = meta.get_field(column.name)
+    def __init__(self, table: SealedTable, names: Sequence[str]) -> None:
+        self.connection = connections[table.using]
+        quote, meta = self.connection.ops.quote_name, table.model._meta
         key: Any = meta.pk
-        self.field, self.key = field, key
-        self.table, self.name, self.id = quote(meta.db_table), quote(self.field.column), quote(self.key.column)
+        fields: list[Any] = [meta.get_field(name) for name in names]
+        self.key, self.fields = key, fields
+        self.table, self.id = quote(meta.db_table), quote(key.column)
+        self.columns = [quote(field.column) for field in fields]
 
     def swap_at_once(self, swaps: Sequence[Swap]) -> int:
-        """Swap by one statement, which passes over locked rows (PostgreSQL)."""
-        types = self.key.rel_db_type(self.connection), *[self.field.db_type(self.connection)] * 2
-        rows = [f"({', '.join(f'%s::{each}' for each in types)})", *["(%s, %s, %s)"] * (len(swaps) - 1)]
-        # Only names stand in these statements; all values are parameters.
-        same = f"stored.{self.id} = given.id AND stored.{self.name} = given.old"
+        """Swap by one statement, which passes over locked rows (PostgreSQL).
+
+        Rows are found by their keys alone: were values compared by `=`, they could be hashed to join by, and to do so
+        every value of the table would be read for each batch. Hence `IS TRUE`.
+        """
+        numbers = range(len(self.columns))
+        given = ["id", *(f"{what}{number}" for number in numbers for what in ("old", "new"))]
+        kinds = [self.key.rel_db_type(self.connection)]
+        kinds += [field.db_type(self.connection) for field in self.fields for _ in ("old", "new")]
+        rows = [", ".join(f"%s::{kind}" for kind in kinds), *[", ".join(["%s"] * len(kinds))] * (len(swaps) - 1)]
+        same = [f"(stored.{column} = {{0}}.old{number}) IS TRUE" for number, column in enumerate(self.columns)]
+        condition = " AND ".join(same)
+        assigned = ", ".join(f"{column} = free.new{number}" for number, column in enumerate(self.columns))
         sql = (
-            f"WITH given (id, old, new) AS (VALUES {', '.join(rows)}), "  # noqa: S608
-            f"free AS MATERIALIZED (SELECT given.id FROM {self.table} AS stored JOIN given ON {same} "
-            "ORDER BY given.id FOR NO KEY UPDATE OF stored SKIP LOCKED) "
-            f"UPDATE {self.table} AS stored SET {self.name} = given.new FROM given JOIN free ON free.id = given.id "
-            f"WHERE {same}"
+            f"WITH given ({', '.join(given)}) AS (VALUES {', '.join(f'({row})' for row in rows)}), "  # noqa: S608
+            f"free AS MATERIALIZED (SELECT given.* FROM {self.table} AS stored "
+            f"JOIN given ON stored.{self.id} = given.id "
+            f"WHERE {condition.format('given')} FOR NO KEY UPDATE OF stored SKIP LOCKED) "
+            f"UPDATE {self.table} AS stored SET {assigned} FROM free "
+            f"WHERE stored.{self.id} = free.id AND {condition.format('free')}"
         )
+        values: list[Any] = []
+        for each in swaps:
+            values += [self._key(each), *(self._bytes(value) for pair in each.values for value in pair)]
         with self.connection.cursor() as cursor:
-            cursor.execute(sql, [value for each in swaps for value in self._values(each)])
+            cursor.execute(sql, values)
             return int(cursor.rowcount)
 
     def swap_each(self, swaps: Sequence[Swap]) -> int:
-        """Swap one by one, within the caller's transaction."""
+        """Swap row by row, within the caller's transaction."""
         if not swaps:
             return 0
-        sql = f"UPDATE {self.table} SET {self.name} = %s WHERE {self.id} = %s AND {self.name} = %s"  # noqa: S608
-        values = [(new, pk, old) for pk, old, new in map(self._values, swaps)]
+        assigned = ", ".join(f"{column} = %s" for column in self.columns)
+        same = " AND ".join(f"{column} = %s" for column in self.columns)
+        sql = f"UPDATE {self.table} SET {assigned} WHERE {self.id} = %s AND {same}"  # noqa: S608
+        values = []
+        for each in swaps:
+            old, new = zip(*each.values, strict=True)
+            values.append([*map(self._bytes, new), self._key(each), *map(self._bytes, old)])
         with self.connection.cursor() as cursor:
             cursor.executemany(sql, values)
             return int(cursor.rowcount)
 
-    def _values(self, each: Swap) -> tuple[Any, Any, Any]:
-        pk = self.key.get_db_prep_value(each.pk, self.connection, prepared=False)
-        old, new = (self.field.get_db_prep_save(value, self.connection) for value in (each.old, each.new))
-        return pk, old, new
+    def _key(self, each: Swap) -> Any:
+        return self.key.get_db_prep_value(each.pk, self.connection, prepared=False)
+
+    def _bytes(self, value: Sealed) -> Any:
+        return self.fields[0].get_db_prep_save(value, self.connection)

@@ -157,7 +157,7 @@ def reconcile() -> None:
 
 def rotate(batch: int, dawdle: float = 0) -> None:
     """Seal everything under the first key, and note each batch; so many seconds lie between its reading and writing."""
-    rekey.swap = lambda column, swaps: time.sleep(dawdle) or swap(column, swaps)
+    rekey.swap = lambda *what: time.sleep(dawdle) or swap(*what)
     report = rekey.rotate_keys(batch=batch, progress=lambda done: note("sealed", done=done))
     note("rotated", resealed=report.resealed, changed=report.changed, ok=report.ok, ended=report.ended)
 
