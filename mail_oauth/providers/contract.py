@@ -128,9 +128,18 @@ class Provider:
         return [problem for url in urls if url and (problem := address_problem(url))]
 
     def setting(self, name: str) -> Any:
-        """Return an option of the settings, else the class's own value, its `{placeholders}` filled in."""
+        """Return an option of the settings, else the class's own value, its `{placeholders}` filled in.
+
+        Raises `ConfigurationError` for a placeholder that nobody fills in, as in Microsoft's own template of an issuer.
+        """
         value = self.options.get(name, getattr(self, name.lower(), None))
-        return value.format(**self.placeholders()) if isinstance(value, str) and "{" in value else value
+        if not isinstance(value, str) or "{" not in value:
+            return value
+        try:
+            return value.format(**self.placeholders())
+        except (LookupError, ValueError, AttributeError):
+            where = f'MAIL_OAUTH["PROVIDERS"]["{self.alias}"]["{name}"]'
+        raise ConfigurationError(f"{where} has a placeholder that nobody fills in: write it out.")
 
     def placeholders(self) -> dict[str, str]:
         """Return what stands for the `{names}` in URLs."""

@@ -233,6 +233,16 @@ class TestMicrosoftsTenants:
             {"tid": "common", "iss": "{host}/common/v2.0"},
             {"tid": "", "iss": "{host}//v2.0"},
             {"tid": "../../evil", "iss": "{host}/../../evil/v2.0"},
+            {"tid": f"{OTHER_TENANT}/evil", "iss": f"{{host}}/{OTHER_TENANT}/evil/v2.0"},
+            {"tid": f"{OTHER_TENANT}%2f", "iss": f"{{host}}/{OTHER_TENANT}%2f/v2.0"},
+            {"tid": f"{OTHER_TENANT}\n", "iss": f"{{host}}/{OTHER_TENANT}\n/v2.0"},
+            {"tid": OTHER_TENANT.upper(), "iss": f"{{host}}/{OTHER_TENANT.upper()}/v2.0"},
+            {"tid": "{tenantid}", "iss": "{host}/{tenantid}/v2.0"},
+            {"tid": "{host}", "iss": "{host}/{host}/v2.0"},
+            {"tid": "{0}", "iss": "{host}/{0}/v2.0"},
+            {"tid": "example.com", "iss": "{host}/example.com/v2.0"},
+            {"iss": "{host}/{tenantid}/v2.0"},
+            {"iss": f"{{host}}/{OTHER_TENANT}/v2.0"},
         ],
         ids=repr,
     )
@@ -243,6 +253,12 @@ class TestMicrosoftsTenants:
             for name, value in claims.items()
         }
         assert arrive("microsoft", filled) == "bad_id_token"
+
+    @pytest.mark.parametrize("template", ["{tenantid}", "{0}", "{", "{host.x}", "{}"])
+    def test_a_template_of_an_issuer_is_a_setting_to_be_mended(self, arrive, configured, provider, template):
+        """Microsoft's discovery names such a one for `common`, and somebody copies it into the settings."""
+        configured("google", ISSUER=f"{provider.url}/{template}/v2.0")
+        assert arrive("google") == "misconfigured"
 
     @pytest.mark.parametrize("oid", [["x"], {"a": 1}, 7, "", "x" * 300, "a\x00b"], ids=repr)
     def test_an_odd_oid(self, arrive, oid):
