@@ -124,8 +124,8 @@ def test_http_client_prints_nothing_of_our_calls(provider, monkeypatch, capsys):
 
     monkeypatch.setattr(http.client.HTTPConnection, "debuglevel", 1)
     forget_pool()
-    provider_for("keycloak").token_endpoint().refresh(Secret(CANARY))
-    fetch_json(provider.urls("oidc")["userinfo"], bearer=Secret(CANARY))
+    provider_for("keycloak").token_endpoint().refresh(Secret("what-was-sent-to-the-provider"))
+    fetch_json(provider.urls("oidc")["userinfo"], bearer=Secret("what-was-sent-to-the-provider"))
     forget_pool()
     assert capsys.readouterr().out == ""
 
