@@ -1,42 +1,92 @@
-"""What the page on keys says can be done, as it stands there."""
+"""Every command, setting and name of docs/keys.md is executed or compared."""
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import io
+import os
 import re
-import shlex
+import textwrap
 from pathlib import Path
 
 import pytest
 from django.core.management import call_command
 
-from mail_oauth.checks.catalogue import CATALOGUE
-from mail_oauth.conf import NAMES
+from mail_oauth import checks, exceptions, fields
+from mail_oauth.conf import problems
 from mail_oauth.encryption import keyring, new_key
+from mail_oauth.exceptions import CredentialsUnreadable, SealError
+from mail_oauth.upkeep.keys import key_status
 
-TEXT = (Path(__file__).parents[2] / "docs" / "keys.md").read_text()
-COMMANDS = re.findall(r"manage\.py (mail_oauth [\w -]+?)(?:`|$)", TEXT, re.MULTILINE)
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "keys.md"
+TEXT = PAGE.read_text()
+
+
+def blocks(language: str) -> list[str]:
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", TEXT, re.DOTALL | re.MULTILINE)
+    return [textwrap.dedent(body) for _, body in found]
 
 
 @pytest.mark.django_db
-def test_a_key_is_changed_as_it_says(connect, settings):
-    mailbox = connect()
-    new = new_key()
-    settings.FERNET_KEYS = [*settings.FERNET_KEYS, new]
-    settings.FERNET_KEYS = [new, *settings.FERNET_KEYS[:-1]]
-    for command in COMMANDS:
-        call_command(*shlex.split(command), stdout=io.StringIO(), stderr=io.StringIO())
+def test_the_commands_do_what_the_page_says_of_them(connect, settings):
+    """In its order, with the settings of each step."""
+    connect()
+    old, new = settings.FERNET_KEYS[0], new_key()
+    settings.FERNET_KEYS = [old, new]
+    settings.FERNET_KEYS = [new, old]
+    shown = re.findall(r"^ *python manage.py (.*)$", "\n".join(blocks("console")), re.MULTILINE)
+    assert len(shown) == 8
+    for line in shown:
+        call_command(*line.split(), stdout=io.StringIO(), stderr=io.StringIO())
+    assert {use.key for use in key_status().uses if use.values} == {keyring().keys[0].fingerprint}
     settings.FERNET_KEYS = [new]
-    mailbox.refresh_from_db()
-    assert mailbox.refresh_token.fingerprint == keyring().keys[0].fingerprint
-    assert mailbox.get_access_token()
+    call_command("check", "--database", "default", stdout=io.StringIO(), stderr=io.StringIO())
 
 
-def test_it_shows_each_command_for_keys():
-    shown = {command.split()[1] for command in COMMANDS}
-    assert shown == {"generate_key", "rotate_keys", "key_status", "bind_values"}
+def test_the_settings_that_it_shows_are_right(monkeypatch, settings):
+    monkeypatch.setenv("MAIL_OAUTH_KEY", "a key")
+    for body in blocks("python"):
+        if not body.startswith(("MAIL_OAUTH", "FERNET_KEYS")):
+            continue
+        names: dict = {"os": os}
+        exec(body, names)
+        assert problems(names.get("MAIL_OAUTH", {})) == []
+        settings.FERNET_KEYS = names.get("FERNET_KEYS", [])
+        assert settings.FERNET_KEYS in ([], ["a key"])
 
 
-def test_the_settings_and_checks_that_it_names_exist():
-    assert set(re.findall(r'MAIL_OAUTH\["(\w+)"\]', TEXT)) <= set(NAMES)
-    assert set(re.findall(r"`([EW]\d{3})`", TEXT)) <= set(CATALOGUE)
+def test_the_model_of_ones_own():
+    [body] = [body for body in blocks("python") if "SealedField" in body]
+    exec(body, {"__name__": "documentation"})
+
+
+@pytest.mark.django_db
+def test_the_error_that_it_quotes(connect, settings):
+    mailbox = connect(seconds_left=-10)
+    key = keyring().keys[0].fingerprint
+    settings.FERNET_KEYS = [new_key()]
+    with pytest.raises(CredentialsUnreadable) as raised:
+        mailbox.get_access_token()
+    quoted = re.search(r"^> (.*)$", TEXT, re.MULTILINE)[1]
+    assert re.sub(r"[0-9a-f]{16}", key, quoted) in str(raised.value)
+
+
+def test_the_reasons_are_those_of_the_exceptions():
+    codes = {
+        each.code for each in vars(exceptions).values() if isinstance(each, type) and issubclass(each, SealError)
+    }
+    assert set(re.findall(r"^\| `(\w+)` \|", TEXT, re.MULTILINE)) == codes - {SealError.code}
+
+
+def test_the_checks_exist_and_none_about_keys_is_left_out():
+    source = inspect.getsource(checks) + inspect.getsource(fields)
+    shown = set(re.findall(r"^\| `(mail_oauth\.[EW]\d+)` \|", TEXT, re.MULTILINE))
+    assert all(f'id="{identity}"' in source for identity in shown)
+    of_keys = re.findall(r'id="(mail_oauth\.(?:E003|E009|E01[0-2]|W002|W009|W010))"', source)
+    assert set(of_keys) == shown
+
+
+def test_the_names_exist():
+    for module, name in re.findall(r"`(mail_oauth(?:\.\w+)+)\.(\w+)`", TEXT):
+        assert hasattr(importlib.import_module(module), name), f"{module}.{name}"

@@ -141,7 +141,7 @@ def test_the_exceptions_exist():
 def test_the_commands(connect, provider):
     connect(email="ada@example.com")
     shown = re.findall(r"^python manage.py (mail_oauth .*)$", TEXT, re.MULTILINE)
-    assert len(shown) == 6
+    assert len(shown) == 8
     for line in shown:
         call_command(*line.split(), stdout=io.StringIO())
 
