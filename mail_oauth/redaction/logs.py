@@ -10,6 +10,10 @@ from __future__ import annotations
 import logging
 from types import FunctionType, MethodType
 
+from django.http import HttpRequest
+from django.urls import Resolver404, resolve
+
+from mail_oauth.redaction.requests import take_query
 from mail_oauth.redaction.text import scrub
 
 _PLAIN = (int, float, bool, type(None), FunctionType, MethodType)
@@ -47,6 +51,24 @@ class RedactSecrets(logging.Filter):
         return True
 
 
+class TakesQuery(logging.Filter):
+    """Take the query of the callback out of a request that Django refuses, for its Host, before the view has it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let the record pass; whatever is shown of its request from then on, the record or a page, is without it."""
+        request = getattr(record, "request", None)
+        if isinstance(request, HttpRequest) and _is_callback(request.path_info):
+            take_query(request)
+        return True
+
+
+def _is_callback(path: str) -> bool:
+    try:
+        return resolve(path).view_name == "mail_oauth:callback"
+    except Resolver404:
+        return False
+
+
 def _message(record: logging.LogRecord) -> str:
     """Return a record's message; its template where the arguments do not fit, of which its handler will tell."""
     try:
@@ -58,6 +80,7 @@ def _message(record: logging.LogRecord) -> str:
 FILTERS: dict[str, type[logging.Filter]] = {
     "requests_oauthlib.oauth2_session": HideArguments,
     "django.server": RedactSecrets,
+    "django.security.DisallowedHost": TakesQuery,
     "urllib3.connectionpool": RedactSecrets,
 }
 """Loggers of others that show secrets, or would in a site's hands, and the filter that each is given."""
