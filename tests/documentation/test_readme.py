@@ -121,7 +121,7 @@ def test_the_logging_hides_secrets(capsys):
     before = logging.root.handlers[:], logging.root.level
     logging.config.dictConfig(given["LOGGING"])
     try:
-        logging.getLogger("a_site").info("POST %s", {"refresh_token": "a-token-in-the-open"})
+        logging.getLogger("readers_site").info("POST %s", {"refresh_token": "a-token-in-the-open"})
     finally:
         logging.root.handlers[:], logging.root.level = before
     assert "'refresh_token': '[hidden]'" in capsys.readouterr().err
