@@ -142,9 +142,10 @@ class Claimer:
 
 def _stored_aliases(rows: MailCredentialsQuerySet) -> Iterator[str]:
     """Name the providers that there are mailboxes of: for each, one look into the index on provider and time."""
-    alias: str | None = ""
-    while (alias := _first_after(rows, alias)) is not None:
+    alias = _first_after(rows, "")
+    while alias is not None:
         yield alias
+        alias = _first_after(rows, alias)
 
 
 def _first_after(rows: MailCredentialsQuerySet, alias: str) -> str | None:
