@@ -10,6 +10,10 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from mail_oauth.admin.aliases import configured_aliases, provider_name
+from mail_oauth.conf import Policy
+from mail_oauth.exceptions import ConfigurationError
+from mail_oauth.managers.keeping import under
+from mail_oauth.managers.vocabulary import RefreshPolicy
 from mail_oauth.models import MailCredentials
 
 NOT_CONFIGURED = "-"
@@ -53,3 +57,28 @@ class FailingFilter(admin.SimpleListFilter):
         if self.value() == "yes":
             return queryset.filter(refresh_failures__gt=0)
         return queryset.filter(refresh_failures=0) if self.value() == "no" else None
+
+
+class PolicyFilter(admin.SimpleListFilter):
+    """By the policy that a mailbox is under, its own or another's, and those that have none of their own."""
+
+    title = _("refresh policy")
+    parameter_name = "policy"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """Offer what can be chosen."""
+        return [*RefreshPolicy.choices, (NOT_CONFIGURED, _("as the settings say"))]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[MailCredentials]
+    ) -> QuerySet[MailCredentials] | None:
+        """Keep those under the chosen policy; where the settings cannot be read, those that have it of their own."""
+        chosen = self.value()
+        if chosen == NOT_CONFIGURED:
+            return queryset.filter(refresh_policy="")
+        if chosen not in RefreshPolicy.values:
+            return None
+        try:
+            return queryset.filter(under(Policy(chosen)))
+        except ConfigurationError:
+            return queryset.filter(refresh_policy=chosen)

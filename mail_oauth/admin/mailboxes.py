@@ -18,20 +18,20 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.text import capfirst
+from django.utils.text import capfirst, format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from mail_oauth.admin import operations
 from mail_oauth.admin.aliases import provider_name
 from mail_oauth.admin.batches import perform_all
-from mail_oauth.admin.filters import FailingFilter, ProviderFilter
+from mail_oauth.admin.filters import FailingFilter, PolicyFilter, ProviderFilter
 from mail_oauth.admin.inspection import inspect_mailbox
 from mail_oauth.admin.moments import DASH, distance
 from mail_oauth.admin.notices import badge, is_idle
 from mail_oauth.admin.operations import OPERATIONS, Operation, perform
-from mail_oauth.admin.policies import POLICIES
-from mail_oauth.admin.reports import report, report_one
+from mail_oauth.admin.policies import POLICIES, choose_for_all
+from mail_oauth.admin.reports import log_choice, report, report_choice, report_one
 from mail_oauth.models import MailCredentials
 
 if TYPE_CHECKING:
@@ -41,6 +41,18 @@ else:
 
 Rows = QuerySet[MailCredentials]
 TEMPLATES = "admin/mail_oauth/mailcredentials"
+
+
+def _choosing(operation: Operation) -> Any:
+    """Return the action that puts mailboxes under a policy."""
+
+    def choose(model_admin: MailCredentialsAdmin, request: HttpRequest, queryset: Rows) -> None:
+        choice = choose_for_all(operation, queryset, lambda rows: log_choice(request, operation, rows))
+        report_choice(model_admin, request, operation, choice)
+
+    choose.__name__ = operation.name
+    words = format_lazy("{keep} {policy}", keep=gettext_lazy("Keep warm:"), policy=operation.label)
+    return admin.action(choose, description=words, permissions=operation.permissions)
 
 
 class MailboxList(ChangeList):
@@ -57,7 +69,7 @@ class MailCredentialsAdmin(_MailboxAdmin):
     """Mailboxes to look at. Nothing is edited freely: `change` permission opens the operations."""
 
     list_display = ("email", "state", "expires", "refreshed", "failures", "provider_words", "user")
-    list_filter = ("status", ProviderFilter, "use_oauth", FailingFilter)
+    list_filter = ("status", ProviderFilter, "use_oauth", FailingFilter, PolicyFilter)
     list_per_page = 50
     search_fields = ("email", "sign_in_address")
     search_help_text = gettext_lazy("Mailbox address, sign-in address, user name or UUID")
@@ -65,7 +77,11 @@ class MailCredentialsAdmin(_MailboxAdmin):
     ordering = ("email",)
     show_full_result_count = False
     empty_value_display = DASH
-    actions = ("refresh_now", "rebuild_cache_entry", "pause", "resume", "disconnect")
+    actions = (
+        *("refresh_now", "rebuild_cache_entry", "pause", "resume"),
+        *map(_choosing, POLICIES.values()),
+        "disconnect",
+    )
 
     class Media:
         css = {"all": ("mail_oauth/admin.css",)}

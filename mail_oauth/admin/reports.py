@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from mail_oauth.admin.batches import Batch
 from mail_oauth.admin.operations import Operation, Result
+from mail_oauth.admin.policies import Choice, chosen
 from mail_oauth.models import MailCredentials
 
 if TYPE_CHECKING:
@@ -43,3 +46,33 @@ def report_one(
     level = messages.SUCCESS if result.done else messages.WARNING
     admin.message_user(request, f"{row.email}: {result.text}.", level)
     admin.log_change(request, row, f"{operation.label}: {result.text}.")
+
+
+def report_choice(admin: _Admin, request: HttpRequest, operation: Operation, choice: Choice) -> None:
+    """Tell how many mailboxes are under a policy now; each was logged as it was changed."""
+    texts = [
+        ngettext(
+            "Kept warm: %(policy)s. %(number)d mailbox was changed.",
+            "Kept warm: %(policy)s. %(number)d mailboxes were changed.",
+            choice.changed,
+        )
+        % {"policy": operation.label, "number": choice.changed}
+    ]
+    if choice.same:
+        same = ngettext("%(number)d was so before.", "%(number)d were so before.", choice.same)
+        texts.append(same % {"number": choice.same})
+    admin.message_user(request, " ".join(texts), messages.SUCCESS if choice.changed else messages.WARNING)
+    if choice.left:
+        left = ngettext(
+            "%(number)d more mailbox is left: choose it again.",
+            "%(number)d more mailboxes are left: choose it again for them.",
+            choice.left,
+        )
+        admin.message_user(request, left % {"number": choice.left}, messages.WARNING)
+
+
+def log_choice(request: HttpRequest, operation: Operation, rows: Sequence[MailCredentials]) -> None:
+    """Log that each of these was put under a policy, as `report_one` does, by one statement."""
+    text = f"{operation.label}: {chosen(operation.label).text}."
+    log: Any = LogEntry.objects  # it only walks along what it is given
+    log.log_actions(request.user.pk, rows, CHANGE, text)

@@ -52,10 +52,10 @@ def is_warm(row: Kept, now: datetime) -> bool:
 def warm(now: datetime) -> Q:
     """Return the condition for `is_warm`."""
     recent = Q(last_used_at__gte=recently(now)) | Q(connected_at__gte=recently(now))
-    return _under(Policy.ALWAYS) | (_under(Policy.RECENTLY_USED) & recent)
+    return under(Policy.ALWAYS) | (under(Policy.RECENTLY_USED) & recent)
 
 
-def _under(policy: Policy) -> Q:
+def under(policy: Policy) -> Q:
     """Return the condition for being under a policy."""
     aliases = list(app_settings().providers)
     named = [alias for alias in aliases if policy_of_provider(alias) is policy]

@@ -91,9 +91,18 @@ def set_policy(row: MailCredentials, policy: Policy | None) -> None:
 
     One that becomes warm by it is due at once, if its token has aged; one that becomes idle keeps its next refresh.
     """
-    rows = MailCredentials.objects.using(MailCredentials.objects.write_alias()).filter(pk=row.pk)
-    rows.update(refresh_policy=policy.value if policy else "")
-    mend_schedule(rows, at_once=True)
+    set_policies([row.pk], policy)
+
+
+def set_policies(pks: Sequence[UUID], policy: Policy | None) -> int:
+    """Do the same for many, a few statements for each `AT_ONCE` of them; return how many there were."""
+    rows = MailCredentials.objects.using(MailCredentials.objects.write_alias())
+    changed = 0
+    for start in range(0, len(pks), AT_ONCE):
+        chosen = rows.filter(pk__in=pks[start : start + AT_ONCE])
+        changed += chosen.update(refresh_policy=policy.value if policy else "")
+        mend_schedule(chosen, at_once=True)
+    return changed
 
 
 def _amiss(now: datetime) -> Q:
@@ -145,4 +154,6 @@ def _mended(row: Any, now: datetime, at_once: bool) -> datetime | None:
         return due_at(keeping, now)
     if not is_scheduled_too_late(row.refresh_at, keeping, now):
         return None
-    return due_at(keeping, now) if at_once else brought_forward(keeping, now)
+    # Whole minutes, so that many can be moved together; from then on each has its own moment.
+    when = due_at(keeping, now) if at_once else brought_forward(keeping, now)
+    return now if at_once and when <= now else when.replace(second=0, microsecond=0)

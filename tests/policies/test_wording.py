@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from django.contrib.admin.models import LogEntry
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.messages import get_messages
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from mail_oauth.admin import mailboxes, policies
 from mail_oauth.admin.notices import Level, badge, notices
+from mail_oauth.admin.policies import POLICIES, Choice, choose_for_all
 from mail_oauth.models import MailCredentials
 from mail_oauth.upkeep.status import status_report
 from tests.admin.conftest import CHANGELIST, page_of, root, signed_in, staff, superuser
@@ -114,6 +119,143 @@ class TestChoosingAPolicy:
         assert "keep_always" not in browser.get(page_of(idle)).content.decode()
         assert choose(browser, idle, "keep_always").status_code == 403
         assert again(idle).refresh_policy == ""
+
+
+class TestChoosingForMany:
+    @pytest.fixture
+    def many(self, site, connect):
+        """Idle mailboxes."""
+        site("on_demand")
+
+        def make(number: int) -> list[MailCredentials]:
+            ago = timezone.now() - 3 * HOUR
+            times = {"token_issued_at": ago - HOUR, "token_expiry": ago, "refresh_at": ago + 20 * DAY}
+            return [connect(**times) for _ in range(number)]
+
+        return make
+
+    def act(self, browser, name: str, mailboxes=None):
+        """Choose an action of the list for these mailboxes, or for all that it has."""
+        chosen = [str(each.pk) for each in mailboxes or MailCredentials.objects.all()]
+        across = {} if mailboxes else {"select_across": "1"}
+        return browser.post(CHANGELIST, {"action": name, "_selected_action": chosen, "index": "0", **across})
+
+    def said(self, response) -> list[str]:
+        return [str(message) for message in get_messages(response.wsgi_request)]
+
+    @pytest.mark.parametrize(
+        ("name", "value", "words"),
+        [
+            ("keep_always", "always", "always"),
+            ("keep_recently_used", "recently_used", "while it is used"),
+            ("keep_on_demand", "on_demand", "when its token is asked for"),
+            ("keep_default", "", "as the settings say"),
+        ],
+    )
+    def test_is_an_action_of_the_list(self, many, root, superuser, name, value, words):
+        rows = many(4)
+        MailCredentials.objects.filter(pk=rows[0].pk).update(refresh_policy=value)
+        MailCredentials.objects.exclude(pk=rows[0].pk).update(refresh_policy="" if value else "always")
+        assert f">Keep warm: {words}</option>" in root.get(CHANGELIST).content.decode()
+        told = self.said(self.act(root, name, rows[:3]))
+        assert told == [f"Kept warm: {words}. 2 mailboxes were changed. 1 was so before."]
+        assert [again(row).refresh_policy for row in rows] == [value] * 3 + ["" if value else "always"]
+        entries = LogEntry.objects.all()
+        assert {entry.object_id for entry in entries} == {str(row.pk) for row in rows[1:3]}
+        assert {(entry.user, entry.get_change_message()) for entry in entries} == {
+            (superuser, f"{words}: kept warm: {words}.")
+        }
+
+    def test_makes_those_due_that_are_to_be_warm(self, many, root):
+        rows = many(3)
+        self.act(root, "keep_always", rows)
+        assert all(again(row).refresh_at <= timezone.now() for row in rows)
+
+    def test_says_so_where_nothing_was_to_be_done(self, many, root):
+        many(1)
+        told = self.said(self.act(root, "keep_default"))
+        assert told == ["Kept warm: as the settings say. 0 mailboxes were changed. 1 was so before."]
+        assert not LogEntry.objects.exists()
+
+    def test_costs_no_more_for_more_mailboxes(self, many, root, superuser):
+        self.act(root, "keep_default", many(1))  # so that content types are known
+
+        def cost(number: int) -> int:
+            MailCredentials.objects.all().delete()
+            rows = many(number)
+            with CaptureQueriesContext(connection) as queries:
+                choice = choose_for_all(
+                    POLICIES["keep_always"],
+                    MailCredentials.objects.filter(pk__in=[row.pk for row in rows]),
+                    lambda some: LogEntry.objects.log_actions(superuser.pk, some, CHANGE, "kept"),
+                )
+            assert choice.changed == number
+            assert not [query for query in queries if "access_token" in query["sql"]]
+            return len(queries)
+
+        assert cost(3) == cost(12) == 6, "count, choose, write, what is amiss, move, log"
+
+    def test_takes_many_in_parts_and_the_next_goes_on(self, many, root, monkeypatch):
+        rows = many(5)
+        monkeypatch.setattr(policies, "AT_ONCE", 2)
+        monkeypatch.setitem(POLICIES, "keep_always", replace(POLICIES["keep_always"], at_once=3))
+        logged: list[int] = []
+
+        def choose() -> Choice:
+            found = MailCredentials.objects.all()
+            return choose_for_all(POLICIES["keep_always"], found, lambda some: logged.append(len(some)))
+
+        assert choose() == Choice(changed=3, same=0, left=2)
+        assert choose() == Choice(changed=2, same=3, left=0)
+        assert logged == [2, 1, 2]
+        assert all(again(row).refresh_policy == "always" for row in rows)
+
+    def test_ends_when_its_time_is_over_and_says_what_is_left(self, many, root, monkeypatch):
+        many(3)
+        choose = policies.choose_for_all
+        monkeypatch.setattr(mailboxes, "choose_for_all", lambda *told: choose(*told, budget=-1))
+        assert self.said(self.act(root, "keep_always")) == [
+            "Kept warm: always. 0 mailboxes were changed.",
+            "3 more mailboxes are left: choose it again for them.",
+        ]
+
+    def test_needs_the_permission_to_change(self, many, staff, signed_in):
+        [row] = many(1)
+        browser = signed_in(staff("view"))
+        assert "keep_always" not in browser.get(CHANGELIST).content.decode()
+        assert self.act(browser, "keep_always", [row]).status_code == 403
+        assert again(row).refresh_policy == ""
+        self.act(signed_in(staff("view", "change")), "keep_always", [row])
+        assert again(row).refresh_policy == "always"
+
+    def test_begins_with_a_filter_of_the_list(self, connect, site, root):
+        site("on_demand", google={"REFRESH_POLICY": "recently_used"})
+        own, google, plain = connect(refresh_policy="always"), connect("google"), connect("plain")
+
+        def shown(policy: str) -> set[str]:
+            with CaptureQueriesContext(connection) as queries:
+                response = root.get(CHANGELIST, {"policy": policy})
+            assert len(queries) == 4, "session, person, count, rows"
+            return {row.email for row in response.context["cl"].result_list}
+
+        assert shown("always") == {own.email}
+        assert shown("recently_used") == {google.email}
+        assert shown("on_demand") == {plain.email}
+        assert shown("-") == {google.email, plain.email}
+        assert shown("no such policy") == {own.email, google.email, plain.email}
+
+    def test_does_so_also_where_the_settings_are_spoilt(self, connect, root, settings):
+        connect(refresh_policy="always"), connect()
+        settings.MAIL_OAUTH = {"PROVIDER": {}}
+        assert len(root.get(CHANGELIST, {"policy": "always"}).context["cl"].result_list) == 1
+
+    def test_goes_on_where_a_filter_finds_no_more_what_was_changed(self, connect, site, root):
+        site("on_demand")
+        row = connect()
+        selected = {"action": "keep_always", "_selected_action": [str(row.pk)], "select_across": "1"}
+        told = self.said(root.post(f"{CHANGELIST}?policy=-", {**selected, "index": "0"}))
+        assert told == ["Kept warm: always. 1 mailbox was changed."]
+        assert again(row).refresh_policy == "always"
 
 
 class TestTheStatus:
