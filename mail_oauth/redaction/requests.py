@@ -7,6 +7,7 @@ WSGI servers, which print it when the response is made.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -18,7 +19,8 @@ from mail_oauth.frames import keeps_locals_in
 from mail_oauth.redaction.text import HIDDEN, scrub
 from mail_oauth.tokens import Secret
 
-_SECRET_PARAMETERS = frozenset({"code", "state", "id_token", "access_token", "session_state", "client_info"})
+_NAMES = frozenset({"code", "state", "iss", "scope", "error", "error_description", "error_uri", "session_state"})
+_ERROR = re.compile(r"[a-z_]{1,40}")
 
 
 @keeps_locals_in
@@ -39,10 +41,16 @@ def take_query(request: HttpRequest) -> Secret:
 
 
 def _shown(raw: str) -> str:
+    """Return a query with the names that providers use and the code of an error: anything else may be a secret."""
     fields = parse_qsl(raw, keep_blank_values=True)
-    return urlencode(
-        [(name, HIDDEN if name in _SECRET_PARAMETERS else value) for name, value in fields], safe="[]"
-    )
+    shown = [
+        (
+            name if name in _NAMES else HIDDEN,
+            value if name == "error" and _ERROR.fullmatch(value) else HIDDEN,
+        )
+        for name, value in fields
+    ]
+    return urlencode(shown, safe="[]")
 
 
 def takes_query(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:

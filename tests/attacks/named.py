@@ -90,7 +90,7 @@ RULES: dict[int, list[str]] = {
         _CALLBACK + "test_14_a_next_is_checked_again_at_use",
     ],
     12: [
-        _LEAKS + "test_the_debug_page_shows_no_secret",
+        _LEAKS + "test_no_page_and_no_report_shows_a_secret",
         _LEAKS + "test_headers_that_cannot_be_read_are_not_logged",
         _CONNECTIONS + "TestNothingLeaks::test_debug_logs_hold_no_secret",
     ],
@@ -172,7 +172,7 @@ CAPS: dict[str, list[str]] = {
     "transport.addresses.LONGEST_URL": [_ADDRESSES + "test_what_is_no_plain_https_url_is_refused"],
     "transport.bodies.MAX_DEPTH": ["fuzz/test_verdicts.py::test_the_corpus"],
     "transport.peers.MOST_ADDRESSES": [_ADDRESSES + "test_a_name_with_many_addresses_costs_a_bounded_time"],
-    "transport.pool.MAX_BODY": [_BOUNDS + "TestSize::test_just_over_the_cap_is_refused"],
+    "transport.connections.MAX_BODY": [_BOUNDS + "TestSize::test_just_over_the_cap_is_refused"],
 }
 """Size, depth and time caps, by the name of the constant below `mail_oauth`; time caps that are settings beside them:
 `TOTAL_TIMEOUT`, `CONNECT_TIMEOUT`, `READ_TIMEOUT`, `STATE_SECONDS` and `CONNECT_STARTS_PER_HOUR`."""

@@ -176,7 +176,7 @@ MISTAKES = [
     ),
     provider("W005", "white space", GOOGLE, CLIENT_SECRET="GOCSPX-abc\n"),
     provider("W005", "quotes", GOOGLE, CLIENT_SECRET='"GOCSPX-abc"'),
-    provider("W005", "is a GUID", MICROSOFT, CLIENT_SECRET="2f2b1a4c-0c1e-4f7b-9d44-0f2f7d1b9a11"),
+    provider("W005", "is a GUID", MICROSOFT, CLIENT_SECRET="5e0d77a1-93bc-4c22-8a5f-61f3b20c9d04"),
     ours("W006", "BASE_URL", BASE_URL=""),
     django(
         "W007",

@@ -109,7 +109,7 @@ def no_refresh_token_is_cached(world: World, refresh_tokens: set[str], rows: lis
         assert not any(secret.encode() in seen for secret in world.secrets), "a token stands in the cache in clear"
         shown = repr(row) + str(row) + repr(vars(row))
         assert not any(secret in shown for secret in world.secrets), "a token is shown by repr"
-    kinds = ("mail_oauth:mail:", "mail_oauth:parked:", "mail_oauth:used:")
+    kinds = ("mail_oauth:mail:", "mail_oauth:parked:", "mail_oauth:used:", "mail_oauth:pulse:")
     strangers = [name for name in cache_names() if not any(kind in name for kind in kinds)]
     assert not strangers, "something else stands in the cache"
 

@@ -101,7 +101,7 @@ FORGERIES: dict[str, tuple[Forge, str]] = {
         lambda blob, other, attempt, column: plain_fernet("a token of the attacker's"),
         Unbound.code,
     ),
-    "in clear": (lambda blob, other, attempt, column: b"ya29.a-token-in-clear", Unbound.code),
+    "in clear": (lambda blob, other, attempt, column: b"ya29.in-clear", Unbound.code),
     "empty": (lambda blob, other, attempt, column: b"", Unbound.code),
     "truncated within its label": (lambda blob, other, attempt, column: blob[:12], Altered.code),
     "truncated after its label": (lambda blob, other, attempt, column: blob[:21], Altered.code),
