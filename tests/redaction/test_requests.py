@@ -14,7 +14,7 @@ from mail_oauth.tokens import Secret
 
 CODE, STATE = "4/0AVGzR1-hushhush*code", "hushhush-state-0123456789"
 QUERY = f"code={CODE.replace('/', '%2F')}&state={STATE}&iss=https%3A%2F%2Fissuer&scope=a+b"
-SHOWN = f"code={HIDDEN}&state={HIDDEN}&iss=https%3A%2F%2Fissuer&scope=a+b"
+SHOWN = f"code={HIDDEN}&state={HIDDEN}&iss={HIDDEN}&scope={HIDDEN}"
 SERVERS = {
     "RAW_URI": f"/callback/?{QUERY}",
     "REQUEST_URI": f"/callback/?{QUERY}",
