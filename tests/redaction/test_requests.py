@@ -49,7 +49,7 @@ def test_it_shows_nothing_any_more_and_comes_whole(made, looked_at_before):
     assert STATE not in shown
     assert "hushhush" not in shown
     assert request.META["QUERY_STRING"] == SHOWN
-    assert request.GET["iss"] == "https://issuer"
+    assert request.GET["iss"] == HIDDEN
     assert take_query(request).reveal() == SHOWN
 
 

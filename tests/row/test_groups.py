@@ -27,8 +27,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 rows = MailCredentials.objects
 
 
-@pytest.fixture(autouse=True, scope="module")
-def postgres(django_db_setup: None) -> None:
+@pytest.fixture(autouse=True)
+def postgres(transactional_db: None) -> None:
     if connection.vendor != "postgresql":
         pytest.skip("only PostgreSQL saves groups: python -m tests.services postgres -- pytest tests/row")
 
