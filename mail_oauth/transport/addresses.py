@@ -18,6 +18,7 @@ _AZURE = ipaddress.ip_address(
 )  # a public number that leads to the metadata of the host it is used on
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.IGNORECASE)
+_BRACKETED = re.compile(r"(?:[^@\[\]]*@)?\[[^\[\]]+\](?::[0-9]*)?")  # urlsplit takes a.example[::1] for ::1
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.IGNORECASE)
 _INSIDE = ("localhost", "local", "internal", "home.arpa")
 """Domains that never lead out of a network (RFC 6761 §6.3, RFC 6762 §3, RFC 8375, ICANN for `internal`)."""
@@ -65,8 +66,8 @@ def address_problem(url: str) -> str:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port
-        if "[" in parts.netloc:
-            ipaddress.IPv6Address(host.partition("%")[0])
+        if "[" in parts.netloc or "]" in parts.netloc:
+            ipaddress.IPv6Address(host.partition("%")[0] if _BRACKETED.fullmatch(parts.netloc) else "")
     except ValueError:
         return f"{url!r} is not a URL."
     if not host or parts.scheme not in {"https", "http"}:
