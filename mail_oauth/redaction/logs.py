@@ -11,7 +11,7 @@ import logging
 from types import FunctionType, MethodType
 
 from django.http import HttpRequest
-from django.urls import Resolver404, resolve
+from django.urls import NoReverseMatch, reverse
 
 from mail_oauth.redaction.requests import take_query
 from mail_oauth.redaction.text import scrub
@@ -52,21 +52,25 @@ class RedactSecrets(logging.Filter):
 
 
 class TakesQuery(logging.Filter):
-    """Take the query of the callback out of a request that Django refuses, for its Host, before the view has it."""
+    """Take the query of the callback out of a request that Django refuses before the view has it.
+
+    For its Host, or because a provider sends users to a path that is nearly right.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let the record pass; whatever is shown of its request from then on, the record or a page, is without it."""
         request = getattr(record, "request", None)
-        if isinstance(request, HttpRequest) and _is_callback(request.path_info):
+        if isinstance(request, HttpRequest) and request.path.startswith(_callbacks()):
             take_query(request)
         return True
 
 
-def _is_callback(path: str) -> bool:
+def _callbacks() -> str:
+    """Return what the paths of all callbacks begin with; what none does where the site has no such pages."""
     try:
-        return resolve(path).view_name == "mail_oauth:callback"
-    except Resolver404:
-        return False
+        return reverse("mail_oauth:callback", args=["x"]).removesuffix("x/")
+    except NoReverseMatch:
+        return "none"
 
 
 def _message(record: logging.LogRecord) -> str:
@@ -80,6 +84,7 @@ def _message(record: logging.LogRecord) -> str:
 FILTERS: dict[str, type[logging.Filter]] = {
     "requests_oauthlib.oauth2_session": HideArguments,
     "django.server": RedactSecrets,
+    "django.request": TakesQuery,
     "django.security.DisallowedHost": TakesQuery,
     "urllib3.connectionpool": RedactSecrets,
 }

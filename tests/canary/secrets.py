@@ -16,6 +16,8 @@ from tests.canary.spool import Spool
 
 _TOKEN = re.compile(r"[\w.~+/!*$-]{16,}={0,2}", re.ASCII)
 """A token, a code or the like: what the app hides besides (URLs, queries, JSON) is secret only where it holds one."""
+_NAME = re.compile(r"[a-z]+(_[a-z]+)+=?")
+"""A query of one parameter without a value."""
 
 
 def tap(spool: Spool, around: Callable[..., None]) -> None:
@@ -25,7 +27,7 @@ def tap(spool: Spool, around: Callable[..., None]) -> None:
         def made(*args: Any, **kwargs: Any) -> Any:
             found = true(*args, **kwargs)
             text = (args[0] if found is None else found)._value
-            if isinstance(text, str) and _TOKEN.fullmatch(text):
+            if isinstance(text, str) and _TOKEN.fullmatch(text) and not _NAME.fullmatch(text):
                 spool.note_secret("Secret", text)
             return found
 

@@ -117,7 +117,8 @@ class Site:
         taken = waiting - self.waiting() if waiting else set()
         assert asked <= 1
         assert asked == 0 or taken, "a code was sent for a consent that still stands there"
-        assert not taken or (visit.who == "owner" and visit.method.upper() == "GET"), "somebody else has taken it"
+        theirs = visit.who == "owner" or (visit.who == "other" and "{foreign}" in visit.query)
+        assert not taken or (theirs and visit.method.upper() == "GET"), "somebody else has taken it"
         if outcome != "connected":
             assert self.rows() == before, "a refused callback has changed a mailbox"
         else:
