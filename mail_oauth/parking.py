@@ -47,10 +47,6 @@ SECONDS = 7 * 24 * 3600
 _START_BYTES = 96
 """So much of a value has its header, and what it shows of its key."""
 
-MOST_OURS = 1000
-_ours: dict[str, None] = {}
-"""For which rows this process has parked a pair that it has not seen go since; the last `MOST_OURS`."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParkedPair:
@@ -93,22 +89,7 @@ class ParkedPair:
 
 def park(pk: UUID, pair: ParkedPair) -> bool:
     """Put a pair away; False when it is not kept, because the cache failed or holds a newer one."""
-    kept = tolerantly(lambda: _park(pk, pair), False)
-    if kept:
-        _ours[str(pk)] = None
-        for surplus in list(_ours)[:-MOST_OURS]:
-            _ours.pop(surplus, None)
-    return kept
-
-
-def parked_here() -> list[str]:
-    """Return the keys of rows for which this process has parked a pair that may wait still."""
-    return list(_ours)
-
-
-def forget_ours() -> None:
-    """Forget them; reconciliation finds every pair."""
-    _ours.clear()
+    return tolerantly(lambda: _park(pk, pair), False)
 
 
 def parked(pk: UUID) -> ParkedPair | None:
@@ -126,11 +107,7 @@ def waiting(pks: Sequence[PK]) -> list[PK]:
     On Redis it takes one command where there is nothing, as nearly always.
     """
     found = bulk.exist(app_settings().cache, cache_key("", RESOURCE), pks)
-    there = [pk for pk, is_there in zip(pks, found, strict=True) if is_there]
-    if _ours:
-        for pk in {*map(str, pks)}.difference(map(str, there)):
-            _ours.pop(pk, None)
-    return there
+    return [pk for pk, is_there in zip(pks, found, strict=True) if is_there]
 
 
 def waiting_as_far_as_known(pks: Sequence[UUID]) -> set[UUID]:
@@ -145,7 +122,6 @@ def discard(pk: UUID, pair: ParkedPair | None = None) -> None:
         header = Header.parse(tolerantly(lambda: read_raw(key), None))
         if header != _header(pair):
             return
-    _ours.pop(str(pk), None)
     tolerantly(lambda: remove(key), None)
 
 

@@ -11,7 +11,6 @@ from django.test import TransactionTestCase
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from mail_oauth import parking
 from mail_oauth.managers.background import threads
 from mail_oauth.managers.counts import tally
 from mail_oauth.managers.health import board
@@ -164,7 +163,6 @@ def empty_memory_cache() -> Iterator[None]:
     tally.forget()
     near_copies.clear()
     uses.clear()
-    parking.forget_ours()
     if isinstance(caches["default"], LocMemCache):
         cache.clear()
 

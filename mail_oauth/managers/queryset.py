@@ -26,6 +26,9 @@ ATTENTION = (Status.NEEDS_REAUTH, Status.NEEDS_ADMIN, Status.NEEDS_ATTENTION, St
 """The states in which someone must act."""
 
 
+PLAIN = Q(status__in=REFRESHABLE, use_oauth=True, lease_owner="")
+"""What is due for nothing but a call of its provider: nothing is to be revoked, and no worker died over it."""
+
 NOT_SWEPT = frozenset(
     (
         "access_token status_changed_at last_refreshed_at rejected_at created_at "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from django.db.models import Q
@@ -14,7 +13,7 @@ from mail_oauth import parking
 from mail_oauth.conf import app_settings
 from mail_oauth.managers.budget import AHEAD, calls_per_second
 from mail_oauth.managers.lanes import Lanes
-from mail_oauth.managers.queryset import MailCredentialsQuerySet
+from mail_oauth.managers.queryset import PLAIN, MailCredentialsQuerySet
 from mail_oauth.models import MailCredentials
 
 OTHERS_SHARE = 4
@@ -96,16 +95,10 @@ class Claimer:
         return rows + self._rows.claim_due(wanted - len(rows)) if len(rows) < wanted else rows
 
     def _claim_past(self, held: set[str], wanted: int) -> list[MailCredentials]:
-        """Claim of providers that are neither held nor have a budget; once in a sweep also what needs no call.
-
-        That is what this process has parked for mailboxes of a held app, and mailboxes whose provider has left the
-        settings. Nothing else of a held app is looked for: it would be found among all that it has due.
-        """
+        """Claim of providers that are neither held nor have a budget; once in a sweep also what needs no call."""
         rows = list[MailCredentials]()
         if wanted > 0 and not self._looked_for_others:
-            ours = parking.parked_here() if held else []
-            rows = self._rows.claim_due(wanted, Q(pk__in=ours, provider__in=held)) if ours else []
-            rows += self._claim_each(set(_stored_aliases(self._rows)) - self._aliases, wanted - len(rows))
+            rows = self._rows.claim_due(wanted, ~Q(provider__in=self._aliases) | (Q(provider__in=held) & ~PLAIN))
             self._looked_for_others = len(rows) < wanted
         return rows + self._claim_each(self._aliases - held - set(self._rates), wanted - len(rows))
 
@@ -138,21 +131,6 @@ class Claimer:
             free_in = permits.first_in + permits.number / rate - AHEAD
             self.pause = min(free_in, free_in if self.pause is None else self.pause)
         return {row: now + permits.first_in + place * permits.every for place, row in enumerate(rows)}
-
-
-def _stored_aliases(rows: MailCredentialsQuerySet) -> Iterator[str]:
-    """Name the providers that there are mailboxes of: for each, one look into the index on provider and time."""
-    alias = _first_after(rows, "")
-    while alias is not None:
-        yield alias
-        alias = _first_after(rows, alias)
-
-
-def _first_after(rows: MailCredentialsQuerySet, alias: str) -> str | None:
-    found: str | None = (
-        rows.filter(provider__gt=alias).order_by("provider").values_list("provider", flat=True).first()
-    )
-    return found
 
 
 def _shuffled(aliases: set[str]) -> list[str]:

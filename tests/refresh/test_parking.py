@@ -21,14 +21,12 @@ from mail_oauth.connect.disconnect import disconnect
 from mail_oauth.connect.switch import pause, resume
 from mail_oauth.exceptions import KeyMissing, SealError
 from mail_oauth.managers.columns import token_changes
-from mail_oauth.managers.health import board
 from mail_oauth.managers.transitions import Transitions
 from mail_oauth.managers.vocabulary import EventKind, Status
-from mail_oauth.models import MailCredentials, ProviderHealth
+from mail_oauth.models import MailCredentials
 from mail_oauth.parking import ParkedPair
 from mail_oauth.refresh import engine
 from mail_oauth.refresh.adoption import parked_for
-from mail_oauth.refresh.classification import Trouble
 from mail_oauth.refresh.replies import parse_tokens
 from mail_oauth.testing.faults import Fault
 from mail_oauth.upkeep.reconcile import reconcile_cache
@@ -187,59 +185,6 @@ class TestAPairThatCannotBeSaved:
         fall_due()
         mailbox.get_access_token()
         assert posts(mailbox) == 1
-
-
-class TestUnderAHeldApp:
-    """Adopting takes no call: who has parked a pair need not wait for the provider."""
-
-    @pytest.fixture
-    def hold(self, mailbox):
-        def make() -> None:
-            ProviderHealth.objects.hold(mailbox.provider, "", Trouble.OUTAGE, reason="http_503", seconds=60)
-            board.forget()
-
-        return make
-
-    @pytest.mark.parametrize("owner", ["a worker that died", ""], ids=["leased", "given back"])
-    def test_a_pair_is_adopted_by_the_next_sweep_of_its_process(self, any_cache, mailbox, posts, hold, owner):
-        park_one(mailbox)
-        MailCredentials.objects.update(lease_owner=owner)
-        hold()
-        assert sweep().refreshed == 1
-        assert posts(mailbox) == 1
-        assert stored(mailbox).generation == mailbox.generation + 1
-        assert parking.parked_here() == []
-
-    def test_a_pair_of_another_process_is_adopted_by_reconciliation(self, any_cache, mailbox, posts, hold):
-        park_one(mailbox)
-        parking.forget_ours()
-        hold()
-        assert sweep().refreshed == 0
-        assert reconcile_cache().adopted == 1
-        assert posts(mailbox) == 1
-
-    def test_a_pair_is_adopted_by_the_first_caller_in_any_case(self, any_cache, mailbox, posts, hold):
-        park_one(mailbox)
-        MailCredentials.objects.update(lease_owner="")
-        parking.forget_ours()
-        hold()
-        assert stored(mailbox).get_access_token().seconds_left() > 3000
-        assert posts(mailbox) == 1
-
-    def test_a_pair_that_is_gone_is_looked_for_once(self, locmem_cache, mailbox, hold):
-        park_one(mailbox)
-        cache.clear()
-        hold()
-        assert sweep().held == 1
-        MailCredentials.objects.update(refresh_at="2000-01-01T00:00:00Z")
-        assert sweep().held == 0
-
-    def test_only_so_many_are_known(self, locmem_cache, mailbox, connect, monkeypatch):
-        monkeypatch.setattr(parking, "MOST_OURS", 2)
-        others = [connect("keycloak", seconds_left=-10) for _ in range(3)]
-        for each in others:
-            park_one(each)
-        assert parking.parked_here() == [str(each.pk) for each in others[1:]]
 
 
 class TestAnAgedPair:

@@ -17,7 +17,6 @@ from mail_oauth.exceptions import ProviderUnavailable
 from mail_oauth.managers.budget import AHEAD, CALLERS_AHEAD, CallBudgetQuerySet, Permits
 from mail_oauth.managers.health import board
 from mail_oauth.managers.transitions import Transitions
-from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import CallBudget, MailCredentials, ProviderHealth
 from mail_oauth.refresh.classification import Trouble
 from mail_oauth.testing.faults import Fault
@@ -224,17 +223,6 @@ class TestABudgetOfCalls:
         assert rows.due().count() == 4
 
 
-@pytest.fixture
-def hold(provider) -> Callable[[str], None]:
-    """Hold the calls of an app."""
-
-    def make(alias: str) -> None:
-        ProviderHealth.objects.hold(alias, "", Trouble.OUTAGE, reason="http_503", seconds=60)
-        board.forget()
-
-    return make
-
-
 @pytest.mark.django_db
 class TestAnAppThatIsHeld:
     def test_is_not_claimed_for(self, claimer, waiting, provider, settings):
@@ -248,20 +236,6 @@ class TestAnAppThatIsHeld:
         assert sweep.drained
         held = rows.filter(provider="google")
         assert {row.refresh_at for row in held} == {before[row.pk] for row in held}, "and not a row was written"
-
-    def test_leaves_its_other_work_alone_too(self, claimer, waiting, hold):
-        """To revoke takes a call as well; and neither could be found without reading all that is due."""
-        [left, dead] = waiting("google", 2, 10)
-        rows.filter(pk=left.pk).update(status=Status.DISCONNECTED)
-        rows.filter(pk=dead.pk).update(lease_owner="a worker that died")
-        hold("google")
-        assert claimer().claim(5) == []
-
-    def test_does_not_keep_back_mailboxes_of_a_provider_that_left_the_settings(self, claimer, waiting, hold):
-        [gone, _] = waiting("google", 2, 10)
-        rows.filter(pk=gone.pk).update(provider="somebody")
-        hold("google")
-        assert [claim.row for claim in claimer().claim(5)] == [gone]
 
     def test_is_tried_when_its_pause_is_over(self, claimer, waiting):
         waiting("google", 3, 10)

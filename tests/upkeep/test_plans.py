@@ -13,13 +13,9 @@ from django.utils import timezone
 
 from mail_oauth.managers.columns import token_changes
 from mail_oauth.managers.groups import Save, Statements
-from mail_oauth.managers.health import board
-from mail_oauth.managers.transitions import Transitions
 from mail_oauth.managers.vocabulary import EventKind
-from mail_oauth.models import CredentialEvent, MailCredentials, ProviderHealth
-from mail_oauth.refresh.classification import Trouble
+from mail_oauth.models import CredentialEvent, MailCredentials
 from mail_oauth.tokens import Secret, TokenSet
-from mail_oauth.upkeep.claiming import Claimer
 from mail_oauth.upkeep.prune import prune_events
 from mail_oauth.upkeep.sweep import batches_wanted
 
@@ -88,23 +84,6 @@ def test_saving_a_group(populated):
     assert "Seq Scan" not in plan
     assert "mail_oauth_mailcredentials_pkey" in plan
     assert re.search(r"Limit +\(cost=\S+ rows=12 ", plan)
-
-
-def test_claiming_past_an_app_that_is_held_reads_nothing_of_its_backlog(populated, settings):
-    """Neither does keeping to a budget: both look for what no condition on one provider finds."""
-    MailCredentials.objects.update(refresh_at=timezone.now())
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
-    client = {"CLIENT_ID": "x", "CLIENT_SECRET": "x"}
-    providers = {"microsoft": client, "google": {**client, "CALLS_PER_SECOND": 10}}
-    settings.MAIL_OAUTH = {"PROVIDERS": providers}
-    ProviderHealth.objects.hold("microsoft", "", Trouble.OUTAGE, reason="http_503", seconds=60)
-    board.forget()
-    claimer = Claimer(MailCredentials.objects.all(), Transitions(MailCredentials.objects).lanes, patience=30)
-    with CaptureQueriesContext(connection) as queries:
-        assert claimer.claim(100) == []
-    for plan in plans(queries):
-        assert "Seq Scan on mail_oauth_mailcredentials" not in plan
 
 
 def test_releasing_dead_leases(populated):
