@@ -20,6 +20,9 @@ WATCH = "MAIL_OAUTH_CANARY_WATCH"
 """The environment variable that names the directory; a child process that finds it adds to it."""
 
 _MARK = b"\n\x1ecanary "
+_LARGEST_FILE = 4 * 1024 * 1024
+"""A larger one is a database server's log of changes: what it was told is searched as statements."""
+
 _FULL = 16 * 1024  # tests that measure memory must not see it
 
 
@@ -34,6 +37,7 @@ class Spool:
         self._texts = bytearray()
         self._labels: tuple[str, str] | None = None
         self._secrets: set[int] = set()
+        self._linked: frozenset[tuple[int, int]] = frozenset()
         self._pid = os.getpid()
         os.register_at_fork(before=self.flush, after_in_child=self._begin_anew)
 
@@ -64,7 +68,7 @@ class Spool:
     def link(self, kind: str, place: Path) -> None:
         """Keep a file, or those of a directory, as they are at the end, or when they are removed before."""
         for path in [place] if place.is_file() else sorted(place.rglob("*")):
-            if path.is_file() and not path.is_symlink() and path.stat().st_size:
+            if path.is_file() and not path.is_symlink() and self._is_new(path):
                 handle, name = tempfile.mkstemp(dir=self.directory, prefix=f"file-{kind}-")
                 os.close(handle)
                 Path(name).unlink()
@@ -73,6 +77,11 @@ class Spool:
                 except OSError:  # on another file system
                     shutil.copyfile(path, name)
                 self.write("files", f"{Path(name).name} is {path}")
+
+    def _is_new(self, path: Path) -> bool:
+        about = path.stat()
+        known, self._linked = self._linked, self._linked | {(about.st_dev, about.st_ino)}
+        return 0 < about.st_size <= _LARGEST_FILE and (about.st_dev, about.st_ino) not in known
 
     def flush(self) -> None:
         """Bring what was written to disk."""
