@@ -77,6 +77,8 @@ class Index:
             block for text in self._pieces for spelling in spellings(text) for block in _blocks(spelling)
         }
 
+        self._known: defaultdict[int, list[tuple[Secret, bytes, str]]] = defaultdict(list)
+
     def __len__(self) -> int:
         return len(self._pieces)
 
@@ -94,12 +96,13 @@ class Index:
                     yield start, piece, name
 
     def _spellings_with(self, hits: set[int]) -> dict[int, list[tuple[Secret, bytes, str]]]:
-        found: defaultdict[int, list[tuple[Secret, bytes, str]]] = defaultdict(list)
-        for piece in self._pieces.values() if hits else ():
+        """Return the spellings that each of these blocks may be of; found once for each, since many texts share them."""
+        new = hits - self._known.keys()
+        for piece in self._pieces.values() if new else ():
             for spelling, name in spellings(piece.text).items():
-                for block in hits.intersection(_blocks(spelling)):
-                    found[block].append((piece, spelling, name))
-        return found
+                for block in new.intersection(_blocks(spelling)):
+                    self._known[block].append((piece, spelling, name))
+        return self._known
 
 
 def _blocks(spelling: bytes) -> Iterator[int]:
