@@ -6,6 +6,7 @@ each byte. Here both come as the text that they are.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -62,7 +63,16 @@ def _moment(text: str | None, _: Any, connection: Any) -> datetime | None:
     return moment.replace(tzinfo=None) if zone is None else moment.astimezone(zone)
 
 
+_ESCAPE = re.compile(rb"\\(\\|[0-7]{3})")
+
+
 def _sealed(text: str | None, *_: Any) -> Sealed | None:
+    """Read a sealed value as its field does. What holds a backslash was never sealed, but has to be the same twice."""
+    if text is not None and "\\" in text:
+        stored = _ESCAPE.sub(
+            lambda found: b"\\" if found[1] == b"\\" else bytes([int(found[1], 8)]), text.encode()
+        )
+        text = stored.decode("ascii", "replace")
     return None if text is None else Sealed(text)
 
 

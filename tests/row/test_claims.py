@@ -11,6 +11,7 @@ from mail_oauth.managers.queryset import NOT_SWEPT
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
 from tests.concurrency import together
+from tests.sealing.blobs import overwrite
 
 rows = MailCredentials.objects
 
@@ -143,6 +144,16 @@ class TestANudge:
     def test_leaves_leased_paused_and_unscheduled_ones_alone(self, connect, columns):
         assert not rows.nudge(connect(**columns).pk)
         assert not rows.due().exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("stored", [b"\xff\x00\\134 \\ altered", b"\\", b"plain", b""])
+def test_a_sweep_reads_an_altered_value_as_everybody_else_does(connect, stored):
+    """Else it would look as if somebody had changed it since, and the mailbox be claimed again and again."""
+    mailbox = connect(refresh_at=in_seconds(-1))
+    overwrite(mailbox, "refresh_token", stored)
+    [claimed] = rows.claim_due(1)
+    assert claimed.refresh_token == rows.get(pk=mailbox.pk).refresh_token
 
 
 @pytest.mark.django_db
