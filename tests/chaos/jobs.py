@@ -19,10 +19,7 @@ from mail_oauth.cache import token_cache
 from mail_oauth.exceptions import MailboxError
 from mail_oauth.managers.transitions import Transitions
 from mail_oauth.models import MailCredentials
-from mail_oauth.upkeep import rekey
-from mail_oauth.upkeep.keys import prove_keys
 from mail_oauth.upkeep.reconcile import reconcile_cache
-from mail_oauth.upkeep.swap import swap
 from mail_oauth.upkeep.sweep import refresh_batch
 from tests.chaos.rows import new_row
 from tests.chaos.trace import fate, note
@@ -157,13 +154,17 @@ def reconcile() -> None:
 
 def rotate(batch: int, dawdle: float = 0) -> None:
     """Seal everything under the first key, and note each batch; so many seconds lie between its reading and writing."""
-    rekey.swap = lambda *what: time.sleep(dawdle) or swap(*what)
+    from mail_oauth.upkeep import rekey, swap  # the first release has neither
+
+    rekey.swap = lambda *what: time.sleep(dawdle) or swap.swap(*what)
     report = rekey.rotate_keys(batch=batch, progress=lambda done: note("sealed", done=done))
     note("rotated", resealed=report.resealed, changed=report.changed, ok=report.ok, ended=report.ended)
 
 
 def prove() -> None:
     """Open everything with the keys of this process."""
+    from mail_oauth.upkeep.keys import prove_keys
+
     status = prove_keys()
     counted = {use.key: sum(each.values for each in status.uses if each.key == use.key) for use in status.uses}
     note("proved", unopened=status.unopened, refused=list(status.refused), counted=counted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import shutil
 import subprocess
 import tarfile
 import time
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
-def first_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def first_release(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder of the first release's `mail_oauth`."""
     try:
         command = ["git", "-C", str(ROOT), "archive", FIRST_RELEASE, "mail_oauth"]
@@ -33,7 +34,8 @@ def first_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("first_release")
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:
         files.extractall(folder, filter="data")
-    return folder
+    yield folder
+    shutil.rmtree(folder)  # the watch would find the fake provider's secret in its source
 
 
 @contextmanager
