@@ -52,7 +52,7 @@ def raw_keys() -> Sequence[RawKey]:
     if ours.keys:
         return _of_callable(ours.keys)
     keys = getattr(settings, "FERNET_KEYS", None) or [settings.SECRET_KEY]
-    return _checked(keys, f"FERNET_KEYS must be a list of keys: {_LINE}.")
+    return _checked(_taken(keys), f"FERNET_KEYS must be a list of keys: {_LINE}.")
 
 
 def _refuse_conflict() -> None:
@@ -97,19 +97,28 @@ def _of_callable(named: str | Callable[[], Iterable[RawKey]]) -> Sequence[RawKey
     name = named if isinstance(named, str) else getattr(named, "__qualname__", type(named).__name__)
     try:
         callee = import_string(named) if isinstance(named, str) else named
-        keys: Any = callee()
+        keys = _taken(callee())  # a generator's own error comes only here
     except ImportError as error:
         raise KeysNotFound(f"{CALLABLE} names {name!r}, which cannot be imported: {error}.") from None
     except Exception as error:  # noqa: BLE001  # whatever a KMS's client raises
         raise KeysNotFound(f"{CALLABLE}, {name}, gave no keys: it raised {type(error).__name__}.") from None
-    keys = list(keys) if isinstance(keys, (list, tuple)) else keys
     return _checked(keys, f"{CALLABLE}, {name}, must return a list of keys with at least one in it.")
 
 
 @keeps_locals_in
-def _checked(keys: Any, complaint: str) -> Sequence[RawKey]:
-    # A string would be taken for a list of one-letter keys, and None be hashed into a key that everyone knows.
-    one = isinstance(keys, (str, bytes)) or not isinstance(keys, Iterable)
-    if one or not keys or not all(raw and isinstance(raw, (str, bytes)) for raw in keys):
-        raise ConfigurationError(complaint)
+def _taken(keys: Any) -> tuple[Any, ...]:
+    """Return what a source gave, read once, for a generator can be read no second time; nothing of what is no list.
+
+    A string would be taken for a list of one-letter keys.
+    """
+    if isinstance(keys, (str, bytes)) or not isinstance(keys, Iterable):
+        return ()
     return tuple(keys)
+
+
+@keeps_locals_in
+def _checked(keys: tuple[Any, ...], complaint: str) -> Sequence[RawKey]:
+    # None would be hashed into a key that everyone knows.
+    if not keys or not all(raw and isinstance(raw, (str, bytes)) for raw in keys):
+        raise ConfigurationError(complaint)
+    return keys

@@ -28,6 +28,7 @@ class _Script:
         object.__setattr__(self, "digest", digest)
 
     def command(self, keys: Sequence[str], *arguments: Any) -> tuple[Any, ...]:
+        """Return the command that runs it by its digest."""
         return ("EVALSHA", self.digest, len(keys), *keys, *arguments)
 
 

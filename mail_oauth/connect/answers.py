@@ -17,6 +17,7 @@ LONGEST_QUERY = 16 * 1024
 MOST_PARAMETERS = 50
 
 _CODE = re.compile(r"[\x20-\x7e]{1,4096}")
+_ERROR = re.compile(r"[a-z_]{1,40}")
 _STATE = re.compile(r"[A-Za-z0-9_-]{16,256}")
 _ONCE = ("state", "code", "error", "iss")
 
@@ -42,6 +43,11 @@ class Answer:
     code: Secret | None
     error: str
     iss: str | None
+
+    @property
+    def error_code(self) -> str:
+        """The `error` where it is a code, as RFC 6749 §4.1.2.1 and its extensions have them; else it is anybody's text."""
+        return self.error if _ERROR.fullmatch(self.error) else ""
 
 
 def _query_of(raw: str) -> QueryDict:

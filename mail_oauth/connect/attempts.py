@@ -74,9 +74,9 @@ def begin(provider: Provider, user: Any, session: Any, redirect_uri: str, wish: 
         allow_replacement=wish.replace,
         expires_at=timezone.now() + timedelta(seconds=app_settings().state_seconds),
     )
-    attempt.code_verifier = seal(Secret(verifier), attempt.place("code_verifier"))
-    attempt.nonce = seal(Secret(nonce), attempt.place("nonce"))
-    with faults_refused(provider.alias):
+    with faults_refused(provider.alias):  # the source of the keys may be away as well
+        attempt.code_verifier = seal(Secret(verifier), attempt.place("code_verifier"))
+        attempt.nonce = seal(Secret(nonce), attempt.place("nonce"))
         url = provider.authorization_url(
             redirect_uri=redirect_uri,
             state=state,

@@ -15,11 +15,15 @@ from mail_oauth.exceptions import ConnectRefused, TransportError
 from mail_oauth.frames import keeps_locals_in
 from mail_oauth.models import ConnectAttempt, MailCredentials
 from mail_oauth.providers import Provider, provider_for
+from mail_oauth.redaction.text import scrub
 from mail_oauth.refresh.classification import Action
 from mail_oauth.refresh.verdicts import Verdict, judge, judge_fault
 from mail_oauth.tokens import Identity, Secret, TokenSet, scope_set
 
 logger = logging.getLogger(__name__)
+
+LONGEST_REASON = 500
+"""So many characters of why a connect was refused go to the log."""
 
 _REFUSALS_BY_ACTION = {
     Action.RETRY: "provider_unavailable",
@@ -38,12 +42,16 @@ def complete(attempt: ConnectAttempt, answer: Answer) -> MailCredentials:
     try:
         return _complete(attempt, answer)
     except ConnectRefused as refused:
-        logger.warning(
-            "connect refused: %s",
-            refused.code,
-            extra={"action": "connect", "provider": attempt.provider, "outcome": refused.code},
-        )
+        _report(attempt, refused)
         raise
+
+
+def _report(attempt: ConnectAttempt, refused: ConnectRefused) -> None:
+    """Log why a user could not connect."""
+    message = "" if str(refused) == refused.code else str(refused)
+    reason = scrub(message)[:LONGEST_REASON]  # a provider of the site's own may say anything
+    about = {"action": "connect", "provider": attempt.provider, "outcome": refused.code, "reason": reason}
+    logger.warning("connect refused: %s%s", refused.code, reason and f" ({reason})", extra=about)
 
 
 def _complete(attempt: ConnectAttempt, answer: Answer) -> MailCredentials:
@@ -84,7 +92,7 @@ def _save(attempt: ConnectAttempt, tokens: TokenSet, identity: Identity) -> Mail
 
 def _redeem(provider: Provider, attempt: ConnectAttempt, answer: Answer) -> TokenSet:
     if answer.code is None:
-        raise ConnectRefused(REFUSALS_BY_ERROR.get(answer.error, "provider_error"))
+        raise ConnectRefused(REFUSALS_BY_ERROR.get(answer.error, "provider_error"), answer.error_code)
     verifier = open_secret(attempt, "code_verifier") if provider.setting("USES_PKCE") else None
     try:
         reply = provider.token_endpoint().redeem(

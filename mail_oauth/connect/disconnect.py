@@ -9,12 +9,12 @@ from typing import Any
 from django.utils import timezone
 
 from mail_oauth.conf import app_settings
-from mail_oauth.exceptions import ConfigurationError, KeyMissing, SealError, TransportError
+from mail_oauth.exceptions import ConfigurationError, SealError, TransportError
 from mail_oauth.managers.background import outside_transaction
 from mail_oauth.managers.transitions import Transitions
 from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.models import MailCredentials
-from mail_oauth.providers import Revocation, provider_for
+from mail_oauth.providers import Provider, Revocation, provider_for
 from mail_oauth.refresh.policy import retry_delay
 from mail_oauth.tokens import HttpReply
 
@@ -83,18 +83,26 @@ def _ask(row: MailCredentials) -> tuple[Revocation, str, bool]:
     """Call the revocation endpoint; return the outcome, its code, and whether to try again."""
     try:
         provider = provider_for(row.provider)
-        url = provider.revocation_url()
-        if not url or row.refresh_token is None:
-            return Revocation.UNSUPPORTED, "no_revocation_endpoint", False
-        if provider.revokes_whole_account and _shared(row):
-            return Revocation.KEPT, "grant_shared", False
-        return _outcome(provider.token_endpoint().revoke(url, row.open_refresh_token()))
-    except ConfigurationError:
+    except ConfigurationError:  # nobody is left who could be asked
         return Revocation.UNSUPPORTED, "configuration", False
+    try:
+        return _asked_of(provider, row)
+    except ConfigurationError:
+        # The source of the keys is away, say, or the proxy is mistyped: the token waits until that is mended.
+        return Revocation.FAILED, "configuration", True
     except SealError as error:
-        return Revocation.FAILED, error.code, isinstance(error, KeyMissing)  # a key may come back
+        return Revocation.FAILED, error.code, error.mendable
     except TransportError as error:
         return Revocation.FAILED, error.cause, True
+
+
+def _asked_of(provider: Provider, row: MailCredentials) -> tuple[Revocation, str, bool]:
+    url = "" if row.refresh_token is None else provider.revocation_url()
+    if not url:
+        return Revocation.UNSUPPORTED, "no_revocation_endpoint", False
+    if provider.revokes_whole_account and _shared(row):
+        return Revocation.KEPT, "grant_shared", False
+    return _outcome(provider.token_endpoint().revoke(url, row.open_refresh_token()))
 
 
 def _outcome(reply: HttpReply) -> tuple[Revocation, str, bool]:

@@ -16,7 +16,7 @@ from mail_oauth.managers.transitions import Transitions, after_commit
 from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.models import ConnectAttempt, MailCredentials
 from mail_oauth.refresh.engine import persist
-from mail_oauth.tokens import AccessToken, Identity, TokenSet
+from mail_oauth.tokens import Identity, TokenSet
 
 
 def link(attempt: ConnectAttempt, tokens: TokenSet, identity: Identity) -> MailCredentials:
@@ -33,12 +33,8 @@ def link(attempt: ConnectAttempt, tokens: TokenSet, identity: Identity) -> MailC
             return _save(transitions, attempt, tokens, identity)
 
     row = persist(save)
-    token = AccessToken(
-        tokens.access_token.reveal(),
-        issued_at=row.token_issued_at or timezone.now(),
-        expires_at=row.token_expiry or timezone.now(),
-        generation=row.generation,
-    )
+    now = timezone.now()
+    token = tokens.lasting(row.token_issued_at or now, row.token_expiry or now, generation=row.generation)
     after_commit(transitions.using, lambda: token_cache.put(row.pk, token))
     return row
 

@@ -16,12 +16,11 @@ from mail_oauth import parking, signals
 from mail_oauth.cache import token_cache
 from mail_oauth.conf import app_settings
 from mail_oauth.managers.columns import pair_changes, refresh_token_changes, written
-from mail_oauth.managers.grants import has_same_refresh_token, is_same_grant
 from mail_oauth.managers.groups import GroupCommit, Save, is_told
 from mail_oauth.managers.lanes import Lanes
+from mail_oauth.managers.latecomers import INSISTENCE, save_late
 from mail_oauth.managers.readability import turn_unreadable
 from mail_oauth.managers.vocabulary import EventKind, Status
-from mail_oauth.refresh.adoption import park
 from mail_oauth.refresh.classification import Action
 from mail_oauth.refresh.policy import failures_in_a_row, postponement
 from mail_oauth.refresh.verdicts import Verdict
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
     from mail_oauth.models import MailCredentials
 
 logger = logging.getLogger(__name__)
-
-INSISTENCE = 20
-"""How often a person's decision is tried against changes by others."""
 
 _DEMOTIONS = {
     Action.REAUTH: Status.NEEDS_REAUTH,
@@ -154,17 +150,13 @@ class Transitions:
         self, grant: Any, tokens: TokenSet, received_at: datetime | None = None, *, reason: str = ""
     ) -> AccessToken | None:
         """Save a refreshed pair, release the lease and publish the token; see `Ledger`."""
-        received_at = received_at or timezone.now()
-        if not self._save_pair(grant, tokens, received_at, reason):
-            current = self.now(grant)
-            if current is None:
+        received = received_at or timezone.now()
+        if not self._save_pair(grant, tokens, received, reason):
+            grant = save_late(
+                self, grant, tokens, received, lambda current: self._save_pair(current, tokens, received, reason)
+            )
+            if grant is None:
                 return None
-            if not is_same_grant(current, grant):
-                self._leave(current, grant, tokens, received_at)
-                return None
-            if not self._save_pair(current, tokens, received_at, reason):
-                return None
-            grant = current
         return _token(grant, tokens) if grant.use_oauth else None
 
     def _save_pair(self, grant: MailCredentials, tokens: TokenSet, received_at: datetime, reason: str) -> bool:
@@ -200,24 +192,6 @@ class Transitions:
         changes = refresh_token_changes(grant, tokens, received_at) | {"outcome_unknown": False}
         return self.apply(grant, EventKind.REFRESHED, changes, reason=reason, leased=True)
 
-    def _leave(
-        self, row: MailCredentials, grant: MailCredentials, tokens: TokenSet, received_at: datetime
-    ) -> None:
-        """Put away what came too late to be saved, where it is the last of a grant that somebody still needs.
-
-        For a mailbox that was disconnected meanwhile the sweep revokes it: what the disconnect revoked was the
-        token before it, and a provider may have ended only that one. Where another worker holds the lease, with the
-        token that this pair replaced, the pair is parked for whoever comes after it.
-        """
-        if tokens.refresh_token is None:
-            return
-        if row.status == Status.DISCONNECTED:
-            changes = {"refresh_token": row.sealed("refresh_token", tokens.refresh_token), "refresh_failures": 0}
-            changes |= {"refresh_at": timezone.now(), "lease_owner": ""}
-            self.apply(row, EventKind.REVOCATION_FAILED, changes, reason="rotated_meanwhile")
-        elif has_same_refresh_token(row, grant):
-            park(row, tokens, received_at)
-
     def now(self, grant: MailCredentials) -> MailCredentials | None:
         """Return a row as it is by now."""
         found: MailCredentials | None = self.manager.using(self.using).filter(pk=grant.pk).first()
@@ -229,13 +203,14 @@ class Transitions:
             return True
         if verdict.rotated is None and not verdict.outcome_unknown:
             return False
-        current = self.now(grant)
-        if current is None or not is_same_grant(current, grant):
-            return False
-        changes: dict[str, Any] = {"outcome_unknown": current.outcome_unknown or verdict.outcome_unknown}
-        if verdict.rotated is not None:
-            changes["refresh_token"] = current.sealed("refresh_token", verdict.rotated)
-        return self.apply(current, EventKind.REFRESH_FAILED, changes, reason=verdict.reason, leased=True)
+
+        def save(current: MailCredentials) -> bool:
+            changes: dict[str, Any] = {"outcome_unknown": current.outcome_unknown or verdict.outcome_unknown}
+            if verdict.rotated is not None:
+                changes["refresh_token"] = current.sealed("refresh_token", verdict.rotated)
+            return self.apply(current, EventKind.REFRESH_FAILED, changes, reason=verdict.reason, leased=True)
+
+        return save_late(self, grant, verdict.kept, timezone.now(), save) is not None
 
     def _save_verdict(self, grant: MailCredentials, verdict: Verdict, retry_in: timedelta | None) -> bool:
         changes: dict[str, Any] = {

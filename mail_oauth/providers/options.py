@@ -33,6 +33,10 @@ def _missing(where: str, name: str, options: Mapping[str, Any]) -> str:
 
 
 def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_secret(value: Any) -> bool:
     return isinstance(value, (str, Secret))
 
 
@@ -60,7 +64,8 @@ _TEXT: _Type = ("a string", _is_text)
 _SERVER: _Type = ('a server, mail_oauth.tokens.MailServer(host="…", port=993)', _is_server)
 
 _TYPES: dict[str, _Type] = {
-    **dict.fromkeys(("CLIENT_ID", "CLIENT_SECRET", "ISSUER", "AUTHORITY", "ACCOUNT_URL"), _TEXT),
+    "CLIENT_SECRET": ("a string", _is_secret),
+    **dict.fromkeys(("CLIENT_ID", "ISSUER", "AUTHORITY", "ACCOUNT_URL"), _TEXT),
     **dict.fromkeys(("AUTHORIZE_URL", "TOKEN_URL", "REVOKE_URL", "USERINFO_URL", "JWKS_URL"), _TEXT),
     **dict.fromkeys(("IMAP", "POP", "SMTP"), _SERVER),
     "SCOPES": ("a string, or a list of strings", _is_scopes),

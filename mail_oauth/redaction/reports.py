@@ -9,30 +9,39 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.encoding import iri_to_uri
+from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 from django.views.debug import ExceptionReporter
 
-from mail_oauth.redaction.requests import take_query
-from mail_oauth.redaction.text import scrub
+from mail_oauth.frames import keeps_locals_in
+from mail_oauth.redaction.requests import without_query
+from mail_oauth.redaction.text import HIDDEN, scrub
+from mail_oauth.tokens import Secret
 
 
 class ScrubbedExceptionReporter(ExceptionReporter):
     """Django's own, scrubbed, with the request's query shown in part."""
 
     def __init__(self, request: Any, *args: Any, **kwargs: Any) -> None:
-        """Take the query out of the request, which has failed and needs it no more."""
+        """Report a copy of the request: where nothing but a line of the log is reported, it still has to be answered."""
+        self._query = Secret("")
         if request is not None:
-            take_query(request)
+            request, self._query = without_query(request)
         super().__init__(request, *args, **kwargs)
 
     def get_traceback_html(self) -> SafeString:
         """Return the page."""
-        return _scrubbed(super().get_traceback_html())
+        return self._scrubbed(super().get_traceback_html())
 
     def get_traceback_text(self) -> SafeString:
         """Return the text."""
-        return _scrubbed(super().get_traceback_text())
+        return self._scrubbed(super().get_traceback_text())
 
-
-def _scrubbed(text: str) -> SafeString:
-    return mark_safe(scrub(text))  # noqa: S308  # Django has escaped it, and nothing is put in but HIDDEN
+    @keeps_locals_in
+    def _scrubbed(self, text: str) -> SafeString:
+        raw = self._query.reveal()
+        if raw:  # the request itself is among the locals of frames, with its URL, as Django writes it
+            for shown in {raw, iri_to_uri(raw), escape(raw), escape(iri_to_uri(raw))}:
+                text = text.replace(f"?{shown}", f"?{HIDDEN}")
+        return mark_safe(scrub(text))  # noqa: S308  # Django has escaped it, and nothing is put in but HIDDEN

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -30,14 +31,32 @@ def take_query(request: HttpRequest) -> Secret:
     if raw:
         shown = _shown(raw)
         for name, value in list(request.META.items()):
-            if isinstance(value, str) and raw in value:
-                request.META[name] = value.replace(raw, shown)
+            if (
+                name.endswith("QUERY_STRING") and value == raw
+            ):  # some servers tell it twice (REDIRECT_QUERY_STRING)
+                request.META[name] = shown
+            elif isinstance(value, str):  # behind a "?" alone: a short query stands within Host and others as well
+                request.META[name] = value.replace(f"?{raw}", f"?{shown}")
         request.GET = QueryDict(shown)
         if scope := getattr(request, "scope", None):
             scope["query_string"] = shown.encode()
     if referrer := request.META.get("HTTP_REFERER"):
         request.META["HTTP_REFERER"] = scrub(referrer)
     return Secret(raw)
+
+
+@keeps_locals_in
+def without_query(request: HttpRequest) -> tuple[HttpRequest, Secret]:
+    """Return a copy of a request, which shows the raw query to nobody, and that query. The request stays as it was."""
+    with suppress(Exception):
+        request.POST  # noqa: B018  # the body can be read once: read by the copy, the request would miss it
+    copied = type(request).__new__(type(request))  # by copy() it would lose its stream
+    copied.__dict__.update(request.__dict__)
+    copied.META = dict(request.META)
+    for name in ("environ", "scope"):
+        if hasattr(request, name):
+            setattr(copied, name, copied.META if name == "environ" else dict(getattr(request, name)))
+    return copied, take_query(copied)
 
 
 def _shown(raw: str) -> str:

@@ -195,9 +195,7 @@ def _narrower(grant: Grant, tokens: TokenSet) -> bool:
 
 
 def _refused(grant: Grant, ledger: Ledger, said: Verdict) -> Outcome:
-    rotated = said.rotated
-    kept = None if rotated is None else TokenSet(access_token=Secret(""), expires_in=0, refresh_token=rotated)
-    now = timezone.now()
+    kept, now = said.kept, timezone.now()
     verdict, told = _save_or_park(grant, kept, now, lambda: _second_thoughts(grant, ledger, said))
     retry_in = _retry_in(grant, verdict)
     _save_or_park(grant, kept, now, lambda: ledger.save_failure(grant, verdict, retry_in))

@@ -58,6 +58,13 @@ class Verdict:
     rotated: Secret | None = None
     outcome_unknown: bool = False
 
+    @property
+    def kept(self) -> TokenSet | None:
+        """What is to be kept of a reply that was refused: `rotated`, beside an empty access token without a life."""
+        if self.rotated is None:
+            return None
+        return TokenSet(access_token=Secret(""), expires_in=0, refresh_token=self.rotated)
+
 
 @keeps_locals_in
 def judge(reply: HttpReply, *, family: str = "", now: datetime | None = None) -> Verdict:

@@ -18,6 +18,7 @@ from requests_oauthlib import OAuth2Session
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
+    LocationParseError,
     NameResolutionError,
     NewConnectionError,
     ProxyError,
@@ -167,6 +168,7 @@ _FAULTS: tuple[tuple[type[HTTPError], str, str, bool], ...] = (
     (SSLError, "CERTIFICATE", "tls", False),
     (SSLError, "", "tls", True),
     (NameResolutionError, "", "dns", False),
+    (LocationParseError, "", "dns", False),  # a host that can be no name
     (NewConnectionError, "", "refused", False),
     (ConnectTimeoutError, "", "connect_timeout", False),
     (ReadTimeoutError, "", "timeout", True),

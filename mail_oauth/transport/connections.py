@@ -78,15 +78,18 @@ class _Reply:
         self._parser = None
 
     def on_message_begin(self) -> None:
+        """Refuse a second reply on the heels of the first."""
         if self.complete:
             raise HttpParserError("More than one reply came.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; several of one name are joined (RFC 9110 §5.3)."""
         if not self.status:  # and not a trailer
             key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip()
             self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
 
     def on_headers_complete(self) -> None:
+        """Take the status."""
         status = self._parser.get_status_code()
         if status < 200:  # RFC 9110 §15.2: the reply proper follows
             self.headers.clear()
@@ -94,9 +97,11 @@ class _Reply:
             self.status = status
 
     def on_body(self, data: bytes) -> None:
+        """Take a part of the body."""
         self.body += data
 
     def on_message_complete(self) -> None:
+        """Note that the reply is whole, and whether another one may follow on the connection."""
         if self.status:
             self.complete, self.reusable = True, self._parser.should_keep_alive()
 

@@ -20,12 +20,16 @@ import certifi
 from django.core.signals import setting_changed
 from requests.utils import get_auth_from_url, select_proxy, should_bypass_proxies
 from urllib3 import HTTPConnectionPool, PoolManager, ProxyManager
+from urllib3.exceptions import LocationParseError
 from urllib3.util import Retry, Timeout, make_headers, parse_url
 
 from mail_oauth.conf import app_settings
+from mail_oauth.exceptions import ConfigurationError
+from mail_oauth.frames import keeps_locals_in
 from mail_oauth.tokens import HttpReply
 from mail_oauth.transport.connections import PlainPool, TLSPool
 
+_PROXY_SCHEMES = ("http", "https")
 _NO_RETRY = Retry(total=False)
 
 
@@ -62,7 +66,7 @@ class Pool:
         self._way = lru_cache(maxsize=1024)(self._find_way)
 
     def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> HttpReply:
-        """Send one request, and nothing else. Raises urllib3's `HTTPError`."""
+        """Send one request, and nothing else. Raises urllib3's `HTTPError`; `ConfigurationError` for a proxy's URL."""
         connections, host, target = self._way(url)
         response = connections.urlopen(
             method,
@@ -82,6 +86,7 @@ class Pool:
             return select_proxy(url, self.proxies) or ""
         return ""
 
+    @keeps_locals_in  # the URL of a proxy may hold a password
     def _find_way(self, url: str) -> tuple[HTTPConnectionPool, str, str]:
         """Find the connections that lead to `url`, and what to ask them for: the host, and the target."""
         proxy = self.proxy_of(url)
@@ -95,7 +100,7 @@ class Pool:
     def _manager(self, proxy: str) -> PoolManager:
         options: dict[str, Any] = {"num_pools": 32, "maxsize": 64, "ssl_context": self.ssl_context}
         if proxy:
-            proxy = proxy if "://" in proxy else f"http://{proxy}"
+            proxy = self._checked(proxy if "://" in proxy else f"http://{proxy}")
             user, password = get_auth_from_url(proxy)
             credentials = make_headers(proxy_basic_auth=f"{user}:{password}") if user else None
             manager: PoolManager = ProxyManager(proxy, proxy_headers=credentials, **options)
@@ -103,6 +108,24 @@ class Pool:
             manager = PoolManager(**options)
         manager.pool_classes_by_scheme = {"http": PlainPool, "https": TLSPool}
         return manager
+
+    def _checked(self, proxy: str) -> str:
+        """Return the URL of a proxy that can be used.
+
+        Raises `ConfigurationError`, which shows its scheme alone: to urllib3 it would be an outage of the provider.
+        """
+        source = 'MAIL_OAUTH["PROXY"]' if self.ignore_no_proxy else "A proxy of the environment (https_proxy, …)"
+        remedy = 'Write "http://host:port", or "https://…" for a proxy that is itself spoken to over TLS.'
+        try:
+            parts = parse_url(proxy)
+        except LocationParseError:
+            raise ConfigurationError(f"{source} is no URL. {remedy}") from None
+        if parts.scheme not in _PROXY_SCHEMES:
+            scheme = str(parts.scheme)[:20]
+            raise ConfigurationError(f"{source} has the scheme {scheme!r}, which is not supported. {remedy}")
+        if not parts.host:
+            raise ConfigurationError(f"{source} names no host. {remedy}")
+        return proxy
 
 
 _lock = threading.Lock()

@@ -22,7 +22,7 @@ def open_socket(host: str, port: int, *, seconds: float) -> socket.socket:
         return _first_that_answers(addresses, port, seconds)
     except TimeoutError:
         raise TransportError(f"{host} did not answer (connect_timeout).", cause="connect_timeout") from None
-    except socket.gaierror:
+    except (socket.gaierror, UnicodeError):  # the latter for a label of more than 63 characters, which no name has
         raise TransportError(f"{host} has no address (dns).", cause="dns") from None
     except OSError:
         raise TransportError(f"{host} refused the connection (refused).", cause="refused") from None

@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from django.db.models import Q
@@ -130,7 +131,7 @@ class Rekeying:
         stopped: Callable[[], bool] = lambda: False,
         progress: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Seal anew what `change` says, in at most `limit` rows, `batch` rows at once.
+        """Seal anew what `change` says, in at most `limit` rows that can be opened, `batch` rows at once.
 
         Begins no batch after `seconds`, or once `stopped()`. `progress` gets the number of values so far.
         """
@@ -181,13 +182,20 @@ class Rekeying:
             if self.ended:
                 return
             alike: defaultdict[tuple[str, ...], list[Swap]] = defaultdict(list)
-            for row in page[: self.left]:
-                values = self._resealed(table, row)
-                if values:
-                    alike[tuple(values)].append(Swap(row.pk, tuple(values.values())))
+            for row, values in islice(self._movable(table, page), self.left):
+                alike[tuple(values)].append(Swap(row.pk, tuple(values.values())))
             for of_them, swaps in alike.items():
                 self._write(table, of_them, swaps)
             self.progress(self.counts["resealed"] + self.counts["unreadable"])
+
+    def _movable(self, table: SealedTable, page: Sequence[Any]) -> Iterator[tuple[Any, dict[str, Replaced]]]:
+        """Give those rows for which there is something to write. Only they count for the limit.
+
+        Rows that cannot be opened are met again by every run: it would never come past as many as its limit.
+        """
+        for row in page:
+            if values := self._resealed(table, row):
+                yield row, values
 
     def _write(self, table: SealedTable, names: Sequence[str], swaps: Sequence[Swap]) -> None:
         done = len(swaps) if self.dry_run else persist(partial(swap, table, names, swaps))

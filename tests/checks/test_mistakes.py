@@ -8,7 +8,7 @@ import pytest
 from celery import Celery, _state
 
 from mail_oauth.checks.catalogue import CATALOGUE
-from mail_oauth.tokens import MailServer
+from mail_oauth.tokens import MailServer, Secret
 from tests.checks.conftest import GOOGLE, MICROSOFT, OIDC, PLAIN, numbers
 
 PRIVATE_CACHE = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
@@ -77,6 +77,8 @@ MISTAKES = [
     provider("E002", "a list of strings, not set", PLAIN, SCOPES={"mail"}),
     provider("E002", "a dict of strings, not list", PLAIN, AUTHORIZE_PARAMETERS=["prompt"]),
     provider("E002", '["CLIENT_ID"] must be a string, not int', GOOGLE, CLIENT_ID=1234),
+    provider("E002", '["CLIENT_ID"] must be a string, not Secret', GOOGLE, CLIENT_ID=Secret("x")),
+    provider("E002", '["TOKEN_URL"] must be a string, not Secret', GOOGLE, TOKEN_URL=Secret("https://x.example")),
     provider("E002", '["USES_PKCE"] must be True or False, not str', PLAIN, USES_PKCE="no"),
     ours("E004", "LEASE_SECONDS", LEASE_SECONDS=20),
     ours("E004", "READ_TIMEOUT", LEASE_SECONDS=35),

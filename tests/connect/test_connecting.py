@@ -187,3 +187,12 @@ class TestPages:
             page = surfer.client.get(reverse("mail_oauth:refused", args=["google", code]))
             assert page.status_code == 200
             assert str(REFUSALS[code].title) in page.content.decode().replace("&#x27;", "'")
+
+
+def test_a_source_of_keys_that_is_away_is_told_on_a_page(surfer, settings):
+    """Not by an error 500; and nothing is left of an attempt that could not have been finished."""
+    before = settings.MAIL_OAUTH
+    settings.FERNET_KEYS, settings.MAIL_OAUTH = [], {**before, "KEYS_FILE": "/nowhere/keys"}
+    reply = surfer.client.post(reverse("mail_oauth:start", args=["keycloak"]))
+    assert reply["Location"] == reverse("mail_oauth:refused", args=["keycloak", "misconfigured"])
+    assert not ConnectAttempt.objects.exists()

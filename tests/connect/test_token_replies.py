@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qs, urlencode, urlsplit
+
 import pytest
 from django.urls import reverse
 
 from mail_oauth.connect.attempts import open_secret
+from mail_oauth.exceptions import ConnectRefused
 from mail_oauth.models import ConnectAttempt, MailCredentials
+from mail_oauth.providers.contract import Provider
 from mail_oauth.refresh.replies import MAX_TOKEN
 from mail_oauth.testing.faults import Fault
 
@@ -67,6 +71,55 @@ def test_a_reply_that_does_not_fit_connects_nothing(surfer, provider, caplog, fa
     assert not {secret for secret in provider.issued if len(secret) > 30 and secret in caplog.text}
     if again:
         assert MailCredentials.objects.get().refresh_now(), "the grant from before lives"
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        (Fault.reply_with(scope="openid email"), "scope_missing (Not granted: mail)"),
+        (Fault.reply_with(id_token="a.b.c"), "bad_id_token (DecodeError)"),
+        (Fault.oauth_error("invalid_client", status=401), "misconfigured (invalid_client)"),
+        (Fault.reply_without("access_token"), "provider_unavailable (no_access_token)"),
+        (Fault.reply_without("refresh_token"), "no_refresh_token"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_log_says_why_a_user_could_not_connect(surfer, provider, caplog, fault, why):
+    callback = surfer.consent(surfer.start("keycloak"), "ada@example.com")
+    with provider.fault(fault):
+        surfer.follow(callback)
+    assert f"connect refused: {why}" in caplog.messages
+    [record] = [record for record in caplog.records if record.msg.startswith("connect refused")]
+    assert (record.provider, record.outcome) == ("keycloak", why.split()[0])
+    assert why in (record.outcome, f"{record.outcome} ({record.reason})")
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        ("invalid_scope", "misconfigured (invalid_scope)"),
+        ("app_not_verified", "provider_error (app_not_verified)"),
+        ("a\r\nforged", "provider_error"),
+        ("code=0123456789abcdef", "provider_error"),
+    ],
+)
+def test_the_log_names_the_code_that_the_provider_sent_and_no_text_of_others(surfer, caplog, error, why):
+    state = parse_qs(urlsplit(surfer.start("keycloak")).query)["state"][0]
+    issuer = {"iss": surfer.provider.urls("oidc")["issuer"]}
+    path = reverse("mail_oauth:callback", args=["keycloak"])
+    surfer.follow(f"{path}?{urlencode({'state': state, 'error': error, **issuer})}")
+    assert f"connect refused: {why}" in caplog.messages
+
+
+def test_the_log_hides_what_a_provider_of_the_sites_own_says_of_secrets(surfer, caplog, monkeypatch):
+    def refuse(*_, **__):
+        raise ConnectRefused("no_identity", "refused with refresh_token=s3cr3t " + "x" * 10_000)
+
+    monkeypatch.setattr(Provider, "identity", refuse)
+    surfer.connect("plain", email="ada@example.com")
+    assert "refused with refresh_token=[hidden] xxx" in caplog.text
+    assert "s3cr3t" not in caplog.text
+    assert len(caplog.text) < 2000
 
 
 @pytest.mark.parametrize(

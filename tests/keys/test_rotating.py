@@ -172,6 +172,17 @@ class TestOneRun:
         assert report.ok
         assert rotate_keys().resealed == 4
 
+    @pytest.mark.parametrize("batch", [1, 2, 500])
+    def test_comes_past_more_unreadable_rows_than_its_limit(self, connect, keys, batch):
+        rows = sorted((connect() for _ in range(5)), key=lambda row: row.pk)
+        for row in rows[:3]:
+            for column in ("access_token", "refresh_token"):
+                overwrite(row, column, raw(row, column)[:-4])
+        keys.first()
+        first, second, third = (rotate_keys(batch=batch, limit=1) for _ in range(3))
+        assert (first.resealed, second.resealed, third.resealed) == (2, 2, 0)
+        assert (first.ended, third.ended, third.unreadable) == ("limit", "done", 6)
+
     def test_ends_when_its_time_is_over_or_when_it_is_told(self, connect, keys):
         connect()
         keys.first()

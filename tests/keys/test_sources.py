@@ -175,7 +175,22 @@ class TestACallable:
                 keyring()
         assert len(asked) == 1
 
-    @pytest.mark.parametrize("keys", [[], "one string", b"bytes", None, 5, [None], [""], ["good", None]])
+    def test_may_give_them_one_by_one(self, from_kms):
+        from_kms(["first", "second"])
+        listed = keyring().keys
+        from_kms(key for key in ("first", "second"))
+        assert [key.fingerprint for key in keyring().keys] == [key.fingerprint for key in listed]
+        assert len(listed) == 2
+
+    def test_that_fails_on_the_way_gave_none(self, from_kms):
+        from_kms(key or 1 / 0 for key in ("s3cr3t", 0))
+        with pytest.raises(KeysNotFound, match="it raised ZeroDivisionError"):
+            keyring()
+
+    @pytest.mark.parametrize(
+        "keys",
+        [[], "one string", b"bytes", None, 5, [None], [""], ["good", None], pytest.param(iter([]), id="iterator")],
+    )
     def test_that_returns_no_keys_is_refused(self, from_kms, keys):
         from_kms(keys)
         with pytest.raises(ConfigurationError, match="must return a list of keys"):

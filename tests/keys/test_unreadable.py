@@ -11,16 +11,17 @@ from django.db import transaction
 from django.utils import timezone
 
 from mail_oauth.cache import token_cache
-from mail_oauth.connect.disconnect import disconnect
+from mail_oauth.connect.disconnect import disconnect, retry_revocation
 from mail_oauth.exceptions import ConfigurationError, CredentialsUnreadable, MailboxDisconnected
 from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.models import MailCredentials, ProviderFault, ProviderHealth, RefreshCount
 from mail_oauth.providers import Revocation
 from mail_oauth.upkeep.reconcile import reconcile_cache
+from mail_oauth.upkeep.rekey import bind_values
 from mail_oauth.upkeep.status import status_report
 from mail_oauth.upkeep.sweep import refresh_batch
 from tests.keys.conftest import posts_of
-from tests.sealing.blobs import overwrite, raw
+from tests.sealing.blobs import overwrite, plain_fernet, raw
 
 pytestmark = pytest.mark.django_db
 
@@ -332,8 +333,6 @@ class TestThePages:
         assert "became unreadable" in text
 
     def test_of_the_admin_tell_a_value_that_is_bound_to_no_place(self, connect, admin_client):
-        from tests.sealing.blobs import plain_fernet
-
         mailbox = connect()
         overwrite(mailbox, "refresh_token", plain_fernet("secret-in-the-column"))
         text = admin_client.get(f"/admin/mail_oauth/mailcredentials/{mailbox.pk}/change/").content.decode()
@@ -350,10 +349,30 @@ class TestDisconnecting:
         assert (row.status, row.last_refresh_error) == (Status.DISCONNECTED, "key_missing")
         assert row.refresh_token is not None
         put_back()
-        from mail_oauth.connect.disconnect import retry_revocation
-
         assert retry_revocation(row) is Revocation.REVOKED
         assert stored(mailbox).refresh_token is None
+
+    def test_waits_for_the_source_of_the_keys_as_well(self, connect, settings, provider):
+        mailbox, before, keys = connect("keycloak"), settings.MAIL_OAUTH, settings.FERNET_KEYS
+        token = mailbox.open_refresh_token().reveal()
+        settings.FERNET_KEYS, settings.MAIL_OAUTH = [], {**before, "KEYS_FILE": "/nowhere/keys"}
+        assert disconnect(mailbox) is Revocation.FAILED
+        row = stored(mailbox)
+        assert (row.status, row.last_refresh_error) == (Status.DISCONNECTED, "configuration")
+        assert row.refresh_token is not None
+        assert row.refresh_at > timezone.now()
+        settings.FERNET_KEYS, settings.MAIL_OAUTH = keys, before
+        assert retry_revocation(row) is Revocation.REVOKED
+        assert not provider.is_current_refresh_token(token)
+        assert stored(mailbox).refresh_token is None
+
+    def test_waits_for_bind_values_where_a_value_is_bound_to_no_place(self, connect, provider):
+        mailbox = connect("keycloak")
+        overwrite(mailbox, "refresh_token", plain_fernet(mailbox.open_refresh_token().reveal()))
+        assert disconnect(stored(mailbox)) is Revocation.FAILED
+        assert stored(mailbox).last_refresh_error == "unbound"
+        bind_values()
+        assert retry_revocation(stored(mailbox)) is Revocation.REVOKED
 
     def test_drops_what_will_never_open(self, connect):
         mailbox = connect("google")

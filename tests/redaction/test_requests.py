@@ -12,6 +12,8 @@ from mail_oauth.redaction.reports import ScrubbedExceptionReporter
 from mail_oauth.redaction.requests import redirect_privately, take_query, takes_query
 from mail_oauth.tokens import Secret
 
+TICKET = "hushhush"
+ODD = f"&ticket={TICKET}&x='<ü"
 CODE, STATE = "4/0AVGzR1-hushhush*code", "hushhush-state-0123456789"
 QUERY = f"code={CODE.replace('/', '%2F')}&state={STATE}&iss=https%3A%2F%2Fissuer&scope=a+b"
 SHOWN = f"code={HIDDEN}&state={HIDDEN}&iss={HIDDEN}&scope={HIDDEN}"
@@ -61,6 +63,26 @@ def test_any_query_is_taken(query):
     assert "%ff" not in repr(request)
 
 
+@pytest.mark.parametrize("query", ["a", "80", "http", "/"])
+def test_a_short_query_is_taken_out_of_nothing_else(query):
+    request = RequestFactory().get(
+        f"/a/80/?{query}",
+        REQUEST_URI=f"/a/80/?{query}",
+        REDIRECT_QUERY_STRING=query,
+        HTTP_HOST="a.example:80",
+        HTTP_COOKIE="a=80",
+        HTTP_REFERER="http://a.example/80",
+    )
+    before = dict(request.META)
+    assert take_query(request).reveal() == query
+    changed = {name for name, value in before.items() if request.META[name] is not value}
+    assert {"QUERY_STRING", "REQUEST_URI", "REDIRECT_QUERY_STRING"} <= changed
+    assert changed <= {"QUERY_STRING", "REQUEST_URI", "REDIRECT_QUERY_STRING", "HTTP_REFERER"}
+    assert request.META["REQUEST_URI"] == f"/a/80/?{request.META['QUERY_STRING']}"
+    assert request.META["HTTP_REFERER"] == "http://a.example/80"
+    assert request.META["REDIRECT_QUERY_STRING"] == request.META["QUERY_STRING"] != query
+
+
 @pytest.mark.parametrize("debug", [True, False])
 def test_no_page_of_a_view_that_fails_shows_it(debug, settings):
     settings.DEBUG = debug
@@ -99,6 +121,39 @@ def test_a_report_of_what_failed_before_the_view(made, settings):
         assert f"code={HIDDEN}" in report
         for secret in (STATE, CODE, STATE[::-1]):
             assert secret not in report
+
+
+@pytest.mark.parametrize("made", [by_wsgi, by_asgi])
+def test_a_report_of_a_line_of_the_log_changes_no_request_that_goes_on(made):
+    request = made()
+    before = dict(request.META)
+    text = ScrubbedExceptionReporter(request, None, None, None, is_email=True).get_traceback_text()
+    assert f"code={HIDDEN}" in text
+    assert STATE not in text
+    assert (request.GET["state"], request.META) == (STATE, before)
+    assert take_query(request).reveal() == QUERY
+
+
+def test_a_report_leaves_the_body_to_the_view():
+    request = RequestFactory().post(f"/callback/?{QUERY}", {"field": "value"})
+    ScrubbedExceptionReporter(request, None, None, None).get_traceback_text()
+    assert request.POST["field"] == "value"
+
+
+@pytest.mark.parametrize("made", [by_wsgi, by_asgi])
+def test_a_report_shows_the_query_of_no_request_among_the_locals(made):
+    request = made()
+    request.META["QUERY_STRING"] += ODD
+
+    def middleware(request) -> None:
+        raise DisallowedHost
+
+    with pytest.raises(DisallowedHost) as caught:
+        middleware(request)
+    reporter = ScrubbedExceptionReporter(request, caught.type, caught.value, caught.tb)
+    for report in (reporter.get_traceback_html(), reporter.get_traceback_text()):
+        assert "DisallowedHost" in report
+        assert TICKET not in report
 
 
 def test_a_redirect_to_a_provider_shows_its_url_to_the_browser_alone():

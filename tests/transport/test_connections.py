@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from mail_oauth.exceptions import TransportError
+from mail_oauth.exceptions import ConfigurationError, TransportError
 from mail_oauth.tokens import Secret
 from mail_oauth.transport import TokenEndpoint, fetch_json, post_form
 from mail_oauth.transport.pool import pool
@@ -208,6 +210,32 @@ class TestAProxy:
             with pytest.raises(TransportError) as raised:
                 endpoint_at(provider.url.replace("http:", "https:")).refresh(Secret("x"))
             assert (raised.value.cause, raised.value.outcome_unknown) == ("proxy", False)
+
+    @pytest.mark.parametrize(
+        ("url", "says"),
+        [
+            ("socks5://ada:s3cr3t@127.0.0.1:9", "has the scheme 'socks5', which is not supported"),
+            ("nonsense://ada:s3cr3t@127.0.0.1:9", "has the scheme 'nonsense'"),
+            ("http://ada:s3cr3t@[127.0.0.1:9", "is no URL"),
+            ("http://ada:s3cr3t@127.0.0.1:port", "is no URL"),
+            ("http:///s3cr3t", "names no host"),
+        ],
+    )
+    @pytest.mark.parametrize("source", ["setting", "environment"])
+    def test_that_cannot_be_used_is_a_mistake_of_the_settings(
+        self, quick, settings, monkeypatch, url, says, source
+    ):
+        """Not an outage, and nothing is said to be spent. The URL is shown nowhere, for it may hold a password."""
+        names = {"setting": 'MAIL_OAUTH["PROXY"]', "environment": "proxy of the environment"}
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("http_proxy", url if source == "environment" else "")
+        settings.MAIL_OAUTH = {**settings.MAIL_OAUTH, "PROXY": url if source == "setting" else ""}
+        with pytest.raises(ConfigurationError, match=re.escape(says)) as raised:
+            fetch_json("http://127.0.0.1:10/")
+        shown = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
+        assert names[source] in str(raised.value)
+        assert "s3cr3t" not in "".join(shown.format(chain=True)).replace(f"url = '{url}'", "")
 
     def test_is_left_out_where_the_environment_says_so(self, quick, settings, monkeypatch):
         with Wire() as target:

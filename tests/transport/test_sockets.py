@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from mail_oauth.exceptions import ConfigurationError, TransportError
-from mail_oauth.transport import open_socket, trusting_context, wrap_socket
+from mail_oauth.transport import fetch_json, open_socket, trusting_context, wrap_socket
 from tests.services import free_port
 
 
@@ -32,11 +32,26 @@ def test_a_private_one_that_is_not_listed_hears_no_knock(settings, listener):
         listener.accept()
 
 
-@pytest.mark.parametrize(("host", "cause"), [("127.0.0.1", "refused"), ("mail.invalid", "dns")])
+TOO_LONG = f"{'a' * 64}.example"
+"""No name has so long a label, and the standard library says so by an error of its own."""
+
+
+@pytest.mark.parametrize(
+    ("host", "cause"),
+    [("127.0.0.1", "refused"), ("mail.invalid", "dns"), (TOO_LONG, "dns"), ("a..b.example", "dns")],
+)
 def test_what_went_wrong_has_a_cause(quick, host, cause):
     with pytest.raises(TransportError) as raised:
         open_socket(host, free_port(), seconds=1)
     assert raised.value.cause == cause
+
+
+def test_a_name_that_can_be_none_has_the_same_cause_in_a_call(quick, settings):
+    """Only of a host that is listed: any other is refused as a mistake of the settings before it is called."""
+    settings.MAIL_OAUTH = {**settings.MAIL_OAUTH, "PRIVATE_HOSTS": [TOO_LONG]}
+    with pytest.raises(TransportError) as raised:
+        fetch_json(f"https://{TOO_LONG}/")
+    assert (raised.value.cause, raised.value.outcome_unknown) == ("dns", False)
 
 
 def test_a_host_without_tls(quick, listener):
