@@ -32,6 +32,13 @@ def celery_app() -> Iterator[Celery]:
 
 
 @pytest.fixture
+def no_celery_app(celery_app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A site without one. Celery's support of Django has made the first app of the run its fallback."""
+    monkeypatch.setattr(_state, "default_app", None)
+    _state._set_current_app(None)
+
+
+@pytest.fixture
 def production(settings: Any, celery_app: Celery, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     """A site that is right in production. `production(SETTING=…, ours={…})` changes it and returns what is found.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import pytest
-from celery import Celery, _state
+from celery import Celery
 
 from mail_oauth.checks.catalogue import CATALOGUE
 from mail_oauth.tokens import MailServer, Secret
@@ -390,8 +390,7 @@ class TestTheCeleryApp:
         celery_app.conf.beat_scheduler = "django_celery_beat.schedulers:DatabaseScheduler"
         assert numbers(production()) == []
 
-    def test_is_not_needed(self, production, celery_app):
-        _state._set_current_app(None)
+    def test_is_not_needed(self, production, no_celery_app):
         assert numbers(production()) == []
 
     @pytest.mark.parametrize("name", ["pickle", "application/x-python-serialize"])
@@ -411,8 +410,7 @@ class TestTheCeleryApp:
         celery_app.conf.task_time_limit = 170
         assert numbers(production()) == []
 
-    def test_is_the_sites_own_and_not_celerys_fallback(self, production):
-        _state._set_current_app(None)
+    def test_is_the_sites_own_and_not_celerys_fallback(self, production, no_celery_app):
         Celery("default", set_as_current=False)
         assert numbers(production()) == []
 
