@@ -84,6 +84,8 @@ class Settings:
     """How long a provider may stay silent within one answer."""
     total_timeout: float = 20.0
     """How long one call of a provider may take in all."""
+    mail_timeout: float = 60.0
+    """How long a mail server may be silent within one answer, once it has signed a mailbox in."""
     lease_seconds: int = 60
     """How long one worker may hold a mailbox for a refresh; more than all timeouts together."""
     wait_timeout: float = 25.0

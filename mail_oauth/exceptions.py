@@ -142,6 +142,36 @@ class TransactionHeld(MailboxError):
     """A refresh was needed inside a transaction in which its result could not be saved first."""
 
 
+class MailServerError(MailboxError):
+    """A mail server gave no signed-in connection; the grant is as good as before.
+
+    `reason` is a word that says why, `protocol` is ``"IMAP"``, ``"POP"`` or ``"SMTP"``, `host` the server's name, and
+    `code` the server's own word for it, where it gave one.
+    """
+
+    def __init__(self, message: str, *, reason: str, protocol: str, host: str, code: str = "") -> None:
+        """Say which server, and what to do next."""
+        super().__init__(message, reason=reason)
+        self.protocol = protocol
+        self.host = host
+        self.code = code
+
+
+class SignInRefused(MailServerError):
+    """A mail server refuses the mailbox although its token is new: somebody must act, and `message` says who.
+
+    `reason` is ``"refused"``, ``"scope"``, ``"mailbox"``, ``"switched_off"`` or ``"no_mechanism"``.
+    """
+
+
+class MailServerUnavailable(MailServerError):
+    """A mail server cannot be reached, or cannot tell now; try again later.
+
+    `reason` is ``"unavailable"``, ``"dns"``, ``"refused"``, ``"connect_timeout"``, ``"timeout"``, ``"tls"`` or
+    ``"connection"``.
+    """
+
+
 class ProviderUnavailable(MailboxError):
     """The provider cannot refresh this mailbox's token now; the grant is kept and tried again.
 

@@ -84,6 +84,9 @@ class Provider:
     pop: ClassVar[MailServer | None] = None
     smtp: ClassVar[MailServer | None] = None
     sasl_mechanisms: ClassVar[tuple[str, ...]] = ("XOAUTH2", "OAUTHBEARER")
+    """Those that the provider's mail servers take, the preferred one first; of them one is used that is offered."""
+    protocol_scopes: ClassVar[Mapping[str, str]] = {}
+    """The end of the scope that each of IMAP, POP and SMTP needs, as far as it is known."""
 
     OPTIONS: ClassVar[frozenset[str]] = frozenset(
         (
@@ -161,6 +164,11 @@ class Provider:
             return ()
         no_need = NOT_MAIL_SCOPES.union(granted)
         return tuple(scope for scope in requested if scope not in no_need)
+
+    def lacking_scope(self, protocol: str, granted: tuple[str, ...]) -> str:
+        """Return the scope that a protocol needs and a grant lacks; empty where it has it, or where nobody can tell."""
+        needed = self.protocol_scopes.get(protocol, "")
+        return "" if not granted or any(scope.endswith(needed) for scope in granted) else needed
 
     def token_endpoint(self) -> TokenEndpoint:
         """Return the token endpoint with this client's authentication."""

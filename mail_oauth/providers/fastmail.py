@@ -23,3 +23,4 @@ class Fastmail(Provider):
     imap = MailServer(host="imap.fastmail.com", port=993)
     pop = MailServer(host="pop.fastmail.com", port=995)
     smtp = MailServer(host="smtp.fastmail.com", port=465)
+    protocol_scopes = {"IMAP": "dev/protocol-imap", "POP": "dev/protocol-pop", "SMTP": "dev/protocol-smtp"}

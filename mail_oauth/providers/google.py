@@ -35,6 +35,7 @@ class Google(Provider):
     imap = MailServer(host="imap.gmail.com", port=993)
     pop = MailServer(host="pop.gmail.com", port=995)
     smtp = MailServer(host="smtp.gmail.com", port=465)
+    protocol_scopes = dict.fromkeys(("IMAP", "POP", "SMTP"), "https://mail.google.com/")
 
     OPTIONS: ClassVar[frozenset[str]] = Provider.OPTIONS | {"TESTING"}
 

@@ -66,6 +66,7 @@ class Microsoft(Provider):
     sends_scope_on_refresh = True
     grant_days = 90  # from the last refresh on (`refresh-tokens.md`)
     sasl_mechanisms = ("XOAUTH2",)
+    protocol_scopes = {"IMAP": "IMAP.AccessAsUser.All", "POP": "POP.AccessAsUser.All", "SMTP": "SMTP.Send"}
     OPTIONS: ClassVar[frozenset[str]] = Provider.OPTIONS | {"TENANT", "CLOUD", "AUTHORITY"}
 
     def problems(self) -> list[str]:

@@ -24,6 +24,7 @@ class Yahoo(Provider):
     pop = MailServer(host="pop.mail.yahoo.com", port=995)
     smtp = MailServer(host="smtp.mail.yahoo.com", port=465)
     sasl_mechanisms = ("OAUTHBEARER", "XOAUTH2")
+    protocol_scopes = dict.fromkeys(("IMAP", "POP", "SMTP"), "mail-w")
 
 
 class Aol(Yahoo):

@@ -35,10 +35,11 @@ _NO_RETRY = Retry(total=False)
 
 def trusting_context() -> ssl.SSLContext:
     """Return a new TLS context that trusts whom the settings trust: some 15 ms of CPU."""
-    return _trusting(_bundle())
+    return _trusting(bundle())
 
 
-def _bundle() -> str:
+def bundle() -> str:
+    """Return the file or folder of the certificates to trust."""
     return app_settings().ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where()
 
 
@@ -57,7 +58,7 @@ class Pool:
     def __init__(self) -> None:
         """Read the certificates and the proxies of the environment, once."""
         settings = app_settings()
-        self.ssl_context = _tls_context(_bundle())
+        self.ssl_context = _tls_context(bundle())
         self.proxies = {"all": settings.proxy} if settings.proxy else getproxies()
         self.ignore_no_proxy = bool(settings.proxy)
         self.timeout = Timeout(connect=settings.connect_timeout, read=settings.read_timeout)

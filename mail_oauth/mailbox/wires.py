@@ -1,0 +1,265 @@
+"""IMAP, POP and SMTP by the standard library's clients: connecting, what is offered, SASL, and leaving.
+
+Each wire sends a mechanism's first message on a line of its own, after the server's go-ahead: Microsoft's POP wants
+it so, and a token is longer than the line of a command may be (RFC 4954 §4).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import imaplib
+import poplib
+import smtplib
+import socket
+from abc import ABC, abstractmethod
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from typing import ClassVar, Generic, TypeVar
+
+from django.core.mail.utils import DNS_NAME
+
+from mail_oauth.frames import keeps_locals_in
+from mail_oauth.mailbox.lines import Line, hang_up, secured
+from mail_oauth.mailbox.refusals import Refused, imap_refusal, pop_refusal, smtp_refusal
+from mail_oauth.mailbox.sasl import answer_to_error, initial_response
+from mail_oauth.tokens import Secret
+from mail_oauth.transport import deadline
+
+C = TypeVar("C", imaplib.IMAP4, poplib.POP3, smtplib.SMTP)
+
+GOODBYE_SECONDS = 5.0
+"""How long a server may take to hear a goodbye that says nothing."""
+
+BROKEN = (OSError, imaplib.IMAP4.error, poplib.error_proto, smtplib.SMTPException)
+"""What the clients raise when a server does not answer as it should."""
+
+
+class Wire(ABC, Generic[C]):
+    """A protocol over the standard library's client `C`."""
+
+    name: ClassVar[str]
+    """As in the settings: IMAP, POP or SMTP."""
+
+    def connect(self, line: Line) -> C:
+        """Connect and read the greeting; TLS is up afterwards. Raises `TransportError`, or one of `BROKEN`."""
+        try:
+            client = self._client(line)
+            secured(client.sock)
+        except BaseException:
+            line.close()
+            raise
+        return client
+
+    @abstractmethod
+    def _client(self, line: Line) -> C: ...
+
+    @abstractmethod
+    def mechanisms(self, client: C) -> frozenset[str]:
+        """Return the SASL mechanisms that the server offers, in capitals."""
+
+    @keeps_locals_in
+    def sign_in(self, client: C, mechanism: str, user: str, token: Secret, line: Line) -> None:
+        """Show a token. Raises `Refused` with the server's answer, or one of `BROKEN`."""
+        server = line.server
+        first = initial_response(mechanism, user, token, host=server.host, port=server.port)
+        self._authenticate(client, mechanism, first, answer_to_error(mechanism))
+
+    @abstractmethod
+    def _authenticate(self, client: C, mechanism: str, first: bytes, surrender: bytes) -> None: ...
+
+    @abstractmethod
+    def leave(self, client: C) -> None:
+        """Say goodbye and hang up."""
+
+    @staticmethod
+    def drop(client: C) -> None:
+        """Hang up without a goodbye."""
+        hang_up(client.sock)
+
+
+class Imap(Wire[imaplib.IMAP4]):
+    """IMAP (RFC 9051 §6.2.2)."""
+
+    name = "IMAP"
+
+    def _client(self, line: Line) -> imaplib.IMAP4:
+        if not line.starttls:
+            return _ImapTLS(line)
+        client = _ImapPlain(line)
+        client.starttls(line.context)
+        return client
+
+    def mechanisms(self, client: imaplib.IMAP4) -> frozenset[str]:
+        words = (str(word).upper() for word in client.capabilities)
+        return frozenset(word.removeprefix("AUTH=") for word in words if word.startswith("AUTH="))
+
+    def _authenticate(self, client: imaplib.IMAP4, mechanism: str, first: bytes, surrender: bytes) -> None:
+        challenges: list[bytes] = []
+
+        def answer(challenge: bytes) -> bytes:
+            challenges.append(challenge)
+            return first if len(challenges) == 1 else surrender
+
+        try:
+            client.authenticate(mechanism, answer)
+        except imaplib.IMAP4.abort:
+            raise
+        except imaplib.IMAP4.error as error:
+            raise Refused(imap_refusal(str(error), *challenges[1:2])) from None
+        except ValueError:  # of the library: the challenge was no base64
+            raise Refused(imap_refusal("")) from None
+
+    def leave(self, client: imaplib.IMAP4) -> None:
+        _goodbye(client.logout)
+        hang_up(client.sock)
+
+
+class Pop(Wire[poplib.POP3]):
+    """POP3 (RFC 5034)."""
+
+    name = "POP"
+
+    def _client(self, line: Line) -> poplib.POP3:
+        if not line.starttls:
+            return _PopTLS(line)
+        client = _PopPlain(line)
+        client.stls(line.context)
+        return client
+
+    def mechanisms(self, client: poplib.POP3) -> frozenset[str]:
+        try:
+            return frozenset(word.upper() for word in client.capa().get("SASL", []))
+        except poplib.error_proto:  # it knows no CAPA (RFC 2449)
+            return frozenset()
+
+    def _authenticate(self, client: poplib.POP3, mechanism: str, first: bytes, surrender: bytes) -> None:
+        challenge = b""
+        try:
+            self._say(client, f"AUTH {mechanism}")
+            answer = self._say(client, b64encode(first).decode())
+            if not answer.startswith(b"+OK"):
+                challenge = _decoded(answer[1:])
+                answer = self._say(client, b64encode(surrender).decode())
+        except poplib.error_proto as error:
+            text = error.args[0] if error.args else b""
+            told = text.decode("ascii", "replace") if isinstance(text, bytes) else str(text)
+            raise Refused(pop_refusal(told.removeprefix("-ERR"), challenge)) from None
+        if not answer.startswith(b"+OK"):  # it asks on
+            raise Refused(pop_refusal("", challenge))
+
+    @staticmethod
+    def _say(client: poplib.POP3, text: str) -> bytes:
+        """Send a line, and return the one that answers it. poplib has no public way to do either."""
+        answer: bytes = client._shortcmd(text)  # type: ignore[attr-defined]
+        return answer
+
+    def leave(self, client: poplib.POP3) -> None:
+        """Say goodbye, by which messages are deleted (RFC 1939 §6): whether that went well is the caller's concern."""
+        if client.sock is not None:
+            client.quit()
+
+
+class Smtp(Wire[smtplib.SMTP]):
+    """SMTP submission (RFC 6409, RFC 4954)."""
+
+    name = "SMTP"
+
+    def _client(self, line: Line) -> smtplib.SMTP:
+        if not line.starttls:
+            client: smtplib.SMTP = _SmtpTLS(line)
+            client.ehlo()
+            return client
+        client = _SmtpPlain(line)
+        client.starttls(context=line.context)
+        client.ehlo()
+        return client
+
+    def mechanisms(self, client: smtplib.SMTP) -> frozenset[str]:
+        return frozenset(client.esmtp_features.get("auth", "").upper().split())
+
+    def _authenticate(self, client: smtplib.SMTP, mechanism: str, first: bytes, surrender: bytes) -> None:
+        challenge = b""
+        code, text = client.docmd("AUTH", mechanism)
+        if code == 334:
+            code, text = client.docmd(b64encode(first).decode())
+        if code == 334:
+            challenge = _decoded(text)
+            code, text = client.docmd(b64encode(surrender).decode())
+        if code not in {235, 503}:  # 503: signed in already
+            raise Refused(smtp_refusal(code, text.decode("utf-8", "replace"), challenge))
+
+    def leave(self, client: smtplib.SMTP) -> None:
+        _goodbye(client.quit)
+        client.close()
+
+
+IMAP, POP, SMTP = Imap(), Pop(), Smtp()
+
+
+def _decoded(challenge: bytes) -> bytes:
+    try:
+        return b64decode(challenge.strip(), validate=True)
+    except ValueError:
+        return b""
+
+
+def _goodbye(say: Callable[[], object]) -> None:
+    """Do not mind if nobody hears it."""
+    with contextlib.suppress(*BROKEN), deadline(GOODBYE_SECONDS):
+        say()
+
+
+class _ImapTLS(imaplib.IMAP4_SSL):
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        super().__init__(line.server.host, line.server.port, ssl_context=line.context)
+
+    def _create_socket(self, timeout: float | None) -> socket.socket:
+        return self._line.connect()
+
+
+class _ImapPlain(imaplib.IMAP4):
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        super().__init__(line.server.host, line.server.port)
+
+    def _create_socket(self, timeout: float | None) -> socket.socket:
+        return self._line.connect()
+
+
+class _PopTLS(poplib.POP3_SSL):
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        super().__init__(line.server.host, line.server.port, context=line.context)
+
+    def _create_socket(self, timeout: float | None) -> socket.socket:
+        return self._line.connect()
+
+
+class _PopPlain(poplib.POP3):
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        super().__init__(line.server.host, line.server.port)
+
+    def _create_socket(self, timeout: float | None) -> socket.socket:
+        return self._line.connect()
+
+
+class _SmtpTLS(smtplib.SMTP_SSL):
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        super().__init__(
+            line.server.host, line.server.port, local_hostname=DNS_NAME.get_fqdn(), context=line.context
+        )
+
+    def _get_socket(self, host: str, port: int, timeout: float | None) -> socket.socket:
+        return self._line.connect()
+
+
+class _SmtpPlain(smtplib.SMTP):
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        super().__init__(line.server.host, line.server.port, local_hostname=DNS_NAME.get_fqdn())
+
+    def _get_socket(self, host: str, port: int, timeout: float | None) -> socket.socket:
+        return self._line.connect()
