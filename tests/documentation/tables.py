@@ -19,6 +19,9 @@ from mail_oauth.providers.registry import BUILT_IN, provider_class
 README = Path(__file__).resolve().parents[2] / "README.md"
 CHECKS = README.parent / "docs" / "checks.md"
 
+BAR = r"\|"
+"""How a bar is written that ends no cell, in code as well (GitHub Flavored Markdown, "Tables")."""
+
 
 def settings_table() -> str:
     """Every setting with its default and what it means, from `conf.Settings`."""
@@ -71,7 +74,8 @@ def checks_table() -> str:
     for check in CATALOGUE.values():
         line = check.line if "`" in check.line or not re.search(r'["=_@]', check.line) else f"`{check.line}`"
         level = "error" if check.number.startswith("E") else "warning"
-        rows.append(f"| `{check.id}` | {level} | `{check.when}` | {check.what} | {line} |")
+        cells = (f"`{check.id}`", level, f"`{check.when}`", check.what, line)
+        rows.append(f"| {' | '.join(cell.replace('|', BAR) for cell in cells)} |")
     return "\n".join(rows)
 
 

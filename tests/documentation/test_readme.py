@@ -49,6 +49,15 @@ def test_the_tables_are_the_codes(name):
     assert between_markers(document.read_text(), name) == table(), "Run: python -m tests.documentation.tables"
 
 
+@pytest.mark.parametrize("name", TABLES)
+def test_each_row_of_a_table_has_as_many_cells_as_its_head(name):
+    document, _ = TABLES[name]
+    rows = [row for row in between_markers(document.read_text(), name).splitlines() if row.startswith("|")]
+    cells = {row: re.split(r"(?<!\\)\|", row) for row in rows}
+    assert len(rows) > 2
+    assert [row for row in rows if len(cells[row]) != len(cells[rows[0]])] == []
+
+
 def test_the_settings_that_it_shows_pass_every_check(settings, monkeypatch):
     for name in ("MICROSOFT_CLIENT_ID", "MICROSOFT_CLIENT_SECRET", "MAIL_OAUTH_KEY", "REDIS_URL"):
         monkeypatch.setenv(name, "redis://127.0.0.1:1/0")
