@@ -38,3 +38,10 @@ class Aside:
 
     def db_for_write(self, model: Any, **hints: Any) -> str:
         return "aside"
+
+
+class Broken:
+    """One that cannot be imported fails in the same way: as soon as it is asked."""
+
+    def db_for_write(self, model: Any, **hints: Any) -> str:
+        raise ModuleNotFoundError("no_such")

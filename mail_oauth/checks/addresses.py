@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.http.request import validate_host
+from django.urls import NoReverseMatch, reverse
 from django.utils.http import is_same_domain
 
 from mail_oauth.checks.catalogue import Found, found
@@ -21,6 +22,14 @@ def base_url() -> Found:
     reason = _not_a_base(given) if given else ""
     if reason:
         yield found("E013", f'MAIL_OAUTH["BASE_URL"] {reason}: it is a scheme and a host, "https://your.site".')
+
+
+def callback_path() -> str:
+    """Return the path of a redirect URI; empty where no URL leads to this app."""
+    try:
+        return reverse("mail_oauth:callback", args=["alias"])
+    except NoReverseMatch:
+        return ""
 
 
 def any_host() -> Found:

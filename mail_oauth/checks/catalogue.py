@@ -216,7 +216,14 @@ _DEPLOYED = {
 """Right on a laptop, and wrong in production."""
 
 _OF_VALUES = {
-    "E010": ("values are sealed under a key that the site does not have", "the key, put back behind the first"),
+    "E010": (
+        "most values are sealed under keys that the site does not have",
+        "the keys, put back behind the first",
+    ),
+    "W011": (
+        "some values are sealed under a key that the site does not have",
+        "the key, put back behind the first",
+    ),
 }
 """Asked of the database wherever it is migrated."""
 

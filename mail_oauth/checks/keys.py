@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from django.conf import settings
@@ -13,7 +13,7 @@ from mail_oauth.conf import app_settings
 from mail_oauth.encryption import keyring
 from mail_oauth.exceptions import ConfigurationError, KeysNotFound, KeySourcesConflict
 from mail_oauth.keysource import SETTING, source_name
-from mail_oauth.upkeep.columns import missing_keys
+from mail_oauth.upkeep.columns import keys_in_use
 
 
 def malformed() -> Found:
@@ -57,19 +57,31 @@ def unbound() -> Found:
 
 
 def in_use(databases: Sequence[str]) -> Found:
-    """Find values in these databases under a key that the site does not have; one query for each column."""
+    """Find values in these databases under a key that the site does not have; one query for each column.
+
+    It is an error only where most values are: `migrate` runs this first, and a few values of another site's must not
+    stop a deployment.
+    """
     if any(True for _ in malformed()):
         return
+    known = {key.fingerprint for key in keyring().keys}
     for using in databases:
-        for key, uses in missing_keys(using).items():
-            columns = ", ".join(f"{number} in {column}" for column, number in uses.items())
+        used = keys_in_use(using)
+        missing = {key: uses for key, uses in used.items() if key not in known}
+        number = "E010" if 2 * _how_many(missing) > _how_many(used) else "W011"
+        for key, uses in missing.items():
+            columns = ", ".join(f"{values} in {column}" for column, values in uses.items())
             yield found(
-                "E010",
+                number,
                 f"Key {key} is not in {source_name()}, but {sum(uses.values())} values of the database {using!r} are "
                 f"sealed under it ({columns}). They cannot be read; nothing is lost.",
                 f"Put it back into {source_name()}, behind the key that seals. To be rid of it, run manage.py "
                 "mail_oauth rotate_keys then, and take it out when key_status shows no value under it.",
             )
+
+
+def _how_many(uses: Mapping[str, Mapping[str, int]]) -> int:
+    return sum(number for columns in uses.values() for number in columns.values())
 
 
 def _is_readable_by_others(path: str) -> bool:

@@ -8,10 +8,10 @@ from django.conf import settings
 from django.template import TemplateDoesNotExist
 from django.template.backends.django import DjangoTemplates
 from django.template.loader import get_template
-from django.urls import NoReverseMatch, reverse
 from django.utils import translation
 from django.utils.module_loading import import_string
 
+from mail_oauth.checks.addresses import callback_path
 from mail_oauth.checks.catalogue import Found, found
 from mail_oauth.conf import app_settings
 
@@ -46,9 +46,8 @@ def urls() -> Found:
     """Find a site without redirect URIs, or with one for each language."""
     if not app_settings().providers or not getattr(settings, "ROOT_URLCONF", None):
         return
-    try:
-        path = _callback()
-    except NoReverseMatch:
+    path = callback_path()
+    if not path:
         yield found(
             "E020",
             "Providers are set up, but mail_oauth.urls is included nowhere: no mailbox can be connected.",
@@ -103,10 +102,6 @@ def _place(path: str) -> int | None:
     return None
 
 
-def _callback() -> str:
-    return reverse("mail_oauth:callback", args=["alias"])
-
-
 def _callback_in(language: str) -> str:
     with translation.override(language):
-        return _callback()
+        return callback_path()

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from django.apps import apps
 from django.conf import settings
-from django.urls import NoReverseMatch, reverse
 
 from mail_oauth.bulk import is_private
+from mail_oauth.checks.addresses import callback_path
 from mail_oauth.checks.catalogue import Found, found
 from mail_oauth.conf import app_settings
 
@@ -42,7 +42,7 @@ def cookie() -> Found:
             f"SESSION_COOKIE_DOMAIN {domain!r} is not that of {host}, where providers send users back: {_CONSEQUENCE}.",
             f'Write SESSION_COOKIE_DOMAIN = "{host}", or leave it out.',
         )
-    path, callback = settings.SESSION_COOKIE_PATH, _callback()
+    path, callback = settings.SESSION_COOKIE_PATH, callback_path()
     if callback and not f"{callback}/".startswith(f"{path.rstrip('/')}/"):
         yield found(
             "E015",
@@ -77,12 +77,4 @@ def _host() -> str:
     try:
         return urlsplit(app_settings().base_url).hostname or ""
     except ValueError:
-        return ""
-
-
-def _callback() -> str:
-    """Return the path of a redirect URI; empty where there is none."""
-    try:
-        return reverse("mail_oauth:callback", args=["alias"])
-    except NoReverseMatch:
         return ""

@@ -29,7 +29,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--live", action="store_true", help="also ask providers and mail hosts; spends no token, signs nobody in"
     )
     parser.add_argument("--json", action="store_true", help="for programs")
-    parser.add_argument("--provider", default="", metavar="ALIAS", help="look at this provider alone")
+    parser.add_argument("--provider", default="", metavar="ALIAS", help="of the providers, look at this one alone")
     parser.add_argument(
         "--fail-level", choices=_FAIL_LEVELS, default="ERROR", help="from which level on the exit code is 1"
     )

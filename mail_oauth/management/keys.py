@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import partial
@@ -13,8 +12,9 @@ from django.core.management.base import BaseCommand, CommandError
 
 from mail_oauth.encryption import new_key
 from mail_oauth.keysource import SETTING, source_name
+from mail_oauth.management.actions import add_action
 from mail_oauth.management.progress import Progress
-from mail_oauth.management.tables import table
+from mail_oauth.management.tables import figures, table
 from mail_oauth.upkeep.keys import KeyStatus, Role, how_many_values, key_status, prove_keys
 from mail_oauth.upkeep.rekey import (
     BATCH,
@@ -29,19 +29,19 @@ from mail_oauth.upkeep.rekey import (
 
 def add_actions(actions: Any, command: BaseCommand) -> None:
     """Declare the subcommands to `command`."""
-    _action(actions, "generate_key", partial(_generate, command), "print a new key")
-    status = _action(
+    add_action(actions, "generate_key", partial(_generate, command), "print a new key")
+    status = add_action(
         actions, "key_status", partial(_status, command), "count values by key, in every encrypted column"
     )
     status.add_argument("--prove", action="store_true", help="open every value, and fail if one does not open")
     status.add_argument("--json", action="store_true", help="for programs")
-    rotate = _action(
+    rotate = add_action(
         actions,
         "rotate_keys",
         partial(_rotate, command),
         "seal everything under the first key, while the site runs",
     )
-    bind = _action(
+    bind = add_action(
         actions, "bind_values", partial(_bind, command), "bind values that django-fernet-fields' own field wrote"
     )
     for parser in (rotate, bind):
@@ -116,8 +116,7 @@ def _run(
 def _say(command: BaseCommand, report: RekeyReport, remedy: str) -> None:
     numbers = asdict(report)
     named: Iterable[str] = numbers.pop("named")
-    rows = [(name.replace("_", " "), "-" if value == "" else value) for name, value in numbers.items()]
-    command.stdout.write("\n".join([table(("values", "number"), rows), *named]))
+    command.stdout.write("\n".join([table(("values", "number"), figures(numbers)), *named]))
     if report.unreadable:
         raise CommandError(f"{report.unreadable} values could not be opened, and are as they were: {remedy}.")
     if report.ended == "passes":
@@ -128,12 +127,6 @@ def _say(command: BaseCommand, report: RekeyReport, remedy: str) -> None:
         raise CommandError(
             f"The cache could not be reached ({report.cache_error}): parked pairs are as they were."
         )
-
-
-def _action(actions: Any, name: str, method: Callable[[dict[str, Any]], None], what: str) -> ArgumentParser:
-    parser: ArgumentParser = actions.add_parser(name, help=what)
-    parser.set_defaults(action=method)
-    return parser
 
 
 def _positive(text: str) -> int:

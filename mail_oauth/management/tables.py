@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from django.utils import timezone
@@ -16,6 +16,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     numeric = [all(line[column].isdigit() for line in lines) and bool(lines) for column in range(len(head))]
     columns = list(zip(widths, numeric, strict=True))
     return "\n".join(_line(line, columns) for line in every)
+
+
+def figures(numbers: Mapping[str, object]) -> list[tuple[str, object]]:
+    """Return the rows of a report's numbers, with names for people."""
+    return [(name.replace("_", " "), "-" if value == "" else value) for name, value in numbers.items()]
 
 
 def moment(when: datetime | None) -> str:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from django.db import migrations, models
+from django.db import OperationalError, migrations, models, transaction
 from django.db.migrations.operations.base import Operation
+
+LOCK_SECONDS = 5.0
+"""How long an operation waits for a lock that others would queue behind."""
+
+_LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL's SQLSTATE when lock_timeout is over
 
 
 class AddIndexLive(migrations.AddIndex):
@@ -19,7 +26,7 @@ class AddIndexLive(migrations.AddIndex):
         """Create it."""
         model = to_state.apps.get_model(app_label, self.model_name)
         if self.allow_migrate_model(schema_editor.connection.alias, model):
-            schema_editor.add_index(model, self.index, **_concurrently(schema_editor))
+            _add(schema_editor, model, self.index)
 
     def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
         """Drop it."""
@@ -42,8 +49,11 @@ class RemoveIndexLive(migrations.RemoveIndex):
         """Create it."""
         model = to_state.apps.get_model(app_label, self.model_name)
         if self.allow_migrate_model(schema_editor.connection.alias, model):
-            index = to_state.models[app_label, self.model_name_lower].get_index_by_name(self.name)
-            schema_editor.add_index(model, index, **_concurrently(schema_editor))
+            _add(
+                schema_editor,
+                model,
+                to_state.models[app_label, self.model_name_lower].get_index_by_name(self.name),
+            )
 
 
 class DropKeyIndexLive(migrations.AlterField):
@@ -57,12 +67,16 @@ class DropKeyIndexLive(migrations.AlterField):
         """Drop it."""
         model = from_state.apps.get_model(app_label, self.model_name)
         for name in self._names(schema_editor, model):
-            schema_editor.execute(schema_editor._delete_index_sql(model, name, **_concurrently(schema_editor)))
+            _drop(schema_editor, model, name)
 
     def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
         """Create it."""
         model = to_state.apps.get_model(app_label, self.model_name)
-        if self._is_ours(schema_editor, model) and not self._names(schema_editor, model):
+        names = set(self._names(schema_editor, model))
+        for name in names & _invalid(schema_editor, model):
+            _drop(schema_editor, model, name)
+            names.remove(name)
+        if self._is_ours(schema_editor, model) and not names:
             field = model._meta.get_field(self.name)
             sql = schema_editor._create_index_sql(model, fields=[field], **_concurrently(schema_editor))
             schema_editor.execute(sql)
@@ -87,7 +101,8 @@ class StoreAsItIs(Operation):
     """Spare PostgreSQL its tries to compress columns that are encrypted: they grow no smaller.
 
     What is stored already stays. It takes a lock that lets nobody read, for a moment, once no transaction that has
-    read the table is left.
+    read the table is left. While it waits for that, everybody else queues behind it: so it gives up after
+    `LOCK_SECONDS`, with an `OperationalError` that says what to do.
     """
 
     def __init__(self, model_name: str, names: list[str]) -> None:
@@ -117,7 +132,53 @@ class StoreAsItIs(Operation):
         columns = [schema_editor.quote_name(model._meta.get_field(name).column) for name in self.names]
         table = schema_editor.quote_name(model._meta.db_table)
         actions = ", ".join(f"ALTER COLUMN {column} SET STORAGE {how}" for column in columns)
-        schema_editor.execute(f"ALTER TABLE {table} {actions}")
+        with _giving_up(schema_editor, table):
+            schema_editor.execute(f"ALTER TABLE {table} {actions}")
+
+
+@contextmanager
+def _giving_up(schema_editor: Any, table: str) -> Iterator[None]:
+    """Wait for no lock of PostgreSQL's for longer than `LOCK_SECONDS`, in a transaction that ends with the setting."""
+    begin, end = (["BEGIN"], ["COMMIT"]) if schema_editor.collect_sql else ([], [])
+    try:
+        with transaction.atomic(using=schema_editor.connection.alias):
+            for statement in (*begin, f"SET LOCAL lock_timeout = '{LOCK_SECONDS * 1000:.0f}ms'"):
+                schema_editor.execute(statement)
+            yield
+            for statement in end:
+                schema_editor.execute(statement)
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", getattr(error.__cause__, "pgcode", "")) != _LOCK_NOT_AVAILABLE:
+            raise
+        raise OperationalError(
+            f"A transaction has held {table} for {LOCK_SECONDS:g} s, and everybody else would have queued behind this "
+            "migration: it gave up, and has changed nothing that a second run would not find. Run `manage.py migrate` "
+            "again; pg_stat_activity shows what runs so long."
+        ) from error
+
+
+def _add(schema_editor: Any, model: Any, index: models.Index) -> None:
+    """Create an index; one that an interrupted run has left unfinished, and that nobody reads, goes first."""
+    if index.name in _invalid(schema_editor, model):
+        _drop(schema_editor, model, index.name)
+    schema_editor.add_index(model, index, **_concurrently(schema_editor))
+
+
+def _drop(schema_editor: Any, model: Any, name: str) -> None:
+    schema_editor.execute(schema_editor._delete_index_sql(model, name, **_concurrently(schema_editor)))
+
+
+def _invalid(schema_editor: Any, model: Any) -> set[str]:
+    """Return the indexes that PostgreSQL did not finish: they take writes, and serve no query."""
+    if schema_editor.connection.vendor != "postgresql":
+        return set()
+    with schema_editor.connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid "
+            "WHERE indrelid = to_regclass(%s) AND NOT indisvalid",
+            [schema_editor.quote_name(model._meta.db_table)],
+        )
+        return {name for (name,) in cursor.fetchall()}
 
 
 def _concurrently(schema_editor: Any) -> dict[str, bool]:

@@ -48,6 +48,11 @@ def provider_class(alias: str, options: Any) -> type[Provider]:
             f'MAIL_OAUTH["PROVIDERS"]["{alias}"] needs "CLASS": one of {", ".join(BUILT_IN)}, '
             f"or the dotted path of a Provider; {named!r} is neither."
         ) from None
+    except Exception as error:  # noqa: BLE001  # the module is the site's own, and may raise anything
+        raise ConfigurationError(
+            f'MAIL_OAUTH["PROVIDERS"]["{alias}"]: {path} cannot be imported ({type(error).__name__}); '
+            f"`manage.py shell -c 'import {path.rpartition('.')[0]}'` shows where."
+        ) from None
     if not (isinstance(found, type) and issubclass(found, Provider)):
         raise ConfigurationError(f"{path} is no mail_oauth Provider.")
     return found

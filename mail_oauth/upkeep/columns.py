@@ -18,7 +18,6 @@ from django.db.models import BinaryField, Case, Count, F, Q, Value, When
 from django.db.models.functions import Substr
 from django.db.models.lookups import Exact
 
-from mail_oauth.encryption import keyring
 from mail_oauth.fields import SealedField
 from mail_oauth.sealing import FERNET_START, FINGERPRINT_LENGTH, PREFIX, Key, label_of
 
@@ -138,13 +137,12 @@ def sealed_columns(using: str | None = None) -> list[SealedColumn]:
     ]
 
 
-def missing_keys(using: str) -> dict[str, dict[str, int]]:
-    """Count the values of one database under keys that the site has not, by fingerprint and column."""
-    known = {key.fingerprint for key in keyring().keys} | {PLAIN, OTHER}
+def keys_in_use(using: str) -> dict[str, dict[str, int]]:
+    """Count the values of one database by the fingerprint of their key and by column; those that show none are left out."""
     found: dict[str, dict[str, int]] = {}
     for column in sealed_columns(using):
         for key, number in column.count_by_key().items() if column.exists() else ():
-            if key not in known:
+            if key not in {PLAIN, OTHER}:
                 found.setdefault(key, {})[column.title] = number
     return found
 

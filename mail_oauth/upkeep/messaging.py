@@ -21,13 +21,15 @@ def site_app() -> Any:
 
     That is the one that was made last, as by a project whose package imports it; else the one in the module `celery`
     beside the settings or the URLs, where Celery's documentation puts it. Raises `ConfigurationError` where that
-    module cannot be imported.
+    module cannot be imported, or the app's settings cannot be read.
     """
     if (app := _current()) is None:
         for name in _usual_places():
             _import(name)
             if (app := _current()) is not None:
                 break
+    if app is not None:
+        _read(app)
     return app
 
 
@@ -44,12 +46,33 @@ def _usual_places() -> Iterator[str]:
     packages += [outer for package in packages if (outer := package.rpartition(".")[0])]
     for package in dict.fromkeys(packages):
         name = f"{package}.celery"
-        if importlib.util.find_spec(name) is not None:
+        if _is_there(name):
             yield name
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except Exception as error:  # it imports the package
+        raise _broken(name.rpartition(".")[0], error) from error
 
 
 def _import(name: str) -> None:
     try:
         importlib.import_module(name)
     except Exception as error:
-        raise ConfigurationError(f"{name} cannot be imported ({type(error).__name__}).") from error
+        raise _broken(name, error) from error
+
+
+def _broken(module: str, error: Exception) -> ConfigurationError:
+    remedy = f"`manage.py shell -c 'import {module}'` shows where."
+    return ConfigurationError(f"{module} cannot be imported ({type(error).__name__}): {remedy}")
+
+
+def _read(app: Any) -> None:
+    """Have Celery read the app's settings, which it puts off: old and new names together are refused, for one."""
+    try:
+        _ = app.conf.broker_url
+    except Exception as error:
+        told = f"The settings of the Celery app {app.main!r} cannot be read ({type(error).__name__})"
+        raise ConfigurationError(f"{told}: `celery -A … report` shows why.") from error

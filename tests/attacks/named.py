@@ -1,4 +1,4 @@
-"""Which test stands for which security requirement (`facts.md` B), which abuse of the flow, and which cap.
+"""Which test stands for which of `REQUIREMENTS`, which abuse of the flow, and which cap.
 
 A test is `path::name` or `path::Class::name`, below `tests/`; so is a target of the fuzzer.
 """
@@ -14,6 +14,23 @@ _CONNECTIONS, _REPLIES = "transport/test_connections.py::", "verdicts/test_token
 _CONTRACT, _CONNECTING = "providers/contract.py::ProviderContract::", "connect/test_connecting.py::"
 _HEADERS = _PAGES + "test_the_headers_of_each_answer"
 _OWN_SECRETS = "connect/test_token_replies.py::test_every_consent_has_secrets_of_its_own"
+
+REQUIREMENTS: dict[int, str] = {
+    1: "PKCE S256 for each consent, and a nonce with OpenID Connect (RFC 9700 §2.1.1)",
+    2: "a state of 128 bits, for one use, bound to session, user, provider and redirect URI (RFC 9700 §4.7)",
+    3: "no mix-up of providers: a redirect URI each, and `iss` compared exactly (RFC 9700 §4.4, RFC 9207 §2.4)",
+    4: "the redirect URI never comes from an unchecked Host (RFC 9700 §4.1)",
+    5: "the callback leads on to a clean URL, and its pages tell nobody of it (RFC 9700 §4.2)",
+    6: "an id_token is verified, its algorithm by a list (OpenID Connect Core §3.1.3.7)",
+    7: "revocation: unknown tokens count as revoked, a 503 is tried again (RFC 7009 §2.2)",
+    8: "a token request follows no redirect, verifies TLS, and is bounded in time and size",
+    9: "no endpoint leads to a private address, nor is another issuer's (OpenID Connect Discovery §4.3)",
+    10: "an account is its subject, never its address; another one replaces it only explicitly",
+    11: "consents begin by POST with CSRF; a `next` is checked, and checked again at use",
+    12: "no log, exception, page, message or dump shows a secret",
+    13: "one answer for an unknown, a foreign and an expired state",
+}
+"""What is required of the flow, by number, with the source."""
 
 RULES: dict[int, list[str]] = {
     1: [

@@ -27,8 +27,12 @@ def test_every_finding_has_an_entry_and_every_entry_a_finding():
 
 
 def test_every_entry_has_a_test():
-    tests = "\n".join(path.read_text() for path in Path(__file__).parents[1].rglob("test_*.py"))
-    assert set(CATALOGUE) <= set(re.findall(r'"(?:mail_oauth\.)?([EW]\d{3})"', tests))
+    """Of those of checks alone: elsewhere an id may stand because it is silenced."""
+    here = Path(__file__)
+    of_keys = {here.parents[1] / "keys" / f"test_{name}.py" for name in ("sources", "status")}
+    of_checks = {*here.parent.glob("test_*.py"), *of_keys} - {here}
+    tests = "\n".join(path.read_text() for path in of_checks)
+    assert set(CATALOGUE) - set(re.findall(r'"(?:mail_oauth\.)?([EW]\d{3})"', tests)) == set()
 
 
 def test_an_entry_stands_once_and_in_order():

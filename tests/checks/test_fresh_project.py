@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.documentation.test_readme import block
+from tests.documentation.blocks import README, block
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,14 +63,14 @@ class Project:
 def project(tmp_path: Path) -> Project:
     """The README's four steps, the button apart."""
     made = Project(tmp_path)
-    made.append("settings.py", "\nimport os\n" + block("python", "INSTALLED_APPS +="))
-    made.append("urls.py", "\nfrom django.urls import include\n" + block("python", "urlpatterns +="))
+    made.append("settings.py", "\nimport os\n" + block(README, "python", "INSTALLED_APPS +="))
+    made.append("urls.py", "\nfrom django.urls import include\n" + block(README, "python", "urlpatterns +="))
     made.append("celery.py", CELERY)
     return made
 
 
 def test_neither_check_nor_check_deploy_says_anything_of_ours(project):
-    project.append("celery.py", block("python", "beat_schedule |="))
+    project.append("celery.py", block(README, "python", "beat_schedule |="))
     assert "no issues" in project.run("manage.py", "check")
     said = project.run("manage.py", "check", "--deploy")
     assert "security.W018" in said, "Django's own, of DEBUG"

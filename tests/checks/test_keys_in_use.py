@@ -6,7 +6,7 @@ import io
 from typing import Any
 
 import pytest
-from django.core.checks import Error, run_checks
+from django.core.checks import Error, Warning, run_checks  # noqa: A004
 from django.core.management import CommandError, call_command
 from django.core.management.base import SystemCheckError
 from django.db import connection
@@ -21,10 +21,12 @@ from tests.sealing.blobs import overwrite, plain_fernet
 
 pytestmark = pytest.mark.django_db
 
+IDS = ("mail_oauth.E010", "mail_oauth.W011")
+
 
 def found(**how: Any) -> list[Any]:
     how.setdefault("databases", ["default"])
-    return [each for each in run_checks(tags=["database"], **how) if each.id == "mail_oauth.E010"]
+    return [each for each in run_checks(tags=["database"], **how) if each.id in IDS]
 
 
 @pytest.fixture
@@ -52,6 +54,38 @@ def test_check_fails_and_so_does_migrate(old):
             call_command(*command, stdout=io.StringIO(), stderr=io.StringIO())
     with pytest.raises((SystemCheckError, CommandError), match="E010"):
         call_command("migrate", skip_checks=False, stdout=io.StringIO(), stderr=io.StringIO())
+
+
+class TestAFewValues:
+    """Django runs this check before `migrate`: one row of another site's must not stop a deployment."""
+
+    @pytest.fixture
+    def few(self, old, connect) -> str:
+        """As many again under the key that the site has: half are not most."""
+        connect(), connect()
+        return old
+
+    def test_are_warned_of_and_named_all_the_same(self, few):
+        [warning] = found()
+        assert (warning.id, type(warning)) == ("mail_oauth.W011", Warning)
+        assert few in warning.msg
+        assert "2 in mail_oauth_mailcredentials.refresh_token" in warning.msg
+        assert "Put it back into FERNET_KEYS" in warning.hint
+
+    def test_do_not_stop_a_migration(self, few):
+        said = io.StringIO()
+        call_command("migrate", skip_checks=False, stdout=io.StringIO(), stderr=said)
+        assert "W011" in said.getvalue()
+
+    def test_fail_a_check_that_is_to_fail_by_them(self, few):
+        call_command("check", "--database", "default", stderr=io.StringIO())
+        with pytest.raises(SystemCheckError, match="W011"):
+            call_command("check", "--database", "default", "--fail-level", "WARNING")
+
+    def test_one_more_is_most(self, old, connect):
+        connect(), MailCredentials.objects.filter(pk=connect().pk).update(access_token=None)
+        [error] = found()
+        assert (error.id, type(error)) == ("mail_oauth.E010", Error)
 
 
 def test_a_check_without_a_database_asks_none(old):

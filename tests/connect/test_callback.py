@@ -1,4 +1,4 @@
-"""What arrives at the callback: facts.md D 1 to 15, by number."""
+"""What arrives at the callback: 1 to 15 of `tests/losses/faults.py`, by number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the token endpoint answers to a code: facts.md D 17 to 30, by number. What is refused changes nothing."""
+"""What the token endpoint answers to a code: 17 to 30 of `tests/losses/faults.py`. What is refused changes nothing."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_one_that_is_odd_but_fits_connects(surfer, provider, fault):
 
 
 def test_every_consent_has_secrets_of_its_own(surfer):
-    """B 1 and 2: at least 128 bits each, never the same twice."""
+    """RFC 9700 §2.1.1 and §4.7: at least 128 bits each, never the same twice."""
     secrets = []
     for _ in range(3):
         url = surfer.start("keycloak")

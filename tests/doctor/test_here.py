@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import io
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.utils.text import capfirst
 
 from mail_oauth import parking, tasks
+from mail_oauth.beat import mail_oauth_beat_schedule
 from mail_oauth.managers.counts import tally
+from mail_oauth.managers.vocabulary import TroubleKind
 from mail_oauth.models import MailCredentials, ProviderHealth, RefreshCount
 from mail_oauth.refresh.classification import Trouble
 from mail_oauth.tokens import Secret, TokenSet
@@ -199,10 +204,13 @@ class TestMailboxes:
         [(Trouble.CLIENT, "error"), (Trouble.CONFIGURATION, "error"), (Trouble.OUTAGE, "warning")],
     )
     def test_whose_lane_is_held(self, doctor, trouble, level):
-        ProviderHealth.objects.hold("google", "acme.example", trouble, reason="invalid_client", seconds=60)
-        found = doctor().of("mailboxes.lanes")
+        ProviderHealth.objects.hold("google", "acme.example", trouble, reason="AADSTS7000222", seconds=60)
+        with CaptureQueriesContext(connection) as queries:
+            found = doctor().of("mailboxes.lanes")
         assert (found["level"], found["subject"]) == (level, "google / acme.example")
-        assert "invalid_client" in found["what"]
+        assert found["what"].startswith(f"{capfirst(TroubleKind(trouble).label)} (AADSTS7000222), since ")
+        asked = [query["sql"] for query in queries if ProviderHealth._meta.db_table in query["sql"]]
+        assert len([sql for sql in asked if "held" in sql]) == 1, asked
 
     def test_that_a_dead_worker_leased(self, doctor, connect):
         connect(lease_owner="somebody", refresh_at=LONG_AGO)
@@ -224,6 +232,20 @@ class TestMailboxes:
         found = doctor().of("mailboxes.attention")
         assert found["level"] == level
         assert ("1 " in found["what"]) is (status != "connected")
+
+    @pytest.mark.parametrize("source", ["FERNET_KEYS", 'MAIL_OAUTH["KEYS"]'])
+    def test_that_are_unreadable_are_told_with_the_command_and_the_source_of_keys(
+        self, doctor, connect, settings, source
+    ):
+        connect(status="unreadable")
+        if source != "FERNET_KEYS":
+            keys = settings.FERNET_KEYS
+            del settings.FERNET_KEYS
+            settings.MAIL_OAUTH = {**settings.MAIL_OAUTH, "KEYS": lambda: keys}
+        hint = doctor().of("mailboxes.attention")["hint"]
+        assert f"back into {source}:" in hint
+        command = re.search("`manage.py (.*)`", hint)[1]
+        call_command(*command.split(), stdout=io.StringIO(), stderr=io.StringIO())
 
     def test_of_a_provider_that_is_gone_from_the_settings(self, doctor, connect):
         row = connect()
@@ -273,6 +295,22 @@ class TestTheWork:
         found = doctor().of("work.sweeps")
         assert (found["level"], found["what"]) == ("warning", "Last seen: refresh_due 23 min ago.")
         assert "worker --beat" in found["hint"]
+
+    @pytest.mark.parametrize(
+        ("minutes", "sweeps", "reconciliation"),
+        [(9, "ok", "ok"), (59, "ok", "ok"), (119, "warning", "ok"), (299, "warning", "ok"), (301, "warning", "warning")],
+    )  # fmt: skip
+    def test_may_come_more_rarely_by_the_sites_own_schedule(
+        self, doctor, file_cache, celery_app, monkeypatch, minutes, sweeps, reconciliation
+    ):
+        celery_app.conf.beat_schedule = mail_oauth_beat_schedule(interval=600, reconcile_interval=3000)
+        tasks.refresh_due()
+        tasks.reconcile_cache()
+        true_now = timezone.now
+        monkeypatch.setattr(timezone, "now", lambda: true_now() + timedelta(minutes=minutes))
+        examined = doctor()
+        levels = [examined.of(f"work.{name}")["level"] for name in ("sweeps", "reconciliation")]
+        assert levels == [sweeps, reconciliation]
 
     def test_of_other_processes_cannot_be_told_by_a_private_cache(self, doctor, locmem_cache):
         tasks.refresh_due()

@@ -10,14 +10,16 @@ import inspect
 import os
 import re
 from dataclasses import MISSING
-from pathlib import Path
 
 from mail_oauth import conf
 from mail_oauth.checks.catalogue import CATALOGUE
 from mail_oauth.providers.registry import BUILT_IN, provider_class
+from tests.documentation.blocks import DOCS, README
 
-README = Path(__file__).resolve().parents[2] / "README.md"
-CHECKS = README.parent / "docs" / "checks.md"
+CHECKS = DOCS / "checks.md"
+
+BAR = r"\|"
+"""How a bar is written that ends no cell, in code as well (GitHub Flavored Markdown, "Tables")."""
 
 
 def settings_table() -> str:
@@ -59,7 +61,7 @@ def providers_table() -> str:
 
 def benchmark_table() -> str:
     """The figures of the last benchmark in short, from its own report."""
-    report = (README.parent / "docs" / "benchmark.md").read_text()
+    report = (DOCS / "benchmark.md").read_text()
     found = re.search(r"## In short\n\n(.*?)\n\n", report, re.DOTALL)
     assert found, "docs/benchmark.md has no table in short."
     return found[1]
@@ -71,7 +73,8 @@ def checks_table() -> str:
     for check in CATALOGUE.values():
         line = check.line if "`" in check.line or not re.search(r'["=_@]', check.line) else f"`{check.line}`"
         level = "error" if check.number.startswith("E") else "warning"
-        rows.append(f"| `{check.id}` | {level} | `{check.when}` | {check.what} | {line} |")
+        cells = (f"`{check.id}`", level, f"`{check.when}`", check.what, line)
+        rows.append(f"| {' | '.join(cell.replace('|', BAR) for cell in cells)} |")
     return "\n".join(rows)
 
 

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 
 from mail_oauth import tasks
 from mail_oauth.upkeep.doctor.mailhosts import BY_PROTOCOL
-from tests.documentation.test_readme import block
+from tests.documentation.blocks import README, block
 from tests.services import Redis
 from tests.settings import redis_cache
 
@@ -52,7 +52,7 @@ def test_the_output_that_it_shows(site, monkeypatch):
     monkeypatch.setattr(_state._tls, "current_app", None)
     monkeypatch.setattr(_state, "default_app", None)
     out = io.StringIO()
-    command, *shown = block("console", "$ python manage.py mail_oauth doctor").splitlines()
+    command, *shown = block(README, "console", "$ python manage.py mail_oauth doctor").splitlines()
     with pytest.raises(CommandError):
         call_command(*command.removeprefix("$ python manage.py ").split(), stdout=out, stderr=io.StringIO())
     said = [worn(line) for line in out.getvalue().splitlines()]

@@ -7,8 +7,6 @@ import inspect
 import io
 import os
 import re
-import textwrap
-from pathlib import Path
 
 import pytest
 from django.core.management import call_command
@@ -20,14 +18,10 @@ from mail_oauth.conf import problems
 from mail_oauth.encryption import keyring, new_key
 from mail_oauth.exceptions import CredentialsUnreadable, SealError
 from mail_oauth.upkeep.keys import key_status
+from tests.documentation.blocks import DOCS, blocks, commands
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "keys.md"
+PAGE = DOCS / "keys.md"
 TEXT = PAGE.read_text()
-
-
-def blocks(language: str) -> list[str]:
-    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", TEXT, re.DOTALL | re.MULTILINE)
-    return [textwrap.dedent(body) for _, body in found]
 
 
 @pytest.mark.django_db
@@ -37,10 +31,10 @@ def test_the_commands_do_what_the_page_says_of_them(connect, settings):
     old, new = settings.FERNET_KEYS[0], new_key()
     settings.FERNET_KEYS = [old, new]
     settings.FERNET_KEYS = [new, old]
-    shown = re.findall(r"^ *python manage.py (.*)$", "\n".join(blocks("console")), re.MULTILINE)
+    shown = commands(PAGE)
     assert len(shown) == 8
-    for line in shown:
-        call_command(*line.split(), stdout=io.StringIO(), stderr=io.StringIO())
+    for arguments in shown:
+        call_command(*arguments, stdout=io.StringIO(), stderr=io.StringIO())
     assert {use.key for use in key_status().uses if use.values} == {keyring().keys[0].fingerprint}
     settings.FERNET_KEYS = [new]
     call_command("check", "--database", "default", stdout=io.StringIO(), stderr=io.StringIO())
@@ -48,7 +42,7 @@ def test_the_commands_do_what_the_page_says_of_them(connect, settings):
 
 def test_the_settings_that_it_shows_are_right(monkeypatch, settings):
     monkeypatch.setenv("MAIL_OAUTH_KEY", "a key")
-    for body in blocks("python"):
+    for body in blocks(PAGE, "python"):
         if not body.startswith(("MAIL_OAUTH", "FERNET_KEYS")):
             continue
         names: dict = {"os": os}
@@ -59,7 +53,7 @@ def test_the_settings_that_it_shows_are_right(monkeypatch, settings):
 
 
 def test_the_model_of_ones_own():
-    [body] = [body for body in blocks("python") if "SealedField" in body]
+    [body] = [body for body in blocks(PAGE, "python") if "SealedField" in body]
     exec(body, {"__name__": "documentation"})
 
 

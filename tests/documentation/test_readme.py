@@ -7,7 +7,6 @@ import logging
 import logging.config
 import os
 import re
-import textwrap
 
 import pytest
 from django.core.checks import run_checks
@@ -20,26 +19,16 @@ from django.views.debug import ExceptionReporter
 from mail_oauth.conf import Policy
 from mail_oauth.managers.budget import calls_per_second
 from mail_oauth.managers.keeping import policy_of_provider
-from tests.documentation.tables import README, TABLES, between_markers
+from tests.documentation.blocks import README, ROOT, block, commands
+from tests.documentation.tables import TABLES, between_markers
 
 TEXT = README.read_text()
-ROOT = README.parent
-
-
-def blocks(language: str) -> list[str]:
-    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", TEXT, re.DOTALL | re.MULTILINE)
-    return [textwrap.dedent(body) for _, body in found]
-
-
-def block(language: str, words: str) -> str:
-    [found] = [body for body in blocks(language) if words in body]
-    return found
 
 
 def settings_of(words: str) -> dict:
     """The settings that a block shows, with something in the place of each `…`."""
     names: dict = {"os": os, "INSTALLED_APPS": ["django.contrib.auth"]}
-    exec(block("python", words).replace("…", "given-by-the-provider"), names)
+    exec(block(README, "python", words).replace("…", "given-by-the-provider"), names)
     return names
 
 
@@ -47,6 +36,15 @@ def settings_of(words: str) -> dict:
 def test_the_tables_are_the_codes(name):
     document, table = TABLES[name]
     assert between_markers(document.read_text(), name) == table(), "Run: python -m tests.documentation.tables"
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_each_row_of_a_table_has_as_many_cells_as_its_head(name):
+    document, _ = TABLES[name]
+    rows = [row for row in between_markers(document.read_text(), name).splitlines() if row.startswith("|")]
+    cells = {row: re.split(r"(?<!\\)\|", row) for row in rows}
+    assert len(rows) > 2
+    assert [row for row in rows if len(cells[row]) != len(cells[rows[0]])] == []
 
 
 def test_the_settings_that_it_shows_pass_every_check(settings, monkeypatch):
@@ -84,10 +82,10 @@ def test_the_urls_and_the_schedule():
     from django.urls import include, path
 
     names = {"path": path, "include": include, "urlpatterns": []}
-    exec(block("python", "urlpatterns +="), names)
+    exec(block(README, "python", "urlpatterns +="), names)
     assert names["urlpatterns"]
     app = Celery("documentation", set_as_current=False)
-    exec(block("python", "beat_schedule |="), {"app": app})
+    exec(block(README, "python", "beat_schedule |="), {"app": app})
     shown = re.findall(r"^\| `(\w+)` \| (?:60 s|10 min|night) \|", TEXT, re.MULTILINE)
     assert {f"mail_oauth.tasks.{name}" for name in shown} == {
         entry["task"] for entry in app.conf.beat_schedule.values()
@@ -98,7 +96,7 @@ def test_the_urls_and_the_schedule():
 def test_the_button(user, provider):
     request = RequestFactory().get("/")
     request.user = user
-    html = Template(block("django", "connect_mailbox_button")).render(Context({"request": request}))
+    html = Template(block(README, "django", "connect_mailbox_button")).render(Context({"request": request}))
     assert 'action="/mail/connect/microsoft/"' in html
     assert "csrfmiddlewaretoken" in html
 
@@ -109,7 +107,7 @@ def test_the_five_lines(user, connect, rf, provider):
     request = rf.get("/")
     request.user = user
     names = {"request": request}
-    exec(block("python", "get_access_token(mailbox.pk)"), names)
+    exec(block(README, "python", "get_access_token(mailbox.pk)"), names)
     kind, token = names["headers"]["Authorization"].split()
     assert kind == "Bearer"
     assert provider.is_valid_access_token(token)
@@ -117,7 +115,7 @@ def test_the_five_lines(user, connect, rf, provider):
 
 def test_the_logging_hides_secrets(capsys):
     given: dict = {}
-    exec(block("python", "no_secrets"), given)
+    exec(block(README, "python", "no_secrets"), given)
     before = logging.root.handlers[:], logging.root.level
     logging.config.dictConfig(given["LOGGING"])
     try:
@@ -140,14 +138,14 @@ def test_the_exceptions_exist():
 @pytest.mark.django_db
 def test_the_commands(connect, provider):
     connect(email="ada@example.com")
-    shown = re.findall(r"^python manage.py (mail_oauth .*)$", TEXT, re.MULTILINE)
+    shown = [arguments for arguments in commands(README) if arguments[0] == "mail_oauth"]
     assert len(shown) == 8
-    for line in shown:
-        call_command(*line.split(), stdout=io.StringIO())
+    for arguments in shown:
+        call_command(*arguments, stdout=io.StringIO())
 
 
 def test_the_provider_for_tests(capsys):
-    exec(block("python", "FakeProvider()"), {})
+    exec(block(README, "python", "FakeProvider()"), {})
     assert "/microsoft/" in capsys.readouterr().out
 
 

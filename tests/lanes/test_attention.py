@@ -85,7 +85,7 @@ class TestALockedAccount:
 
 
 class TestFewerScopes:
-    """D 24: a mail scope that is missing is told; what was granted is kept."""
+    """A mail scope that is missing is told; what was granted is kept."""
 
     NARROW = Fault.reply_with(scope="https://outlook.office.com/IMAP.AccessAsUser.All")
 

@@ -1,4 +1,4 @@
-"""D 44: many grants that are refused at once are hardly their users' doing: nobody is told until that is sure."""
+"""Many grants that are refused at once are hardly their users' doing: nobody is told until that is sure."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def make_due() -> None:
 
 
 class TestABadClientSecret:
-    """D 41; n8n#22567: one expired client secret demoted everyone."""
+    """n8n#22567: one expired client secret demoted everyone."""
 
     @pytest.mark.parametrize("fault", [BAD_SECRET, Fault.oauth_error("invalid_client", aadsts=7000222)])
     def test_opens_the_circuit_at_once_with_one_alert_and_blames_nobody(self, tenants, provider, alerts, fault):
@@ -242,7 +242,7 @@ class TestAProviderThatIsAway:
 
 
 class TestAPauseThatIsAskedFor:
-    """D 32: 429 and Retry-After hold that provider's lane, and no other's."""
+    """429 and Retry-After hold that provider's lane, and no other's."""
 
     @pytest.mark.parametrize("fault", [Fault.rate_limited("120"), Fault.rate_limited("120", status=503)])
     def test_is_kept_by_all_of_that_provider(self, tenants, provider, connect, fault):

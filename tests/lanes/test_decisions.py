@@ -80,7 +80,7 @@ def test_what_a_trial_shows(trouble, over, still):
 
 
 def test_only_client_authentication_opens_a_circuit_at_once():
-    """Every number of A7 under the worst `error`: the number decides."""
+    """Every AADSTS number under the worst `error`: the number decides."""
     found, by_action = {}, {Action.OPERATOR: Trouble.CONFIGURATION, Action.REAUTH: Trouble.REAUTH}
     for number in AADSTS:
         found[number] = judge(reply({"error": "invalid_client", "error_codes": [number]}, 401)).trouble

@@ -1,4 +1,4 @@
-"""D 70: a token that a mail server refuses before its end is replaced once per interval, never in a loop."""
+"""A token that a mail server refuses before its end is replaced once per interval, never in a loop."""
 
 from __future__ import annotations
 

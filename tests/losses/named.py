@@ -1,6 +1,6 @@
-"""Which test stands for which loss that peers recorded, and for which number of `facts.md` D.
+"""Which test stands for which loss that peers recorded, and for which fault of `faults.FAULTS`.
 
-A test is `path::name` or `path::Class::name`, below `tests/`. The closing report is made from these tables.
+A test is `path::name` or `path::Class::name`, below `tests/`.
 """
 
 from __future__ import annotations

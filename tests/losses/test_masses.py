@@ -1,4 +1,4 @@
-"""Replicas, schedulers and clocks that do not agree (`facts.md` D 51, 52, 61, 62), the end of a grant (45, 73)."""
+"""Replicas, schedulers and clocks that do not agree (51, 52, 61, 62 of `faults`), the end of a grant (45, 73)."""
 
 from __future__ import annotations
 

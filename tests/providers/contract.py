@@ -98,7 +98,7 @@ class ProviderContract:
     def test_its_repr_and_endpoint_hide_the_secret(self, work):
         assert "the-secret" not in f"{work!r} {work.token_endpoint()!r}"
 
-    # --- authorization (facts A5) ---
+    # --- authorization ---
 
     def test_the_authorization_request(self, work):
         found = self.parameters(work)
@@ -175,7 +175,7 @@ class ProviderContract:
     def test_the_scope_of_a_refresh(self, work):
         assert bool(work.refresh_scope("a b")) is bool(self.refresh_scope)
 
-    # --- what was granted (facts A3) ---
+    # --- what was granted ---
 
     def test_its_mail_scopes(self, work):
         openid = {"openid", "profile", "email", "offline_access"}

@@ -1,4 +1,4 @@
-"""Each provider, enrolled in the contract by what `facts.md` A says of it."""
+"""Each provider, enrolled in the contract by what its own documentation says of it."""
 
 from __future__ import annotations
 

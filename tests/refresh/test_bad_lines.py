@@ -1,4 +1,4 @@
-"""Throttling and faults of the line, all the way into the row (`facts.md` D 32 to 37)."""
+"""Throttling and faults of the line, all the way into the row (32 to 37 of `tests/losses/faults.py`)."""
 
 from __future__ import annotations
 

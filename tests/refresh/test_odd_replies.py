@@ -1,4 +1,4 @@
-"""Odd replies of a token endpoint, all the way into the row (`facts.md` D 18 to 23 and 31)."""
+"""Odd replies of a token endpoint, all the way into the row (17 to 23 and 31 of `tests/losses/faults.py`)."""
 
 from __future__ import annotations
 

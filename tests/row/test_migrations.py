@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
+from django.db import OperationalError, connection
 
+from mail_oauth.migrations import _operations
 from mail_oauth.models import MailCredentials
 
 
@@ -65,6 +67,73 @@ def keys() -> set[tuple[str, int]]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT conname, oid FROM pg_constraint WHERE conname = ANY(%s)", [list(names)])
         return set(cursor.fetchall())
+
+
+@pytest.fixture
+def on_postgresql(transactional_db):
+    if connection.vendor != "postgresql":
+        pytest.skip("others have neither: python -m tests.services postgres -- pytest tests/row")
+    yield
+    call_command("migrate", "mail_oauth", verbosity=0)
+
+
+def test_a_long_transaction_of_the_site_has_a_migration_give_up_rather_than_everybody_wait(
+    on_postgresql, monkeypatch
+):
+    monkeypatch.setattr(_operations, "LOCK_SECONDS", 0.05)
+    another = connection.copy()
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '7min'")
+        another.set_autocommit(False)
+        with another.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM mail_oauth_mailcredentials")
+        with pytest.raises(OperationalError, match=r"Run `manage\.py migrate` again"):
+            call_command("migrate", "mail_oauth", "0005", verbosity=0)
+        assert not own_indexes()
+        another.close()
+        call_command("migrate", "mail_oauth", "0005", verbosity=0)
+        assert len(own_indexes()) == 2
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW lock_timeout")
+            assert cursor.fetchone() == ("7min",), "the site's own is as it was"
+    finally:
+        another.close()
+        connection.close()
+
+
+def test_what_sqlmigrate_prints_gives_up_as_well(on_postgresql):
+    out = io.StringIO()
+    call_command("sqlmigrate", "mail_oauth", "0006", stdout=out)
+    statements = [line for line in out.getvalue().splitlines() if line and not line.startswith("--")]
+    [place] = [place for place, line in enumerate(statements) if "SET STORAGE" in line]
+    assert statements[place - 2 : place] == ["BEGIN;", "SET LOCAL lock_timeout = '5000ms';"]
+    assert statements[place + 1] == "COMMIT;"
+
+
+@pytest.mark.parametrize(("came_from", "goes_to"), [("0006", "0005"), ("0002", "0003")])
+def test_an_index_that_an_interrupted_run_left_unfinished_is_made_again(on_postgresql, came_from, goes_to):
+    call_command("migrate", "mail_oauth", goes_to, verbosity=0)
+    whole = indexes()
+    call_command("migrate", "mail_oauth", came_from, verbosity=0)
+    made = set(whole) - set(indexes())
+    assert made
+    with connection.cursor() as cursor:
+        for name in made:
+            cursor.execute(whole[name])
+            cursor.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = %s::regclass", [name])
+    call_command("migrate", "mail_oauth", goes_to, verbosity=0)
+    assert indexes() == whole
+
+
+def indexes() -> dict[str, str]:
+    """The definitions of what PostgreSQL's queries are served by, by name."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT relname, pg_get_indexdef(indexrelid) FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid "
+            "WHERE indisvalid AND relname LIKE 'mail_oauth%'"
+        )
+        return dict(cursor.fetchall())
 
 
 @pytest.mark.django_db

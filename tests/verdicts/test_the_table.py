@@ -1,4 +1,4 @@
-"""Every row of the table of failures (`facts.md` A7) is judged as it says."""
+"""Every code is judged as the documentation says: RFC 6749 §5.2, Entra's reference of AADSTS codes, providers' own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A good reply is read strictly and calmly (`facts.md` D 18 to 28): no storm, no eternity, nothing cut, no crash."""
+"""A good reply is read strictly and calmly (18 to 28 of `tests/losses/faults.py`): no storm, no eternity, nothing cut, no crash."""
 
 from __future__ import annotations
 

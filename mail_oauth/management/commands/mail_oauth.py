@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import signal
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from typing import Any, NoReturn
@@ -21,9 +21,10 @@ from django.db.models.functions import Lower
 from mail_oauth.connect.disconnect import retry_revocation
 from mail_oauth.exceptions import MailboxError
 from mail_oauth.management import doctor, keys
+from mail_oauth.management.actions import add_action
 from mail_oauth.management.forecasts import as_data, as_text
 from mail_oauth.management.progress import Progress, about_how_many
-from mail_oauth.management.tables import table
+from mail_oauth.management.tables import figures, table
 from mail_oauth.models import MailCredentials
 from mail_oauth.upkeep.forecast import forecast
 from mail_oauth.upkeep.prune import prune_events
@@ -45,22 +46,24 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the subcommands."""
         actions = parser.add_subparsers(title="actions", required=True)
-        refresh = _action(actions, "refresh", self.refresh, "refresh what is due, or the mailboxes that are named")
+        refresh = add_action(
+            actions, "refresh", self.refresh, "refresh what is due, or the mailboxes that are named"
+        )
         refresh.add_argument("mailbox", nargs="*", help="an address or a UUID; refreshed even if not due")
         refresh.add_argument("--seconds", type=float, help="claim nothing more after this long")
         refresh.add_argument("--threads", type=int, help="how many at once (default: REFRESH_THREADS)")
-        reconcile = _action(actions, "reconcile", self.reconcile, "make the cache agree with the table")
+        reconcile = add_action(actions, "reconcile", self.reconcile, "make the cache agree with the table")
         reconcile.add_argument("--limit", type=int, help="look at this many mailboxes only")
         reconcile.add_argument("--dry-run", action="store_true", help="only say what is wrong")
-        status = _action(actions, "status", self.status, "count mailboxes by provider and status")
+        status = add_action(actions, "status", self.status, "count mailboxes by provider and status")
         status.add_argument("--json", action="store_true", help="for programs")
-        ahead = _action(actions, "forecast", self.forecast, "count the refreshes of the next hours")
+        ahead = add_action(actions, "forecast", self.forecast, "count the refreshes of the next hours")
         ahead.add_argument("--hours", type=_hours, default=6.0, help="how far ahead, up to 48 (default: 6)")
         ahead.add_argument("--json", action="store_true", help="for programs")
         doctor.add_arguments(
-            _action(actions, "doctor", self.doctor, "look at everything, and say what to do about it")
+            add_action(actions, "doctor", self.doctor, "look at everything, and say what to do about it")
         )
-        prune = _action(actions, "prune", self.prune, "delete old events and unfinished consents")
+        prune = add_action(actions, "prune", self.prune, "delete old events and unfinished consents")
         prune.add_argument("--days", type=float, help="how long events are kept (default: EVENT_DAYS)")
         keys.add_actions(actions, self)
 
@@ -76,7 +79,7 @@ class Command(BaseCommand):
             return
         seconds = float("inf") if options["seconds"] is None else options["seconds"]
         report = refresh_batch(revoke=retry_revocation, seconds=seconds, threads=options["threads"])
-        self._say(("mailboxes", "number"), _figures(asdict(report)))
+        self._say(("mailboxes", "number"), figures(asdict(report)))
         if not report.ok:
             raise CommandError(f"{report.failed + report.broken} mailboxes could not be refreshed.")
 
@@ -91,7 +94,7 @@ class Command(BaseCommand):
         numbers = asdict(report)
         causes = numbers.pop("drift")
         drift = {f"drift: {cause}": number for cause, number in causes.items()}
-        self._say(("mailboxes", "number"), _figures(drift | numbers))
+        self._say(("mailboxes", "number"), figures(drift | numbers))
         if report.cache_error:
             raise CommandError(f"The cache could not be reached ({report.cache_error}): nothing was compared.")
 
@@ -132,22 +135,11 @@ class Command(BaseCommand):
         self.stdout.write(table([name.replace("_", " ") for name in head], (tuple(row) for row in rows)))
 
 
-def _action(actions: Any, name: str, method: Callable[[dict[str, Any]], None], what: str) -> ArgumentParser:
-    parser: ArgumentParser = actions.add_parser(name, help=what)
-    parser.set_defaults(action=method)
-    return parser
-
-
 def _hours(text: str) -> float:
     hours = float(text)
     if not 0 < hours <= 48:
         raise ValueError("out of range")
     return hours
-
-
-def _figures(numbers: dict[str, Any]) -> list[tuple[str, object]]:
-    """Return a report's numbers with names for people."""
-    return [(name.replace("_", " "), "-" if value == "" else value) for name, value in numbers.items()]
 
 
 def _named(name: str) -> list[MailCredentials]:

@@ -59,8 +59,14 @@ def _read_back(key: str) -> bool:
 def cache_round() -> Round:
     """Return the round of the cache that tokens are kept in; on Redis its server is asked as well."""
     alias = app_settings().cache
-    on_redis = isinstance(caches[alias], RedisCache)
-    return Round(alias, PROBES + REDIS_PROBES if on_redis else PROBES, alias)
+    return Round(alias, PROBES + REDIS_PROBES if _is_on_redis(alias) else PROBES, alias)
+
+
+def _is_on_redis(alias: str) -> bool:
+    try:
+        return isinstance(caches[alias], RedisCache)
+    except Exception:  # noqa: BLE001  # no such alias or backend, or one that refuses its options: the round trip says so
+        return False
 
 
 PROBES = (Probe(id="cache.roundtrip", what="whether a value goes to the cache and comes back", look=_round_trip),)

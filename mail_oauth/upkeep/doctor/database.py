@@ -6,18 +6,20 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import Error, connections, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Max
 from django.db.models.functions import Coalesce
 from django.utils import timezone
+from django.utils.connection import ConnectionDoesNotExist
 
 from mail_oauth.managers.clock import DatabaseNow
 from mail_oauth.managers.counts import slot_of
 from mail_oauth.managers.vocabulary import CountedOutcome
 from mail_oauth.models import MailCredentials, RefreshCount
 from mail_oauth.upkeep.doctor.findings import Outcome, doubtful, fine, wrong
-from mail_oauth.upkeep.doctor.rounds import Probe, Round
+from mail_oauth.upkeep.doctor.rounds import Probe, Round, foregone
 
 SKEW_NOTED, SKEW_REFUSED = 5.0, 60.0
 """How many seconds this host's clock may differ from the database's before it is said, and before it is an error.
@@ -29,11 +31,11 @@ _EPOCH = slot_of(datetime(2000, 1, 1, tzinfo=UTC))
 
 
 def _reachable(alias: str) -> Iterator[Outcome]:
-    connection = connections[alias]
     try:
+        connection = connections[alias]
         connection.ensure_connection()
         version = ".".join(map(str, connection.get_database_version()))
-    except Error as error:
+    except (Error, ConnectionDoesNotExist, ImproperlyConfigured) as error:
         yield wrong(
             f"Cannot be reached ({type(error).__name__}).",
             f'Check DATABASES["{alias}"] and that the server runs: `manage.py dbshell --database {alias}` says more.',
@@ -105,11 +107,17 @@ def _now_there(alias: str) -> Any:
 
 def database_round() -> Round:
     """Return the round of the database that mailboxes are written to."""
-    return Round(MailCredentials.objects.write_alias(), PROBES, MailCredentials.objects.write_alias())
+    try:
+        alias = MailCredentials.objects.write_alias()
+    except Exception as error:  # noqa: BLE001  # a router is the site's own code
+        told = f"Routers cannot say where mailboxes are ({type(error).__name__})."
+        return foregone("routers", REACHABLE, wrong(told, "Check DATABASE_ROUTERS."))
+    return Round(alias, PROBES, alias)
 
 
+REACHABLE = Probe(id="database.reachable", what="whether the database answers, and which it is", look=_reachable)
 PROBES = (
-    Probe(id="database.reachable", what="whether the database answers, and which it is", look=_reachable),
+    REACHABLE,
     Probe(
         id="database.migrations",
         what="whether its tables are those of this release",

@@ -12,6 +12,7 @@ _RENEW = 'Make a new secret at the app\'s registration and write its value (not 
 _TENANT = 'Write "TENANT": the GUID or domain of the organisation that the app is registered for.'
 _SCOPES = 'Write "SCOPES" of one resource, https://outlook.office.com/…, beside "openid", "profile", "email", "offline_access".'
 _PLATFORM = 'Register the redirect URI as a "web" one, and give "CLIENT_SECRET".'
+_WAY = 'See whether a firewall is between, or MAIL_OAUTH["PROXY"] is needed.'
 
 HINTS = {
     "AADSTS7000215": _RENEW,
@@ -33,8 +34,8 @@ HINTS = {
     "invalid_scope": 'Compare "SCOPES" with what the app may ask for.',
     "redirect": 'Write the "TOKEN_URL" that it redirects to: a token request follows no redirect.',
     "dns": "See that this host can resolve the name.",
-    "refused": 'See whether a firewall is between, or MAIL_OAUTH["PROXY"] is needed.',
-    "connect_timeout": 'See whether a firewall is between, or MAIL_OAUTH["PROXY"] is needed.',
+    "refused": _WAY,
+    "connect_timeout": _WAY,
     "proxy": 'Check MAIL_OAUTH["PROXY"], or the proxy of the environment.',
     "tls": 'Name the authority that signed its certificate in MAIL_OAUTH["CA_BUNDLE"].',
 }
@@ -54,10 +55,7 @@ def of_verdict(verdict: Verdict, provider: Provider) -> Outcome:
         return _of_client_accepted(verdict, provider)
     reason = verdict.reason
     if verdict.trouble is Trouble.CLIENT:
-        hint = HINTS.get(
-            reason, "Compare CLIENT_ID and CLIENT_SECRET with the app's registration, then CLIENT_AUTH."
-        )
-        return wrong(f"The client is refused ({reason}).", hint)
+        return wrong(f"The client is refused ({reason}).", HINTS.get(reason, HINTS["invalid_client"]))
     if verdict.action in {Action.OPERATOR, Action.BUG, Action.ADMIN}:
         return wrong(f"The request is refused ({reason}).", HINTS.get(reason, "See the app's registration."))
     if verdict.lasting is Action.UNKNOWN:

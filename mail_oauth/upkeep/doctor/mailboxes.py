@@ -10,9 +10,11 @@ from functools import cached_property
 
 from django.db.models import Sum
 from django.utils import timezone
+from django.utils.text import capfirst
 
 from mail_oauth import parking
 from mail_oauth.conf import app_settings
+from mail_oauth.keysource import source_name
 from mail_oauth.managers.counts import slot_of
 from mail_oauth.managers.queryset import ATTENTION
 from mail_oauth.managers.vocabulary import CountedOutcome, Status
@@ -80,9 +82,11 @@ def _leases(case: Case) -> Iterator[Outcome]:
 
 def _lanes(case: Case) -> Iterator[Outcome]:
     held = ProviderHealth.objects.using(case.using).filter(held=True, provider__in=case.aliases)
-    for health in held.order_by("provider", "tenant", "trouble"):
+    lanes = list(held.order_by("provider", "tenant", "trouble"))
+    for health in lanes:
         lane = f"{health.provider} / {health.tenant}" if health.tenant else health.provider
-        told = f"{health.get_trouble_display()} ({health.reason}), since {health.held_since:%Y-%m-%d %H:%M} UTC.".capitalize()
+        trouble = capfirst(health.get_trouble_display())
+        told = f"{trouble} ({health.reason}), since {health.held_since:%Y-%m-%d %H:%M} UTC."
         if health.trouble in _OURS:
             yield wrong(
                 told,
@@ -93,7 +97,7 @@ def _lanes(case: Case) -> Iterator[Outcome]:
             yield doubtful(
                 told, "It recovers by itself; the admin's provider health says when it is tried again.", lane
             )
-    if not held:
+    if not lanes:
         yield fine("No lane is held.")
 
 
@@ -103,7 +107,11 @@ def _attention(case: Case) -> Iterator[Outcome]:
         numbers[group.status] += group.mailboxes
     waiting = ", ".join(f"{numbers[status]} {status.label}" for status in ATTENTION if numbers[status])
     if numbers[Status.UNREADABLE]:
-        yield wrong(f"{waiting}.", "Put the key that is missing back into FERNET_KEYS: nothing is lost.")
+        yield wrong(
+            f"{waiting}.",
+            "Run `manage.py mail_oauth key_status --prove`, which says what does not open and why; "
+            f"put a key that is missing back into {source_name()}: nothing is lost.",
+        )
     elif numbers[Status.NEEDS_ATTENTION]:
         yield doubtful(f"{waiting}.", "See their last errors in the admin, filtered by status.")
     else:

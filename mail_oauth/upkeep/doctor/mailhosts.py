@@ -63,6 +63,7 @@ class _Line:
         return self._sock
 
     def close(self) -> None:
+        """Close the connection, if there is one."""
         if self._sock is not None:
             self._sock.close()
 
@@ -115,6 +116,7 @@ class _Leaving:
         self._goodbye = goodbye
 
     def close(self) -> None:
+        """Say it."""
         with contextlib.suppress(OSError, imaplib.IMAP4.error, poplib.error_proto, smtplib.SMTPException):
             self._goodbye()
 

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mail_oauth.upkeep.doctor.findings import Finding, Level, Outcome, unknown, wrong
@@ -74,6 +74,11 @@ class Round:
             hint=outcome.hint,
             milliseconds=round(seconds * 1000, 1),
         )
+
+
+def foregone(subject: str, probe: Probe, outcome: Outcome) -> Round:
+    """Return a round that needs no look: what a mistake in the settings has made of it is known before."""
+    return Round(subject, (replace(probe, look=lambda _: (outcome,)),))
 
 
 class Aside:

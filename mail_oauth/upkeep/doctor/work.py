@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
+from celery.schedules import maybe_schedule
 from django.utils import timezone
 
 from mail_oauth import bulk
 from mail_oauth.conf import app_settings
+from mail_oauth.exceptions import ConfigurationError
 from mail_oauth.upkeep.doctor.findings import Outcome, doubtful, fine, unknown
 from mail_oauth.upkeep.doctor.rounds import Probe, Round
+from mail_oauth.upkeep.messaging import site_app
 from mail_oauth.upkeep.pulse import last_beats
 
 SWEEPS = ("refresh_due", "refresh_batch")
@@ -19,13 +22,16 @@ SWEEPS = ("refresh_due", "refresh_batch")
 SWEEPS_WITHIN = timedelta(minutes=10)
 RECONCILED_WITHIN = timedelta(hours=1)
 PRUNED_WITHIN = timedelta(days=2)
-"""After so long without it something is amiss: ten intervals of the schedule as it is given, two of the nightly one."""
+"""After so long without it something is amiss: ten, six and two intervals of the schedule as it is by default."""
+
+INTERVALS = 6
+"""So many intervals may pass where a site has beat come more rarely than that."""
 
 
 def _seen(
-    works: tuple[str, ...], within: timedelta, hint: str, *, rare: bool = False
+    works: tuple[str, ...], least: timedelta, hint: str, *, rare: bool = False
 ) -> Callable[[None], Iterator[Outcome]]:
-    """Make a look for the last of some works; that a `rare` one was not seen says little."""
+    """Make a look for the last of some works, the first of them a task; that a `rare` one was not seen says little."""
 
     def look(_: None) -> Iterator[Outcome]:
         if bulk.is_private(app_settings().cache):
@@ -44,12 +50,24 @@ def _seen(
             yield unknown(never, hint) if rare else doubtful(never, hint)
             return
         ago = ", ".join(f"{work} {_duration(since)} ago" for work, since in seen.items())
-        if min(seen.values()) > within:
+        if min(seen.values()) > max(least, INTERVALS * _interval(works[0])):
             yield doubtful(f"Last seen: {ago}.", hint)
         else:
             yield fine(f"Last seen: {ago}.")
 
     return look
+
+
+def _interval(work: str) -> timedelta:
+    """Return how often beat sends a task, if it does so at an interval and by the settings; else nothing."""
+    try:
+        app = site_app()
+    except ConfigurationError:  # celery.app says so
+        return timedelta()
+    entries = app.conf.beat_schedule.values() if app else ()
+    schedules = [entry.get("schedule") for entry in entries if entry.get("task") == f"mail_oauth.tasks.{work}"]
+    every = [getattr(maybe_schedule(schedule), "run_every", None) for schedule in schedules]
+    return max((span for span in every if isinstance(span, timedelta)), default=timedelta())
 
 
 def _duration(span: timedelta) -> str:

@@ -15,7 +15,7 @@ from kombu.exceptions import KombuError
 from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import ConfigurationError
 from mail_oauth.upkeep.doctor.findings import Outcome, doubtful, fine, unknown, wrong
-from mail_oauth.upkeep.doctor.rounds import Probe, Round
+from mail_oauth.upkeep.doctor.rounds import Probe, Round, foregone
 from mail_oauth.upkeep.messaging import site_app
 
 TASK = "mail_oauth.tasks.refresh_batch"
@@ -61,10 +61,18 @@ class Case:
 
 
 def _broker(case: Case) -> Iterator[Outcome]:
-    with case.app.connection_for_write(connect_timeout=CONNECT_SECONDS) as connection:
+    try:
+        made, faults = case.app.connection_for_write(connect_timeout=CONNECT_SECONDS), case.faults
+    except Exception as error:  # noqa: BLE001  # kombu raises whatever comes of parsing it, and of importing a transport
+        yield wrong(
+            f"Celery can make nothing of the broker's URL ({type(error).__name__}).",
+            "Check CELERY_BROKER_URL, and that what its transport needs is installed.",
+        )
+        return
+    with made as connection:
         try:
             connection.ensure_connection(max_retries=0, timeout=CONNECT_SECONDS)
-        except case.faults as error:
+        except faults as error:
             yield wrong(
                 f"{connection.transport_cls} cannot be reached ({type(error).__name__}).",
                 "Check CELERY_BROKER_URL, and that the broker runs.",
@@ -134,9 +142,10 @@ def _messages(case: Case) -> int | None:
         return int(declared.message_count)
 
 
-def _none(reason: str) -> Iterator[Outcome]:
+def _none(_: None) -> Iterator[Outcome]:
     yield unknown(
-        reason, "With Celery, let the project's package import its celery.py; without, cron does the work."
+        "No Celery app is known here.",
+        "With Celery, let the project's package import its celery.py; without, cron does the work.",
     )
 
 
@@ -145,9 +154,9 @@ def workers_round() -> Round:
     try:
         app = site_app()
     except ConfigurationError as error:
-        return Round("celery", (APP,), str(error))
+        return foregone("celery", APP, wrong("The project's Celery app cannot be used.", str(error)))
     if app is None:
-        return Round("celery", (APP,), "No Celery app is known here.")
+        return Round("celery", (APP,))
     return Round(str(app.main), PROBES, Case(app))
 
 
