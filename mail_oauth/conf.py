@@ -86,6 +86,10 @@ class Settings:
     """How long one call of a provider may take in all."""
     mail_timeout: float = 60.0
     """How long a mail server may be silent within one answer, once it has signed a mailbox in."""
+    default_mailbox: str = ""
+    """Through which mailbox, its address or primary key, the e-mail backend sends what is nobody's; empty: none."""
+    sending_user: str = ""
+    """Of which user, by name, the e-mail backend chooses mailboxes by address; empty: verified ones of any user."""
     lease_seconds: int = 60
     """How long one worker may hold a mailbox for a refresh; more than all timeouts together."""
     wait_timeout: float = 25.0

@@ -36,7 +36,7 @@ class Refusal(NamedTuple):
     code: str = ""
 
 
-class Refused(Exception):  # noqa: N818  # an answer, which its caller judges
+class Refused(Exception):  # an answer, which its caller judges
     """A server refused a sign-in."""
 
     def __init__(self, refusal: Refusal) -> None:

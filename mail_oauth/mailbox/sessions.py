@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import smtplib
 import ssl
 from types import TracebackType
-from typing import Generic, NoReturn, Protocol
+from typing import Generic, Protocol
 
 from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import (
     ConfigurationError,
+    MailServerError,
     MailServerUnavailable,
     ProviderUnavailable,
     SignInRefused,
     TransportError,
 )
-from mail_oauth.mailbox.lines import Line
+from mail_oauth.mailbox.lines import Line, secured
 from mail_oauth.mailbox.refusals import Fault, Refusal, Refused
 from mail_oauth.mailbox.sasl import chosen_mechanism
 from mail_oauth.mailbox.wires import BROKEN, C, Wire
@@ -77,17 +79,17 @@ class Session(Generic[C]):
         try:
             return self._signed_in(token)
         except Refused as refused:
-            if refused.refusal.fault is not Fault.TOKEN:
-                self._refuse(refused.refusal)
             first = refused.refusal
+        if first.fault is not Fault.TOKEN:
+            raise self._refusal(first)
         try:
             return self._signed_in(self._grant.report_rejected(token))
         except Refused as refused:
-            self._refuse(refused.refusal)
+            raise self._refusal(refused.refusal) from None
         except ProviderUnavailable as error:
             if error.reason != "token_rejected":
                 raise
-            self._refuse(first, error)  # a refresh for that reason brought no remedy a moment ago
+            raise self._refusal(first) from None  # a moment ago another new token was no remedy
 
     @property
     def server(self) -> MailServer:
@@ -115,7 +117,7 @@ class Session(Generic[C]):
                 try:
                     mechanism = self._mechanism(client)
                     self._wire.sign_in(client, mechanism, self.user, token, line)
-                    client.sock.settimeout(self.timeout)
+                    secured(client.sock).settimeout(self.timeout)
                 except BaseException:
                     line.close()
                     self._wire.drop(client)
@@ -132,21 +134,45 @@ class Session(Generic[C]):
         return mechanism
 
     def _unreachable(self, server: MailServer, error: Exception) -> MailServerUnavailable:
-        cause = (
-            error.cause
-            if isinstance(error, TransportError)
-            else "timeout"
-            if isinstance(error, TimeoutError)
-            else "tls"
-            if isinstance(error, ssl.SSLError)
-            else "connection"
-        )
+        cause = error.cause if isinstance(error, TransportError) else _cause(error)
         return MailServerUnavailable(
-            f"{server.host} cannot be reached by {self._wire.name} ({cause}); the grant is as good as before.",
+            f"{server.host} cannot be reached by {self._wire.name} ({cause}): look whether it is up. "
+            "The grant is as good as before.",
             reason=cause,
             protocol=self._wire.name,
             host=server.host,
         )
 
-    def _refuse(self, refusal: Refusal, cause: Exception | None = None) -> NoReturn:
-        raise NotImplementedError
+    def _refusal(self, refusal: Refusal) -> MailServerError:
+        """Return the error for a refusal that no new token mends: who must act."""
+        fault, host, name = refusal.fault, self.server.host, self._wire.name
+        lacking = self._provider.lacking_scope(name, self._grant.scopes) if fault is Fault.TOKEN else ""
+        if lacking:
+            fault = Fault.SCOPE
+        told = f"{host} does not sign {self.user} in by {name}" + (f" ({refusal.code})" if refusal.code else "")
+        advice = _ADVICE[fault].format(protocol=name, scope=lacking or "the scope for it", user=self.user)
+        kind = MailServerUnavailable if fault is Fault.UNAVAILABLE else SignInRefused
+        return kind(f"{told}: {advice}", reason=fault.value, protocol=name, host=host, code=refusal.code)
+
+
+_ADVICE = {
+    Fault.TOKEN: "although the token is new. Look whether the mailbox exists by that name, and whether {protocol} is "
+    "switched on for it.",
+    Fault.SCOPE: 'the grant lacks {scope}. Add it to "SCOPES", then its user must connect the mailbox again.',
+    Fault.MAILBOX: "whoever connected it has no access to {user}. The mailbox's owner or an administrator must give it.",
+    Fault.SWITCHED_OFF: "{protocol} is switched off. An administrator of the organisation must switch it on for the "
+    "mailbox, or its user in the account's settings.",
+    Fault.NO_MECHANISM: "it offers no way to show a token. Look whether host, port and security of the server are right.",
+    Fault.UNAVAILABLE: "it cannot check the token now. Try again later.",
+}
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "timeout"
+    return "tls" if isinstance(error, ssl.SSLError) or _is_about_tls(error) else "connection"
+
+
+def _is_about_tls(error: Exception) -> bool:
+    """Tell whether a client found no STARTTLS where there must be one; each library says it in words of its own."""
+    return isinstance(error, smtplib.SMTPNotSupportedError) or "not supported by server" in str(error)

@@ -25,7 +25,7 @@ from mail_oauth.mailbox.sasl import answer_to_error, initial_response
 from mail_oauth.tokens import Secret
 from mail_oauth.transport import deadline
 
-C = TypeVar("C", imaplib.IMAP4, poplib.POP3, smtplib.SMTP)
+C = TypeVar("C", bound=imaplib.IMAP4 | poplib.POP3 | smtplib.SMTP)
 
 GOODBYE_SECONDS = 5.0
 """How long a server may take to hear a goodbye that says nothing."""
@@ -90,6 +90,7 @@ class Imap(Wire[imaplib.IMAP4]):
         return client
 
     def mechanisms(self, client: imaplib.IMAP4) -> frozenset[str]:
+        """Read them from CAPABILITY."""
         words = (str(word).upper() for word in client.capabilities)
         return frozenset(word.removeprefix("AUTH=") for word in words if word.startswith("AUTH="))
 
@@ -110,6 +111,7 @@ class Imap(Wire[imaplib.IMAP4]):
             raise Refused(imap_refusal("")) from None
 
     def leave(self, client: imaplib.IMAP4) -> None:
+        """Log out, and hang up."""
         _goodbye(client.logout)
         hang_up(client.sock)
 
@@ -127,6 +129,7 @@ class Pop(Wire[poplib.POP3]):
         return client
 
     def mechanisms(self, client: poplib.POP3) -> frozenset[str]:
+        """Read them from CAPA."""
         try:
             return frozenset(word.upper() for word in client.capa().get("SASL", []))
         except poplib.error_proto:  # it knows no CAPA (RFC 2449)
@@ -175,6 +178,7 @@ class Smtp(Wire[smtplib.SMTP]):
         return client
 
     def mechanisms(self, client: smtplib.SMTP) -> frozenset[str]:
+        """Read them from the answer to EHLO."""
         return frozenset(client.esmtp_features.get("auth", "").upper().split())
 
     def _authenticate(self, client: smtplib.SMTP, mechanism: str, first: bytes, surrender: bytes) -> None:
@@ -189,6 +193,7 @@ class Smtp(Wire[smtplib.SMTP]):
             raise Refused(smtp_refusal(code, text.decode("utf-8", "replace"), challenge))
 
     def leave(self, client: smtplib.SMTP) -> None:
+        """Quit, and hang up."""
         _goodbye(client.quit)
         client.close()
 

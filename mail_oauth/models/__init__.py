@@ -2,8 +2,9 @@
 
 from mail_oauth.models import refusals as _refusals  # noqa: F401  # connects its receiver
 from mail_oauth.models.consents import ConnectAttempt, ConnectPace, ConnectTurn
+from mail_oauth.models.events import CredentialEvent
 from mail_oauth.models.health import CallBudget, ProviderFault, ProviderHealth, RefreshCount
-from mail_oauth.models.mailboxes import CredentialEvent, MailCredentials
+from mail_oauth.models.mailboxes import MailCredentials
 
 __all__ = [
     "CallBudget",

@@ -1,8 +1,11 @@
-"""`MailCredentials`, the truth about a connected mailbox, and its history."""
+"""`MailCredentials`, the truth about a connected mailbox."""
 
 from __future__ import annotations
 
-from typing import Any
+import imaplib
+import poplib
+import smtplib
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from django.conf import settings
@@ -19,13 +22,19 @@ from mail_oauth.encryption import seal, unseal
 from mail_oauth.exceptions import Altered, Moved
 from mail_oauth.fields import SealedField
 from mail_oauth.frames import keeps_locals_in
+from mail_oauth.mailbox.outgoing import MailboxConnection
+from mail_oauth.mailbox.sessions import Session
+from mail_oauth.mailbox.wires import IMAP, POP, SMTP
 from mail_oauth.managers import MailCredentialsManager
 from mail_oauth.managers.access import TokenAccess, nearby
 from mail_oauth.managers.transitions import after_commit
-from mail_oauth.managers.vocabulary import EventKind, RefreshPolicy, Status
+from mail_oauth.managers.vocabulary import RefreshPolicy, Status
 from mail_oauth.providers import provider_for
 from mail_oauth.sealing import Sealed
 from mail_oauth.tokens import AccessToken, Secret, scope_set
+
+if TYPE_CHECKING:
+    from imapclient import IMAPClient
 
 
 class MailCredentials(models.Model):
@@ -249,6 +258,39 @@ class MailCredentials(models.Model):
         """The same, awaited."""
         return await self._access().areport_rejected(self.pk, access_token)
 
+    def imap(self, *, user: str = "", timeout: float | None = None) -> Session[imaplib.IMAP4]:
+        """Return a way to the mailbox by IMAP: `with mailbox.imap() as client:` gives an `imaplib.IMAP4`, signed in.
+
+        `user` is the mailbox to open, `email` unless told: for a shared one its own address, which the token of the
+        person who may open it unlocks. Within one answer the server may be silent for `timeout` seconds
+        (`MAIL_TIMEOUT`). Entering raises a `MailboxError`, such as `SignInRefused`, which says what to do.
+        """
+        return Session(IMAP, self, user=user, timeout=timeout)
+
+    def pop(self, *, user: str = "", timeout: float | None = None) -> Session[poplib.POP3]:
+        """The same by POP: a `poplib.POP3`. Messages are deleted when the block ends, unless an error ended it."""
+        return Session(POP, self, user=user, timeout=timeout)
+
+    def smtp(self, *, user: str = "", timeout: float | None = None) -> Session[smtplib.SMTP]:
+        """The same for sending: an `smtplib.SMTP`."""
+        return Session(SMTP, self, user=user, timeout=timeout)
+
+    def imap_client(self, *, user: str = "", timeout: float | None = None) -> IMAPClient:
+        """Return an `IMAPClient`, signed in; leave it by its own `with` block, or log out.
+
+        Needs `pip install 'mail-oauth[imapclient]'`. Raises as `imap` does.
+        """
+        from mail_oauth.mailbox.imapclients import SignedInClient  # noqa: PLC0415  # an extra
+
+        session = self.imap(user=user, timeout=timeout)
+        return SignedInClient(session.open(), session.timeout)
+
+    def email_connection(
+        self, *, user: str = "", timeout: float | None = None, fail_silently: bool = False
+    ) -> MailboxConnection:
+        """Return a connection of Django's mail: `EmailMessage(…, connection=mailbox.email_connection()).send()`."""
+        return MailboxConnection(self, user=user, timeout=timeout, fail_silently=fail_silently)
+
 
 @receiver(post_delete, sender=MailCredentials, dispatch_uid="mail_oauth.models")
 def _bury(instance: MailCredentials, using: str, **_: Any) -> None:
@@ -256,29 +298,3 @@ def _bury(instance: MailCredentials, using: str, **_: Any) -> None:
     pk = instance.pk
     after_commit(using, lambda: token_cache.bury(pk, LAST_GENERATION))
     after_commit(using, lambda: parking.discard(pk))
-
-
-class CredentialEvent(models.Model):
-    """Something that happened to a mailbox. Holds codes, never a token or a provider's words."""
-
-    credentials = models.ForeignKey(  # the history's index begins with it
-        MailCredentials, models.CASCADE, related_name="events", db_index=False
-    )
-    created_at = models.DateTimeField(_("when"), default=timezone.now)
-    kind = models.CharField(_("what"), max_length=32, choices=EventKind)
-    reason = models.CharField(_("reason"), max_length=64, blank=True)
-    generation = models.PositiveBigIntegerField(_("generation"), default=0)
-    actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("by")
-    )
-
-    class Meta:
-        verbose_name = _("mailbox event")
-        verbose_name_plural = _("mailbox events")
-        indexes = [
-            models.Index(fields=["credentials", "-created_at"], name="mail_oauth_event_history"),
-            models.Index(fields=["created_at"], name="mail_oauth_event_age"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.get_kind_display()} {self.reason}".strip()

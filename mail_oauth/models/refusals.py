@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from mail_oauth.managers.transitions import after_commit
 from mail_oauth.managers.vocabulary import EventKind
-from mail_oauth.models.mailboxes import CredentialEvent, MailCredentials
+from mail_oauth.models.events import CredentialEvent
+from mail_oauth.models.mailboxes import MailCredentials
 from mail_oauth.signals import value_refused
 
 logger = logging.getLogger(__name__)

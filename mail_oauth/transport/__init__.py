@@ -3,16 +3,19 @@
 from mail_oauth.transport.addresses import address_problem
 from mail_oauth.transport.calls import ClientAuth, TokenEndpoint, fetch_json, post_form
 from mail_oauth.transport.connections import MAX_BODY
+from mail_oauth.transport.deadlines import deadline
 from mail_oauth.transport.pool import is_proxied, trusting_context
-from mail_oauth.transport.sockets import open_socket, wrap_socket
+from mail_oauth.transport.sockets import mail_context, open_socket, wrap_socket
 
 __all__ = [
     "MAX_BODY",
     "ClientAuth",
     "TokenEndpoint",
     "address_problem",
+    "deadline",
     "fetch_json",
     "is_proxied",
+    "mail_context",
     "open_socket",
     "post_form",
     "trusting_context",

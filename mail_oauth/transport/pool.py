@@ -35,21 +35,21 @@ _NO_RETRY = Retry(total=False)
 
 def trusting_context() -> ssl.SSLContext:
     """Return a new TLS context that trusts whom the settings trust: some 15 ms of CPU."""
-    return _trusting(bundle())
+    return context_trusting(certificates())
 
 
-def bundle() -> str:
+def certificates() -> str:
     """Return the file or folder of the certificates to trust."""
     return app_settings().ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where()
 
 
-def _trusting(bundle: str) -> ssl.SSLContext:
-    """Read a file or a folder of certificates."""
+def context_trusting(bundle: str) -> ssl.SSLContext:
+    """Return a new TLS context that trusts a file or a folder of certificates."""
     where = {"capath" if Path(bundle).is_dir() else "cafile": bundle}
     return ssl.create_default_context(**where)  # type: ignore[arg-type]
 
 
-_tls_context = lru_cache(maxsize=4)(_trusting)
+_tls_context = lru_cache(maxsize=4)(context_trusting)
 
 
 class Pool:
@@ -58,7 +58,7 @@ class Pool:
     def __init__(self) -> None:
         """Read the certificates and the proxies of the environment, once."""
         settings = app_settings()
-        self.ssl_context = _tls_context(bundle())
+        self.ssl_context = _tls_context(certificates())
         self.proxies = {"all": settings.proxy} if settings.proxy else getproxies()
         self.ignore_no_proxy = bool(settings.proxy)
         self.timeout = Timeout(connect=settings.connect_timeout, read=settings.read_timeout)

@@ -1,14 +1,78 @@
-"""A plain TCP connection to a host that the settings name, under the rules of HTTP calls: public, or listed."""
+"""Connections other than HTTP's, to hosts that the settings name, under the same rules: public, or listed.
+
+Within `deadline`, nothing waits beyond its end.
+"""
 
 from __future__ import annotations
 
+import math
 import socket
 import ssl
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from typing import Any
 
 from mail_oauth.exceptions import TransportError
 from mail_oauth.transport.addresses import is_private_host_allowed
+from mail_oauth.transport.deadlines import seconds_left
 from mail_oauth.transport.peers import public_addresses
+from mail_oauth.transport.pool import certificates, context_trusting
+
+
+@contextmanager
+def _within(sock: socket.socket) -> Iterator[None]:
+    """Shorten a socket's own patience to what is left of the deadline."""
+    left, allowed = seconds_left(), sock.gettimeout()
+    if left == math.inf:
+        yield
+        return
+    sock.settimeout(left if allowed is None else min(left, allowed))
+    try:
+        yield
+    finally:
+        if sock.fileno() >= 0:
+            sock.settimeout(allowed)
+
+
+class _Bounded(socket.socket):
+    """A connection whose reads and writes end with the deadline, however often each of them gets a byte."""
+
+    def recv_into(self, *args: Any, **kwargs: Any) -> int:
+        with _within(self):
+            return super().recv_into(*args, **kwargs)
+
+    def sendall(self, *args: Any, **kwargs: Any) -> None:
+        with _within(self):
+            super().sendall(*args, **kwargs)
+
+
+class _BoundedTLS(ssl.SSLSocket):
+    """The same under TLS."""
+
+    def recv_into(self, *args: Any, **kwargs: Any) -> int:
+        with _within(self):
+            return super().recv_into(*args, **kwargs)
+
+    def sendall(self, *args: Any, **kwargs: Any) -> None:
+        with _within(self):
+            super().sendall(*args, **kwargs)
+
+    def do_handshake(self, *args: Any, **kwargs: Any) -> None:
+        with _within(self):
+            super().do_handshake(*args, **kwargs)
+
+
+def mail_context() -> ssl.SSLContext:
+    """Return a TLS context that trusts whom the settings trust, and whose connections end with the deadline."""
+    return _mail_context(certificates())
+
+
+@lru_cache(maxsize=4)
+def _mail_context(bundle: str) -> ssl.SSLContext:
+    context = context_trusting(bundle)
+    context.sslsocket_class = _BoundedTLS
+    return context
 
 
 def open_socket(host: str, port: int, *, seconds: float) -> socket.socket:
@@ -31,8 +95,15 @@ def open_socket(host: str, port: int, *, seconds: float) -> socket.socket:
 def _first_that_answers(addresses: list[str], port: int, seconds: float) -> socket.socket:
     for address in addresses[:-1]:
         with suppress(OSError):
-            return socket.create_connection((address, port), timeout=seconds)
-    return socket.create_connection((addresses[-1], port), timeout=seconds)
+            return _connected(address, port, seconds)
+    return _connected(addresses[-1], port, seconds)
+
+
+def _connected(address: str, port: int, seconds: float) -> socket.socket:
+    made = socket.create_connection((address, port), timeout=min(seconds, seconds_left()))
+    sock = _Bounded(made.family, made.type, made.proto, fileno=made.detach())
+    sock.settimeout(seconds)
+    return sock
 
 
 def wrap_socket(sock: socket.socket, host: str, context: ssl.SSLContext) -> ssl.SSLSocket:

@@ -1,0 +1,37 @@
+"""`CredentialEvent`, the history of a mailbox."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from mail_oauth.managers.vocabulary import EventKind
+from mail_oauth.models.mailboxes import MailCredentials
+
+
+class CredentialEvent(models.Model):
+    """Something that happened to a mailbox. Holds codes, never a token or a provider's words."""
+
+    credentials = models.ForeignKey(  # the history's index begins with it
+        MailCredentials, models.CASCADE, related_name="events", db_index=False
+    )
+    created_at = models.DateTimeField(_("when"), default=timezone.now)
+    kind = models.CharField(_("what"), max_length=32, choices=EventKind)
+    reason = models.CharField(_("reason"), max_length=64, blank=True)
+    generation = models.PositiveBigIntegerField(_("generation"), default=0)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("by")
+    )
+
+    class Meta:
+        verbose_name = _("mailbox event")
+        verbose_name_plural = _("mailbox events")
+        indexes = [
+            models.Index(fields=["credentials", "-created_at"], name="mail_oauth_event_history"),
+            models.Index(fields=["created_at"], name="mail_oauth_event_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.reason}".strip()
