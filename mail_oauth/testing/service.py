@@ -41,9 +41,7 @@ class Service:
             "authorize": self._authorization.handle,
             "token": lambda _route, incoming: self._oauth(self._endpoints.create_token_response, incoming),
             "revoke": lambda _route, incoming: self._oauth(self._endpoints.create_revocation_response, incoming),
-            "introspect": lambda _route, incoming: self._oauth(
-                introspection.create_introspect_response, incoming
-            ),
+            "introspect": lambda _route, incoming: self._oauth(introspection.create_introspect_response, incoming),
             "userinfo": lambda _route, incoming: self._userinfo(incoming),
             "jwks": lambda _route, _incoming: json_reply(rules.keys.jwks()),
             "discovery": lambda route, _incoming: self._discovery(route),
