@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,8 +16,9 @@ from mail_oauth.managers.background import threads
 from mail_oauth.managers.counts import tally
 from mail_oauth.managers.health import board
 from mail_oauth.near import near_copies
+from mail_oauth.testing.provider import FakeProvider
 from mail_oauth.usage import uses
-from tests.services import MariaDB, Postgres, Redis, RedisCluster, Server, require
+from tests.services import Dovecot, MariaDB, Postgres, Redis, RedisCluster, Server, require
 from tests.services.programs import MissingProgram, skip_or_fail
 from tests.settings import redis_cache as redis_cache_settings
 
@@ -48,6 +50,7 @@ MARKS_BY_FIXTURE = {
     "redis_cluster": "redis",
     "postgres_server": "postgres",
     "mariadb_server": "mariadb",
+    "dovecot_server": "dovecot",
     "chromium": "browser",
 }
 
@@ -64,7 +67,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("database")
 
 
-def started(server: type[ServerT]) -> Iterator[ServerT]:
+def started(server: Callable[[], ServerT]) -> Iterator[ServerT]:
     """A running server, or a skip (a failure, where services are required)."""
     try:
         made = server()
@@ -95,6 +98,21 @@ def postgres_server() -> Iterator[Postgres]:
 @pytest.fixture(scope="session")
 def mariadb_server() -> Iterator[MariaDB]:
     yield from started(MariaDB)
+
+
+@pytest.fixture(scope="session")
+def dovecot_server(fake_provider: FakeProvider) -> Iterator[Dovecot]:
+    """A Dovecot that asks the fake provider of the whole run; tests use `dovecot`."""
+    yield from started(partial(Dovecot, fake_provider))
+
+
+@pytest.fixture
+def dovecot(dovecot_server: Dovecot) -> Dovecot:
+    """A running Dovecot without a mailbox, which takes Microsoft's tokens."""
+    dovecot_server.start()
+    dovecot_server.trust("microsoft")
+    dovecot_server.clear()
+    return dovecot_server
 
 
 @pytest.fixture

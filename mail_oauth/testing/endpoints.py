@@ -8,7 +8,12 @@ import secrets
 from typing import Any
 
 from oauthlib.common import Request
-from oauthlib.oauth2.rfc6749.endpoints import AuthorizationEndpoint, RevocationEndpoint, TokenEndpoint
+from oauthlib.oauth2.rfc6749.endpoints import (
+    AuthorizationEndpoint,
+    IntrospectEndpoint,
+    RevocationEndpoint,
+    TokenEndpoint,
+)
 from oauthlib.oauth2.rfc6749.grant_types import AuthorizationCodeGrant
 from oauthlib.oauth2.rfc6749.grant_types import RefreshTokenGrant as PlainRefreshGrant
 from oauthlib.oauth2.rfc6749.tokens import BearerToken, OAuth2Token
@@ -90,3 +95,11 @@ class Endpoints(AuthorizationEndpoint, TokenEndpoint, RevocationEndpoint, UserIn
         if personality.one_resource_per_token:
             token["ext_expires_in"] = token["expires_in"]
         return token
+
+
+class Introspection(IntrospectEndpoint):
+    """Where a mail server asks whom a token belongs to and what it opens (RFC 7662)."""
+
+    def _raise_on_invalid_client(self, request: Request) -> None:
+        """Whoever asks authenticates with a secret (RFC 7662 section 2.1), where revoking asks for none too."""
+        self.request_validator.authenticate_client(request)

@@ -33,8 +33,8 @@ class Inspection:
     def access_info(self, token: str) -> AccessInfo | None:
         """Whose valid access token this is and what it opens; ``None`` when it is not valid."""
         with self._store.lock:
-            found = self._store.access_token(token)
-            if found is None or found[1].ended or found[0].expires_at <= self._clock():
+            found = self._store.living_access_token(token, self._clock())
+            if found is None:
                 return None
             record, family = found
             return AccessInfo(

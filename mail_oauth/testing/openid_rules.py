@@ -14,8 +14,8 @@ class OpenIDRules(Rules):
 
     def validate_bearer_token(self, token: str | None, scopes: list[str], request: Request) -> bool:
         """Whether an access token opens userinfo; Microsoft's must be for Graph."""
-        found = self.store.access_token(token or "")
-        if found is None or found[1].ended or found[0].expires_at <= self.clock():
+        found = self.store.living_access_token(token or "", self.clock())
+        if found is None:
             return False
         record, family = found
         if family.personality != self.personality.name or not set(scopes) <= set(record.scopes):

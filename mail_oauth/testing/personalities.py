@@ -44,7 +44,11 @@ class TokenShape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Personality:
-    """One provider's behaviour. ``paths`` maps an endpoint's name to a template with ``{tenant}``."""
+    """One provider's behaviour. ``paths`` maps an endpoint's name to a template with ``{tenant}``.
+
+    ``introspect`` (RFC 7662) is there for a mail server in tests, at Microsoft and Google too: the mail hosts of
+    the true ones know their tokens without.
+    """
 
     name: str
     title: str
@@ -83,6 +87,7 @@ MICROSOFT: Final = Personality(
             "token": "/microsoft/{tenant}/oauth2/v2.0/token",
             "jwks": "/microsoft/{tenant}/discovery/v2.0/keys",
             "discovery": "/microsoft/{tenant}/v2.0/.well-known/openid-configuration",
+            "introspect": "/microsoft/introspect",
             "userinfo": "/microsoft/graph/oidc/userinfo",
         }
     ),
@@ -115,6 +120,7 @@ GOOGLE: Final = Personality(
             "userinfo": "/google/userinfo",
             "jwks": "/google/certs",
             "discovery": "/google/.well-known/openid-configuration",
+            "introspect": "/google/introspect",
         }
     ),
     issuer="/google",
@@ -145,6 +151,7 @@ OIDC: Final = Personality(
             "userinfo": "/oidc/userinfo",
             "jwks": "/oidc/jwks",
             "discovery": "/oidc/.well-known/openid-configuration",
+            "introspect": "/oidc/introspect",
         }
     ),
     issuer="/oidc",
@@ -159,7 +166,14 @@ OIDC: Final = Personality(
 PLAIN: Final = Personality(
     name="plain",
     title="Plain OAuth",
-    paths=_frozen({"authorize": "/plain/authorize", "token": "/plain/token", "revoke": "/plain/revoke"}),
+    paths=_frozen(
+        {
+            "authorize": "/plain/authorize",
+            "token": "/plain/token",
+            "revoke": "/plain/revoke",
+            "introspect": "/plain/introspect",
+        }
+    ),
     issuer=None,
     default_scopes=(
         "https://www.fastmail.com/dev/protocol-imap",

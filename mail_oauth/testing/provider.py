@@ -152,9 +152,9 @@ class FakeProvider(Inspection):
         return client
 
     def urls(self, personality: str, tenant: str = "common") -> dict[str, str]:
-        """URLs by name: issuer, authorize, token, revoke, userinfo, jwks, discovery.
+        """URLs by name: issuer, authorize, token, revoke, introspect, userinfo, jwks, discovery.
 
-        What the personality lacks is absent: ``revoke`` at Microsoft, all but three at ``plain``.
+        What the personality lacks is absent: ``revoke`` at Microsoft, all but four at ``plain``.
         """
         return urls_of(PERSONALITIES[personality], self.url, tenant)
 

@@ -9,7 +9,7 @@ from oauthlib.oauth2.rfc6749 import errors
 
 from mail_oauth.testing.authorization import Authorization
 from mail_oauth.testing.discovery import discovery_document
-from mail_oauth.testing.endpoints import Endpoints
+from mail_oauth.testing.endpoints import Endpoints, Introspection
 from mail_oauth.testing.messages import Headers, Incoming, Reply, json_reply
 from mail_oauth.testing.personalities import Route
 from mail_oauth.testing.refusals import error_body
@@ -20,6 +20,7 @@ METHODS: Final[Mapping[str, tuple[str, ...]]] = {
     "authorize": ("GET", "POST"),
     "token": ("POST",),
     "revoke": ("POST",),
+    "introspect": ("POST",),
     "userinfo": ("GET", "POST"),
     "jwks": ("GET",),
     "discovery": ("GET",),
@@ -34,11 +35,13 @@ class Service:
         self._rules = rules
         self._store = store
         self._endpoints = Endpoints(rules)
+        introspection = Introspection(rules)
         self._authorization = Authorization(self._endpoints, store)
         self._handlers: dict[str, Callable[[Route, Incoming], Reply]] = {
             "authorize": self._authorization.handle,
             "token": lambda _route, incoming: self._oauth(self._endpoints.create_token_response, incoming),
             "revoke": lambda _route, incoming: self._oauth(self._endpoints.create_revocation_response, incoming),
+            "introspect": lambda _route, incoming: self._oauth(introspection.create_introspect_response, incoming),
             "userinfo": lambda _route, incoming: self._userinfo(incoming),
             "jwks": lambda _route, _incoming: json_reply(rules.keys.jwks()),
             "discovery": lambda route, _incoming: self._discovery(route),

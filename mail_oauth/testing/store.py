@@ -146,6 +146,13 @@ class Store:
             record = self.access_tokens.get(digest(token))
             return (record, self.families[record.family]) if record else None
 
+    def living_access_token(self, token: str, now: float) -> tuple[AccessToken, Family] | None:
+        """The same, for a token that a resource server would take at ``now``, in seconds since the epoch."""
+        found = self.access_token(token)
+        if found is None or found[1].ended or found[0].expires_at <= now:
+            return None
+        return found
+
     def drop_access_tokens(self, unwanted: Callable[[AccessToken, Family], bool]) -> None:
         """Forget the access tokens for which ``unwanted`` is true."""
         with self.transition():

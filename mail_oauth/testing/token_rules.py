@@ -62,6 +62,27 @@ class TokenRules(Rules):
             now,
         )
 
+    def introspect_token(
+        self, token: str, token_type_hint: str | None, request: Request, *args: Any, **kwargs: Any
+    ) -> dict[str, Any] | None:
+        """What a mail server may know of a living access token of this personality; ``None`` for any other.
+
+        ``username`` is the mailbox address (RFC 7662 section 2.2). A refresh token is none of a mail server's
+        business: called active, it would open the mailbox.
+        """
+        found = self.store.living_access_token(token, self.clock())
+        if found is None or found[1].personality != self.personality.name:
+            return None
+        record, family = found
+        return {
+            "username": self.store.accounts[family.subject].email,
+            "scope": " ".join(record.scopes),
+            "client_id": family.client_id,
+            "token_type": "Bearer",
+            "exp": int(record.expires_at),
+            "sub": family.subject,
+        }
+
     def revoke_token(self, token: str, token_type_hint: str, request: Request, *args: Any, **kwargs: Any) -> None:
         """Kill the token's family; at Google every grant of the account. Unknown tokens are no error."""
         found = self.store.refresh_token(token) or self.store.access_token(token)

@@ -1,5 +1,6 @@
 """Real servers for tests: each is started on a loopback port of its own and removed with its files."""
 
+from tests.services.dovecot import Dovecot
 from tests.services.mariadb import MariaDB
 from tests.services.postgres import Postgres
 from tests.services.programs import find_program, require
@@ -7,6 +8,7 @@ from tests.services.redis import Redis, RedisCluster
 from tests.services.server import Server, free_port
 
 __all__ = [
+    "Dovecot",
     "MariaDB",
     "Postgres",
     "Redis",

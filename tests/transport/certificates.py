@@ -33,6 +33,12 @@ class Authority:
 
     def context(self, host: str = "127.0.0.1", *, days: int = 1, self_signed: bool = False) -> ssl.SSLContext:
         """A server's context with a certificate for `host`; one that has expired for negative `days`."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.pem(host, days=days, self_signed=self_signed))
+        return context
+
+    def pem(self, host: str, *, days: int = 1, self_signed: bool = False) -> Path:
+        """A file with the key and the certificate of a server at `host`."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
         try:
@@ -52,9 +58,7 @@ class Authority:
             )
             + signed.public_bytes(serialization.Encoding.PEM)
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(path)
-        return context
+        return path
 
     def _builder(
         self, name: x509.Name, key: ec.EllipticCurvePrivateKey, *, days: int, issuer: x509.Name | None = None
