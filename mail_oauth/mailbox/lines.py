@@ -5,7 +5,6 @@ Mail goes directly, never through the proxy of HTTP calls.
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import ssl
 
@@ -45,11 +44,3 @@ def secured(sock: socket.socket | None) -> ssl.SSLSocket:
     if not isinstance(sock, ssl.SSLSocket):
         raise TransportError("The connection is in clear.", cause="tls")
     return sock
-
-
-def hang_up(sock: socket.socket | None) -> None:
-    """Close without a goodbye."""
-    if sock is not None:
-        with contextlib.suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)
-        sock.close()

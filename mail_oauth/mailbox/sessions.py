@@ -119,7 +119,6 @@ class Session(Generic[C]):
                     self._wire.sign_in(client, mechanism, self.user, token, line)
                     secured(client.sock).settimeout(self.timeout)
                 except BaseException:
-                    line.close()
                     self._wire.drop(client)
                     raise
         except (TransportError, *BROKEN) as error:

@@ -19,7 +19,7 @@ from typing import ClassVar, Generic, TypeVar
 from django.core.mail.utils import DNS_NAME
 
 from mail_oauth.frames import keeps_locals_in
-from mail_oauth.mailbox.lines import Line, hang_up, secured
+from mail_oauth.mailbox.lines import Line, secured
 from mail_oauth.mailbox.refusals import Refused, imap_refusal, pop_refusal, smtp_refusal
 from mail_oauth.mailbox.sasl import answer_to_error, initial_response
 from mail_oauth.tokens import Secret
@@ -71,10 +71,9 @@ class Wire(ABC, Generic[C]):
     def leave(self, client: C) -> None:
         """Say goodbye and hang up."""
 
-    @staticmethod
-    def drop(client: C) -> None:
+    @abstractmethod
+    def drop(self, client: C) -> None:
         """Hang up without a goodbye."""
-        hang_up(client.sock)
 
 
 class Imap(Wire[imaplib.IMAP4]):
@@ -113,7 +112,12 @@ class Imap(Wire[imaplib.IMAP4]):
     def leave(self, client: imaplib.IMAP4) -> None:
         """Log out, and hang up."""
         _goodbye(client.logout)
-        hang_up(client.sock)
+        self.drop(client)
+
+    def drop(self, client: imaplib.IMAP4) -> None:
+        """Close file and socket."""
+        with contextlib.suppress(OSError):
+            client.shutdown()
 
 
 class Pop(Wire[poplib.POP3]):
@@ -158,8 +162,18 @@ class Pop(Wire[poplib.POP3]):
 
     def leave(self, client: poplib.POP3) -> None:
         """Say goodbye, by which messages are deleted (RFC 1939 §6): whether that went well is the caller's concern."""
-        if client.sock is not None:
+        sock: socket.socket | None = client.sock
+        if sock is None:  # said already
+            return
+        try:
             client.quit()
+        finally:
+            self.drop(client)
+
+    def drop(self, client: poplib.POP3) -> None:
+        """Close file and socket, by which nothing is deleted (RFC 1939 §6)."""
+        with contextlib.suppress(OSError):
+            client.close()
 
 
 class Smtp(Wire[smtplib.SMTP]):
@@ -195,7 +209,12 @@ class Smtp(Wire[smtplib.SMTP]):
     def leave(self, client: smtplib.SMTP) -> None:
         """Quit, and hang up."""
         _goodbye(client.quit)
-        client.close()
+        self.drop(client)
+
+    def drop(self, client: smtplib.SMTP) -> None:
+        """Close file and socket."""
+        with contextlib.suppress(OSError):
+            client.close()
 
 
 IMAP, POP, SMTP = Imap(), Pop(), Smtp()

@@ -110,5 +110,4 @@ def rig(request: pytest.FixtureRequest, django_db_blocker: Any) -> Iterator[Rig]
         yield rig
         for provider in rig.providers.values():
             provider.clear_faults()
-        for trace in rig.folder.glob("trace*"):  # tokens stand in it, and the watch would find them
-            trace.unlink()
+        rig.forget()

@@ -20,5 +20,6 @@ def hosts(
     with django_db_blocker.unblock():
         rig = Rig("hosts", folder, fake_provider, fake_provider, f"sqlite:///{folder / 'db.sqlite3'}")
         yield rig
+        rig.forget()
         rig.remove()
     fake_provider.clear_faults()
