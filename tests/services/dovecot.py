@@ -33,10 +33,12 @@ Before STARTTLS, at `far_host` only: no mechanism is offered (POP3 has a bare `S
     SMTP  `530 5.7.0 TLS required.`
     At `host`, which Dovecot takes for its own machine, it offers them in clear, though `ssl = required`.
 Long lines: an SMTP initial response of more than about 1,000 characters, so any token of Microsoft's size, is answered
-    `500 5.5.2 Line too long`: it must follow the `334` (RFC 4954 section 4). A line of more than 8,192 characters ends
-    an IMAP or POP3 connection without a word, and is `500 5.5.2 Line too long` in SMTP.
-A session that is kicked, or ended with the server, hears
-    IMAP  `* BYE Server shutting down.`, or before it signed in `* BYE Shutting down`, or just the end of the connection
+    `500 5.5.2 Line too long`: it must follow the `334` (RFC 4954 section 4). A line of 8,192 characters or more ends an
+    IMAP or POP3 connection without a word, and is `500 5.5.2 Line too long` in SMTP.
+A session that is kicked, or ended with the server, hears one of these, or just the end of the connection
+    IMAP  `* BYE Server shutting down.`                  before it signed in `* BYE Shutting down`
+    POP3  `-ERR [SYS/TEMP] Server shutting down.`        before it signed in `-ERR Shutting down`
+    SMTP  `421 4.3.2 localhost Shutting down`
 """
 
 import grp
