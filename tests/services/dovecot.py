@@ -33,10 +33,12 @@ Before STARTTLS, at `far_host` only: no mechanism is offered (POP3 has a bare `S
     SMTP  `530 5.7.0 TLS required.`
     At `host`, which Dovecot takes for its own machine, it offers them in clear, though `ssl = required`.
 Long lines: an SMTP initial response of more than about 1,000 characters, so any token of Microsoft's size, is answered
-    `500 5.5.2 Line too long`: it must follow the `334` (RFC 4954 section 4). A line of more than 8,192 characters ends
-    an IMAP or POP3 connection without a word, and is `500 5.5.2 Line too long` in SMTP.
-A session that is kicked, or ended with the server, hears
-    IMAP  `* BYE Server shutting down.`, or before it signed in `* BYE Shutting down`, or just the end of the connection
+    `500 5.5.2 Line too long`: it must follow the `334` (RFC 4954 section 4). A line of 8,192 characters or more ends an
+    IMAP or POP3 connection without a word, and is `500 5.5.2 Line too long` in SMTP.
+A session that is kicked, or ended with the server, hears one of these, or just the end of the connection
+    IMAP  `* BYE Server shutting down.`                  before it signed in `* BYE Shutting down`
+    POP3  `-ERR [SYS/TEMP] Server shutting down.`        before it signed in `-ERR Shutting down`
+    SMTP  `421 4.3.2 localhost Shutting down`
 """
 
 import grp
@@ -52,127 +54,13 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from mail_oauth.testing.provider import FakeProvider
+from tests.services.dovecot_files import CERTIFICATE, CHROOTED, LISTENERS, MAIN, OAUTH2, PROTOCOLS, SCOPES
 from tests.services.programs import MissingProgram, find_program
 from tests.services.server import Server
 from tests.services.sink import Sink
 from tests.transport.certificates import Authority
 
-PROTOCOLS = ("imap", "pop3", "submission")
-
 LIBRARY = Path("/usr/lib/dovecot")
-
-MICROSOFT = "https://outlook.office.com"
-FASTMAIL = "https://www.fastmail.com/dev"
-
-# The scope without which a protocol is closed, by personality.
-SCOPES = {
-    "microsoft": {
-        "imap": f"{MICROSOFT}/IMAP.AccessAsUser.All",
-        "pop3": f"{MICROSOFT}/POP.AccessAsUser.All",
-        "submission": f"{MICROSOFT}/SMTP.Send",
-    },
-    "google": dict.fromkeys(PROTOCOLS, "https://mail.google.com/"),
-    "oidc": dict.fromkeys(PROTOCOLS, "mail"),
-    "plain": {
-        "imap": f"{FASTMAIL}/protocol-imap",
-        "pop3": f"{FASTMAIL}/protocol-pop",
-        "submission": f"{FASTMAIL}/protocol-smtp",
-    },
-}
-
-# Everything runs as one account, so nothing changes its root directory, as only root may.
-CHROOTED = (
-    "anvil",
-    "director",
-    "imap-login",
-    "imap-urlauth-login",
-    "ipc",
-    "pop3-login",
-    "stats",
-    "submission-login",
-)
-
-MAIN = """\
-protocols = imap pop3 submission
-listen = 127.0.0.1, 127.0.0.2, 127.0.0.3
-base_dir = {directory}/run
-state_dir = {directory}/run
-log_path = /dev/stderr
-auth_verbose = yes
-hostname = localhost
-
-default_internal_user = {user}
-default_internal_group = {group}
-default_login_user = {user}
-first_valid_uid = 1
-first_valid_gid = 1
-
-ssl = required
-auth_mechanisms = xoauth2 oauthbearer
-auth_cache_size = 0
-# The usual ones and three that frames or addresses make something of.
-auth_username_chars = abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567890.-_@+=,
-auth_failure_delay = 0
-# Tests come from one address, and fail on purpose.
-mail_max_userip_connections = 0
-
-userdb {{
-  driver = static
-  args = uid={user} gid={group} home={homes}/%u allow_all_users=yes
-}}
-mail_location = maildir:~/Maildir
-namespace inbox {{
-  inbox = yes
-  separator = /
-}}
-
-submission_relay_host = 127.0.0.1
-submission_relay_port = {relay}
-
-service anvil {{
-  unix_listener anvil-auth-penalty {{
-    mode = 0
-  }}
-}}
-"""
-
-CERTIFICATE = """\
-local {host} {{
-  ssl_cert = <{file}
-  ssl_key = <{file}
-}}
-"""
-
-LISTENERS = """\
-service {protocol}-login {{
-  inet_listener {protocol} {{
-    port = {clear}
-  }}
-  inet_listener {protocol}s {{
-    port = {tls}
-    ssl = yes
-  }}
-}}
-protocol {protocol} {{
-  passdb {{
-    driver = oauth2
-    mechanisms = xoauth2 oauthbearer
-    args = {directory}/{protocol}.oauth2
-  }}
-}}
-"""
-
-OAUTH2 = """\
-introspection_mode = post
-introspection_url = {url}
-force_introspection = yes
-active_attribute = active
-active_value = true
-username_attribute = username
-scope = {scope}
-timeout_msecs = 2000
-max_parallel_connections = 8
-"""
 
 
 def free_ports(count: int) -> list[int]:
