@@ -166,12 +166,16 @@ _ADVICE = {
 }
 
 
-def _cause(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "timeout"
-    return "tls" if isinstance(error, ssl.SSLError) or _is_about_tls(error) else "connection"
+def _cause(error: BaseException) -> str:
+    """Say what broke a connection; smtplib tells of all that happens to its socket as a disconnection."""
+    for each in (error, error.__context__):
+        if isinstance(each, TimeoutError):
+            return "timeout"
+        if isinstance(each, ssl.SSLError):
+            return "tls"
+    return "tls" if _is_about_tls(error) else "connection"
 
 
-def _is_about_tls(error: Exception) -> bool:
+def _is_about_tls(error: BaseException) -> bool:
     """Tell whether a client found no STARTTLS where there must be one; each library says it in words of its own."""
     return isinstance(error, smtplib.SMTPNotSupportedError) or "not supported by server" in str(error)

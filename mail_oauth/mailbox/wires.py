@@ -13,8 +13,8 @@ import smtplib
 import socket
 from abc import ABC, abstractmethod
 from base64 import b64decode, b64encode
-from collections.abc import Callable
-from typing import ClassVar, Generic, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, Generic, TypeVar
 
 from django.core.mail.utils import DNS_NAME
 
@@ -42,16 +42,21 @@ class Wire(ABC, Generic[C]):
 
     def connect(self, line: Line) -> C:
         """Connect and read the greeting; TLS is up afterwards. Raises `TransportError`, or one of `BROKEN`."""
+        client = self._greeted(line)
         try:
-            client = self._client(line)
+            self._prepare(client, line)
             secured(client.sock)
         except BaseException:
-            line.close()
+            self.drop(client)
             raise
         return client
 
     @abstractmethod
-    def _client(self, line: Line) -> C: ...
+    def _greeted(self, line: Line) -> C: ...
+
+    @abstractmethod
+    def _prepare(self, client: C, line: Line) -> None:
+        """Begin TLS where it is not up yet, and learn what the server can do."""
 
     @abstractmethod
     def mechanisms(self, client: C) -> frozenset[str]:
@@ -81,12 +86,12 @@ class Imap(Wire[imaplib.IMAP4]):
 
     name = "IMAP"
 
-    def _client(self, line: Line) -> imaplib.IMAP4:
-        if not line.starttls:
-            return _ImapTLS(line)
-        client = _ImapPlain(line)
-        client.starttls(line.context)
-        return client
+    def _greeted(self, line: Line) -> imaplib.IMAP4:
+        return _ImapPlain(line) if line.starttls else _ImapTLS(line)
+
+    def _prepare(self, client: imaplib.IMAP4, line: Line) -> None:
+        if line.starttls:
+            client.starttls(line.context)
 
     def mechanisms(self, client: imaplib.IMAP4) -> frozenset[str]:
         """Read them from CAPABILITY."""
@@ -125,12 +130,12 @@ class Pop(Wire[poplib.POP3]):
 
     name = "POP"
 
-    def _client(self, line: Line) -> poplib.POP3:
-        if not line.starttls:
-            return _PopTLS(line)
-        client = _PopPlain(line)
-        client.stls(line.context)
-        return client
+    def _greeted(self, line: Line) -> poplib.POP3:
+        return _PopPlain(line) if line.starttls else _PopTLS(line)
+
+    def _prepare(self, client: poplib.POP3, line: Line) -> None:
+        if line.starttls:
+            client.stls(line.context)
 
     def mechanisms(self, client: poplib.POP3) -> frozenset[str]:
         """Read them from CAPA."""
@@ -181,15 +186,13 @@ class Smtp(Wire[smtplib.SMTP]):
 
     name = "SMTP"
 
-    def _client(self, line: Line) -> smtplib.SMTP:
-        if not line.starttls:
-            client: smtplib.SMTP = _SmtpTLS(line)
-            client.ehlo()
-            return client
-        client = _SmtpPlain(line)
-        client.starttls(context=line.context)
+    def _greeted(self, line: Line) -> smtplib.SMTP:
+        return _SmtpPlain(line) if line.starttls else _SmtpTLS(line)
+
+    def _prepare(self, client: smtplib.SMTP, line: Line) -> None:
+        if line.starttls:
+            client.starttls(context=line.context)
         client.ehlo()
-        return client
 
     def mechanisms(self, client: smtplib.SMTP) -> frozenset[str]:
         """Read them from the answer to EHLO."""
@@ -233,57 +236,69 @@ def _goodbye(say: Callable[[], object]) -> None:
         say()
 
 
-class _ImapTLS(imaplib.IMAP4_SSL):
+class _Dials:
+    """Has a client of the standard library connect by a line."""
+
+    _line: Line
+
+    def _create_socket(self, timeout: float | None) -> socket.socket:  # imaplib's and poplib's
+        return self._line.connect()
+
+    def _get_socket(self, host: str, port: int, timeout: float | None) -> socket.socket:  # smtplib's
+        return self._line.connect()
+
+
+class _ImapTLS(_Dials, imaplib.IMAP4_SSL):
     def __init__(self, line: Line) -> None:
         self._line = line
         super().__init__(line.server.host, line.server.port, ssl_context=line.context)
 
-    def _create_socket(self, timeout: float | None) -> socket.socket:
-        return self._line.connect()
 
-
-class _ImapPlain(imaplib.IMAP4):
+class _ImapPlain(_Dials, imaplib.IMAP4):
     def __init__(self, line: Line) -> None:
         self._line = line
         super().__init__(line.server.host, line.server.port)
 
-    def _create_socket(self, timeout: float | None) -> socket.socket:
-        return self._line.connect()
 
+class _PopTLS(_Dials, poplib.POP3_SSL):
+    sock: Any = None
+    file: Any = None
 
-class _PopTLS(poplib.POP3_SSL):
     def __init__(self, line: Line) -> None:
         self._line = line
-        super().__init__(line.server.host, line.server.port, context=line.context)
-
-    def _create_socket(self, timeout: float | None) -> socket.socket:
-        return self._line.connect()
+        with _closing_on_error(self):
+            super().__init__(line.server.host, line.server.port, context=line.context)
 
 
-class _PopPlain(poplib.POP3):
+class _PopPlain(_Dials, poplib.POP3):
+    sock: Any = None
+    file: Any = None
+
     def __init__(self, line: Line) -> None:
         self._line = line
-        super().__init__(line.server.host, line.server.port)
-
-    def _create_socket(self, timeout: float | None) -> socket.socket:
-        return self._line.connect()
+        with _closing_on_error(self):
+            super().__init__(line.server.host, line.server.port)
 
 
-class _SmtpTLS(smtplib.SMTP_SSL):
+class _SmtpTLS(_Dials, smtplib.SMTP_SSL):
     def __init__(self, line: Line) -> None:
         self._line = line
-        super().__init__(
-            line.server.host, line.server.port, local_hostname=DNS_NAME.get_fqdn(), context=line.context
-        )
-
-    def _get_socket(self, host: str, port: int, timeout: float | None) -> socket.socket:
-        return self._line.connect()
+        host, port = line.server.host, line.server.port
+        super().__init__(host, port, local_hostname=DNS_NAME.get_fqdn(), context=line.context)
 
 
-class _SmtpPlain(smtplib.SMTP):
+class _SmtpPlain(_Dials, smtplib.SMTP):
     def __init__(self, line: Line) -> None:
         self._line = line
         super().__init__(line.server.host, line.server.port, local_hostname=DNS_NAME.get_fqdn())
 
-    def _get_socket(self, host: str, port: int, timeout: float | None) -> socket.socket:
-        return self._line.connect()
+
+@contextlib.contextmanager
+def _closing_on_error(client: poplib.POP3) -> Iterator[None]:
+    """Do what imaplib and smtplib do by themselves when the greeting is not as it should be."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            client.close()
+        raise

@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mail_oauth.tokens import MailServer
+from tests.services.dovecot_files import SCOPES
 
 if TYPE_CHECKING:
     from pytest_django import Settings
 
     from mail_oauth.models import MailCredentials
     from tests.services import Dovecot
+
+
+EVERY_SCOPE = ["openid", "profile", "email", "offline_access", *SCOPES["microsoft"].values()]
+"""What opens all three protocols."""
 
 
 def mail_servers(dovecot: Dovecot, *, starttls: bool = False, host: str = "") -> dict[str, MailServer]:
@@ -33,7 +38,6 @@ def mail_servers(dovecot: Dovecot, *, starttls: bool = False, host: str = "") ->
 @pytest.fixture
 def site(provider: Any, dovecot: Dovecot, settings: Settings) -> Callable[..., None]:
     """Settings by which Microsoft's mail is on Dovecot; `site(OPTION=…)` changes its options, and with `ours` others."""
-    every = " ".join(dovecot_scopes())
 
     def configure(
         *, starttls: bool = False, host: str = "", ours: dict[str, Any] | None = None, **options: Any
@@ -41,7 +45,7 @@ def site(provider: Any, dovecot: Dovecot, settings: Settings) -> Callable[..., N
         before = settings.MAIL_OAUTH
         microsoft = {
             **before["PROVIDERS"]["microsoft"],
-            "SCOPES": every,
+            "SCOPES": EVERY_SCOPE,
             **mail_servers(dovecot, starttls=starttls, host=host),
             **options,
         }
@@ -55,13 +59,6 @@ def site(provider: Any, dovecot: Dovecot, settings: Settings) -> Callable[..., N
 
     configure()
     return configure
-
-
-def dovecot_scopes() -> list[str]:
-    """What opens all three protocols."""
-    from tests.services.dovecot import SCOPES
-
-    return ["openid", "profile", "email", "offline_access", *SCOPES["microsoft"].values()]
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from mail_oauth.mailbox.wires import BROKEN
 from mail_oauth.providers.microsoft import Microsoft
 from mail_oauth.testing.faults import Fault
 from tests.mailboxes import stored
-from tests.services.dovecot import MICROSOFT
+from tests.services.dovecot_files import MICROSOFT
 
 pytestmark = pytest.mark.django_db
 
