@@ -31,7 +31,7 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	@for database in sqlite postgres mariadb; do \
 	    echo "== The database tests on $$database"; \
-	    $(BESIDE) $$database -- env $(PYTEST) -m 'database and not browser' $(ARGS) || test $$? -eq 5 -a -n '$(subst ','\'',$(ARGS))' || exit 1; \
+	    $(BESIDE) $$database -- env $(PYTEST) -m 'database and not (browser or dovecot)' $(ARGS) || test $$? -eq 5 -a -n '$(subst ','\'',$(ARGS))' || exit 1; \
 	done
 	@echo "== The whole suite, on SQLite"
 	@MAIL_OAUTH_FUZZ=$(FUZZ) $(PYTEST) $(WHOLE) $(ARGS)

@@ -206,7 +206,7 @@ class Smtp(Wire[smtplib.SMTP]):
         if code == 334:
             challenge = _decoded(text)
             code, text = client.docmd(b64encode(surrender).decode())
-        if code not in {235, 503}:  # 503: signed in already
+        if code != 235:
             raise Refused(smtp_refusal(code, text.decode("utf-8", "replace"), challenge))
 
     def leave(self, client: smtplib.SMTP) -> None:

@@ -26,7 +26,6 @@ pytestmark = pytest.mark.django_db
 
 PROTOCOLS = ("imap", "pop", "smtp")
 MECHANISMS = ("XOAUTH2", "OAUTHBEARER")
-SERVER_NAMES = {"imap": "IMAP", "pop": "POP", "smtp": "SMTP"}
 
 MESSAGE = b"Subject: hello\r\nFrom: grace@example.com\r\nTo: ada@example.com\r\n\r\nHow are you?\r\n"
 
