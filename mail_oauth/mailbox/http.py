@@ -141,6 +141,10 @@ def _code(reply: HttpReply) -> str:
     except (ValueError, RecursionError):
         return ""
     error = said.get("error") if isinstance(said, dict) else None
-    word = (error.get("code") if isinstance(error.get("code"), str) else error.get("status")) if isinstance(error, dict) else ""
+    word = (
+        (error.get("code") if isinstance(error.get("code"), str) else error.get("status"))
+        if isinstance(error, dict)
+        else ""
+    )
     plain = isinstance(word, str) and word.isascii() and word.isidentifier() and len(word) <= _LONGEST_CODE
     return str(word) if plain else ""

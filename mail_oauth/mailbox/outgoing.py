@@ -12,9 +12,9 @@ from django.core.mail import EmailMessage
 from django.core.mail.backends.smtp import EmailBackend
 
 from mail_oauth.exceptions import MailboxError, SignInRefused
+from mail_oauth.mailbox.grants import Grant
 from mail_oauth.mailbox.http import HttpConnection
 from mail_oauth.mailbox.refusals import Fault
-from mail_oauth.mailbox.grants import Grant
 from mail_oauth.mailbox.sessions import Session
 from mail_oauth.mailbox.wires import SMTP
 
@@ -60,7 +60,9 @@ class MailboxConnection(EmailBackend):
         Raises a `MailboxError`.
         """
         connection: smtplib.SMTP | None = self.connection
-        if self._http is not None or (connection is not None and connection.sock is not None):  # else it has hung up
+        if self._http is not None or (
+            connection is not None and connection.sock is not None
+        ):  # else it has hung up
             return False
         try:
             self.connection = self._session.open()

@@ -38,8 +38,8 @@ from mail_oauth.managers.latecomers import save_late
 from mail_oauth.managers.vocabulary import EventKind
 from mail_oauth.providers import provider_for
 from mail_oauth.refresh.classification import Action, Trouble
-from mail_oauth.refresh.engine import adopt, ask, report, save_or_park, unreadable
 from mail_oauth.refresh.engine import Outcome as EngineOutcome
+from mail_oauth.refresh.engine import adopt, ask, report, save_or_park, unreadable
 from mail_oauth.refresh.policy import least_validity
 from mail_oauth.refresh.verdicts import Verdict
 from mail_oauth.tokens import AccessToken, Secret, TokenSet

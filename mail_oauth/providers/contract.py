@@ -137,10 +137,8 @@ class Provider(Scoping):
         resources = self.setting("RESOURCES")
         if endpoint.resource == "mail" or not isinstance(resources, Mapping) or endpoint.resource in resources:
             return []
-        return [
-            f'{where}["SENDING"] needs a token for {endpoint.resource}: write "RESOURCES": '
-            f'{{"{endpoint.resource}": [its scopes]}}.'
-        ]
+        line = f'"RESOURCES": {{"{endpoint.resource}": [its scopes]}}'
+        return [f'{where}["SENDING"] needs a token for {endpoint.resource}: write {line}.']
 
     def endpoint_problems(self) -> list[str]:
         """Say which endpoints may not be called (plain http, private addresses)."""

@@ -73,7 +73,10 @@ _Type = tuple[str, Callable[[Any], bool]]
 _TEXT: _Type = ("a string", _is_text)
 _SERVER: _Type = ('a server, mail_oauth.tokens.MailServer(host="…", port=993)', _is_server)
 
-_ENDPOINT: _Type = ("an endpoint, mail_oauth.tokens.MailEndpoint(…)", lambda value: isinstance(value, MailEndpoint))
+_ENDPOINT: _Type = (
+    "an endpoint, mail_oauth.tokens.MailEndpoint(…)",
+    lambda value: isinstance(value, MailEndpoint),
+)
 
 _TYPES: dict[str, _Type] = {
     "MAIL_ENDPOINT": _ENDPOINT,

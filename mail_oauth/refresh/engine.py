@@ -107,7 +107,7 @@ def unreadable(grant: Grant, ledger: Ledger, error: SealError) -> Outcome:
         extra={"action": "refresh", "mailbox": str(grant.pk), "outcome": "unreadable", "reason": error.code},
     )
     seconds = unreadable_pause()
-    ledger.saveunreadable(grant, error.code, seconds)
+    ledger.save_unreadable(grant, error.code, seconds)
     verdict = Verdict(action=Action.OPERATOR, reason=error.code)
     return Outcome(verdict=verdict, retry_in=timedelta(seconds=seconds))
 

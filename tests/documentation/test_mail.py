@@ -47,7 +47,7 @@ def test_each_example_does_what_it_says(dovecot, mailbox, body):
 @pytest.mark.django_db
 def test_a_shared_mailbox_is_asked_for_by_its_own_name(mailbox):
     """Here nobody may open another's, and so the error names it."""
-    with pytest.raises(SignInRefused, match="team@example.com"):
+    with pytest.raises(SignInRefused, match=r"team@example\.com"):
         exec(block(PAGE, "python", OF_A_SHARED_ONE), {"mailbox": mailbox})
 
 

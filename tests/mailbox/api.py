@@ -68,7 +68,7 @@ class MailApi:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_POST(self) -> None:  # noqa: N802  # http.server's
+            def do_POST(self) -> None:  # http.server's
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 status, said = api.answer(self.path, self.headers, body)
                 content = json.dumps(said).encode() if said else b""

@@ -19,8 +19,10 @@ from mail_oauth.exceptions import (
 )
 from mail_oauth.mailbox.http import HttpConnection
 from mail_oauth.providers import provider_for
-from mail_oauth.tokens import MailEndpoint
+from mail_oauth.tokens import MailEndpoint, MailServer
 from tests.mailbox.api import MailApi
+from tests.mailbox.scripted import ScriptedServer, saying, smtp
+from tests.transport.certificates import Authority
 
 pytestmark = pytest.mark.django_db
 
@@ -151,7 +153,7 @@ def test_want_of_consent_is_told(graph, connect, settings):
     _configure(settings, "microsoft", RESOURCES={}, SENDING="smtp")
     mailbox = connect()
     _configure(settings, "microsoft", RESOURCES={"graph": [SEND]}, SENDING="http")
-    with pytest.raises(ReauthRequired, match="Mail.Send"):
+    with pytest.raises(ReauthRequired, match=r"Mail\.Send"):
         send(mailbox)
 
 
@@ -170,7 +172,7 @@ def test_a_provider_that_takes_none_says_so(provider, settings):
 
 def test_a_resource_without_scopes_is_a_mistake(provider, settings):
     _configure(settings, "microsoft", SENDING="auto")
-    with pytest.raises(ConfigurationError, match='"RESOURCES": {"graph"'):
+    with pytest.raises(ConfigurationError, match=r'"RESOURCES": \{"graph"'):
         provider_for("microsoft")
 
 
@@ -186,10 +188,6 @@ class TestAutomatically:
     @pytest.fixture
     def shut(self, graph, settings, tmp_path):
         """SMTP AUTH is disabled for the tenant, as Microsoft says it."""
-        from tests.mailbox.scripted import ScriptedServer, saying, smtp
-        from tests.transport.certificates import Authority
-        from mail_oauth.tokens import MailServer
-
         authority = Authority(tmp_path)
         said = "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant."
         with ScriptedServer(smtp(saying("smtp", said)), authority.context()) as server:
