@@ -17,6 +17,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 
 from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import ConfigurationError, MailboxDisconnected, MailboxError
+from mail_oauth.mailbox.http import HttpConnection
 from mail_oauth.mailbox.outgoing import MailboxConnection
 from mail_oauth.models import MailCredentials
 
@@ -56,7 +57,7 @@ class EmailBackend(BaseEmailBackend):
         self._mailbox = mailbox or username
         self._user = user
         self._timeout = timeout
-        self._connections: dict[UUID, MailboxConnection] = {}
+        self._connections: dict[UUID, MailboxConnection | HttpConnection] = {}
         self._kept_open = False
 
     def open(self) -> bool:

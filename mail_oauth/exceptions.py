@@ -145,7 +145,7 @@ class TransactionHeld(MailboxError):
 class MailServerError(MailboxError):
     """A mail server gave no signed-in connection; the grant is as good as before.
 
-    `reason` is a word that says why, `protocol` is ``"IMAP"``, ``"POP"`` or ``"SMTP"``, `host` the server's name, and
+    `reason` is a word that says why, `protocol` is ``"IMAP"``, ``"POP"``, ``"SMTP"`` or ``"HTTP"``, `host` the server's name, and
     `code` the server's own word for it, where it gave one.
     """
 
@@ -170,6 +170,10 @@ class MailServerUnavailable(MailServerError):
     `reason` is ``"unavailable"``, ``"dns"``, ``"refused"``, ``"connect_timeout"``, ``"timeout"``, ``"tls"`` or
     ``"connection"``.
     """
+
+
+class MessageRefused(MailServerError):
+    """A provider does not take a message over HTTP; `code` is its own word for it. `reason` is ``"message"``."""
 
 
 class ProviderUnavailable(MailboxError):

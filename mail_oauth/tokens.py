@@ -162,6 +162,19 @@ class MailServer:
     security: str = "tls"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MailEndpoint:
+    """Where a provider takes messages over HTTP: MIME by POST, in base64 or as it is.
+
+    In `url`, ``{user}`` stands for the mailbox. `resource` is the one whose tokens open it.
+    """
+
+    url: str
+    resource: str
+    content_type: str
+    base64: bool = False
+
+
 def scope_set(scopes: Any) -> tuple[str, ...]:
     """Return scopes, given as a string (spaces or commas) or a sequence, in order and without doubles."""
     words = scopes.replace(",", " ").split() if isinstance(scopes, str) else scopes

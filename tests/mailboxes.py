@@ -128,8 +128,10 @@ def connect(provider: FakeProvider, user: User) -> Callable[..., MailCredentials
 
         email = email or f"ada{next(_numbers)}@example.com"
         account = provider.add_account(email)
-        scopes = " ".join(provider_for(alias).requested_scopes)
-        reply = provider.grant(email, personality=personalities.get(alias, alias), scope=scopes)
+        scopes, consented = map(
+            " ".join, (provider_for(alias).requested_scopes, provider_for(alias).consented_scopes)
+        )
+        reply = provider.grant(email, personality=personalities.get(alias, alias), scope=consented)
         row = MailCredentials(
             user=owner or user,
             provider=alias,

@@ -15,7 +15,7 @@ from mail_oauth.encryption import fingerprint_of, keyring, unseal
 from mail_oauth.exceptions import ConfigurationError, KeyMissing, SealError
 from mail_oauth.keysource import source_name
 from mail_oauth.models import MailCredentials
-from mail_oauth.providers.contract import NOT_MAIL_SCOPES
+from mail_oauth.providers.scoping import NOT_MAIL_SCOPES
 from mail_oauth.sealing import Sealed
 from mail_oauth.tokens import Secret, scope_set
 

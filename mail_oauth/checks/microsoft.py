@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from mail_oauth.checks.catalogue import Found, found
 from mail_oauth.checks.places import where
 from mail_oauth.providers import Provider
-from mail_oauth.providers.contract import NOT_MAIL_SCOPES
 from mail_oauth.providers.microsoft import CONSUMERS, GUID
+from mail_oauth.providers.scoping import NOT_MAIL_SCOPES
 from mail_oauth.tokens import MailServer, Secret
 
 _OUTLOOK = "https://outlook.office.com"

@@ -96,7 +96,10 @@ def _redeem(provider: Provider, attempt: ConnectAttempt, answer: Answer) -> Toke
     verifier = open_secret(attempt, "code_verifier") if provider.setting("USES_PKCE") else None
     try:
         reply = provider.token_endpoint().redeem(
-            answer.code, redirect_uri=attempt.redirect_uri, code_verifier=verifier
+            answer.code,
+            redirect_uri=attempt.redirect_uri,
+            code_verifier=verifier,
+            scope=provider.redeemed_scope,
         )
         verdict: Verdict = judge(reply, family=provider.error_family)
     except TransportError as error:

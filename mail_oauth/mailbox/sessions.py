@@ -5,7 +5,7 @@ from __future__ import annotations
 import smtplib
 import ssl
 from types import TracebackType
-from typing import Generic, Protocol
+from typing import Generic
 
 from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import (
@@ -16,30 +16,14 @@ from mail_oauth.exceptions import (
     SignInRefused,
     TransportError,
 )
+from mail_oauth.mailbox.grants import Grant
 from mail_oauth.mailbox.lines import Line, secured
 from mail_oauth.mailbox.refusals import Fault, Refusal, Refused
 from mail_oauth.mailbox.sasl import chosen_mechanism
 from mail_oauth.mailbox.wires import BROKEN, C, Wire
 from mail_oauth.providers import Provider, provider_for
-from mail_oauth.tokens import AccessToken, MailServer, Secret
+from mail_oauth.tokens import AccessToken, MailServer
 from mail_oauth.transport import deadline
-
-
-class Grant(Protocol):
-    """What a session needs of a mailbox; `MailCredentials` is one."""
-
-    provider: str
-    email: str
-
-    @property
-    def scopes(self) -> tuple[str, ...]:
-        """What the provider granted."""
-
-    def get_access_token(self) -> AccessToken:
-        """Return a valid token."""
-
-    def report_rejected(self, access_token: Secret) -> AccessToken:
-        """Return another token than one that a mail server refused."""
 
 
 class Session(Generic[C]):

@@ -48,14 +48,14 @@ class MailCredentialsManager(_Base.from_queryset(MailCredentialsQuerySet)):  # t
             return near
         return await TokenAccess(self).aget(pk, min_validity=min_validity, resource=resource)
 
-    def report_rejected(self, pk: UUID, access_token: Secret) -> AccessToken:
+    def report_rejected(self, pk: UUID, access_token: Secret, *, resource: str = "mail") -> AccessToken:
         """Return another token for the mailbox `pk` than one that a mail server refused before its end.
 
         A refresh is forced once within `REJECTION_INTERVAL`; a report that comes too soon after it raises
         `ProviderUnavailable` ("token_rejected"), since a new token is then no remedy.
         """
-        return TokenAccess(self).report_rejected(pk, access_token)
+        return TokenAccess(self).report_rejected(pk, access_token, resource=resource)
 
-    async def areport_rejected(self, pk: UUID, access_token: Secret) -> AccessToken:
+    async def areport_rejected(self, pk: UUID, access_token: Secret, *, resource: str = "mail") -> AccessToken:
         """`report_rejected`, awaited."""
-        return await TokenAccess(self).areport_rejected(pk, access_token)
+        return await TokenAccess(self).areport_rejected(pk, access_token, resource=resource)

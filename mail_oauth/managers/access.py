@@ -14,7 +14,6 @@ from mail_oauth import parking
 from mail_oauth.cache import MAIL, may_be_near, token_cache
 from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import (
-    ConfigurationError,
     CredentialsUnreadable,
     KeyMissing,
     MailboxDisconnected,
@@ -25,6 +24,7 @@ from mail_oauth.frames import keeps_locals_in
 from mail_oauth.managers.background import behind, outside_transaction, own_connection_possible
 from mail_oauth.managers.errors import failed, held, pausing, refused_again, unusable
 from mail_oauth.managers.readability import turn_readable
+from mail_oauth.managers.resources import other_resource_token, resource_token
 from mail_oauth.managers.transitions import Transitions, after_commit, only_test_transactions
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.near import Look, near_copies
@@ -80,7 +80,7 @@ class TokenAccess:
     def get(self, pk: UUID, *, min_validity: float | None = None, resource: str = MAIL) -> AccessToken:
         """Return a valid token: from the cache, else from the row, else by a refresh."""
         if resource != MAIL:
-            raise ConfigurationError(f"No resource {resource!r}: a grant carries {MAIL!r} tokens so far.")
+            return resource_token(self, pk, resource, min_validity)
         look = near_copies.look(pk) if may_be_near() else None
         cached = token_cache.get(pk)
         if cached is not None and self._will_do(pk, cached, min_validity, look):
@@ -101,7 +101,7 @@ class TokenAccess:
         return outside_transaction(self.using, lambda: self._refresh_or_wait(self._row(pk), None, force=True))
 
     @keeps_locals_in
-    def report_rejected(self, pk: UUID, rejected: Secret) -> AccessToken:
+    def report_rejected(self, pk: UUID, rejected: Secret, *, resource: str = MAIL) -> AccessToken:
         """Return another token than one that a mail server refused before its end.
 
         The token that replaced it, or is about to, where somebody refreshes already; else from a refresh, of which
@@ -110,14 +110,16 @@ class TokenAccess:
         """
         if not isinstance(rejected, Secret):
             raise TypeError("report_rejected() takes the token that get_access_token() returned, not its text.")
+        if resource != MAIL:
+            return other_resource_token(self, pk, resource, rejected)
         near_copies.drop(pk)
         uses.note(pk)
         return outside_transaction(self.using, lambda: self._replace(self._row(pk), rejected))
 
     @keeps_locals_in
-    async def areport_rejected(self, pk: UUID, rejected: Secret) -> AccessToken:
+    async def areport_rejected(self, pk: UUID, rejected: Secret, *, resource: str = MAIL) -> AccessToken:
         """`report_rejected`, awaited."""
-        return await sync_to_async(self.report_rejected)(pk, rejected)
+        return await sync_to_async(self.report_rejected)(pk, rejected, resource=resource)
 
     async def aget(self, pk: UUID, *, min_validity: float | None = None, resource: str = MAIL) -> AccessToken:
         """`get`, awaited."""

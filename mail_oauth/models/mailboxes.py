@@ -5,6 +5,7 @@ from __future__ import annotations
 import imaplib
 import poplib
 import smtplib
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -16,12 +17,13 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from mail_oauth import parking
-from mail_oauth.cache import LAST_GENERATION, token_cache
+from mail_oauth.cache import LAST_GENERATION, MAIL, token_cache
 from mail_oauth.conf import app_settings
 from mail_oauth.encryption import seal, unseal
 from mail_oauth.exceptions import Altered, Moved
 from mail_oauth.fields import SealedField
 from mail_oauth.frames import keeps_locals_in
+from mail_oauth.mailbox.http import HttpConnection
 from mail_oauth.mailbox.outgoing import MailboxConnection
 from mail_oauth.mailbox.sessions import Session
 from mail_oauth.mailbox.wires import IMAP, POP, SMTP
@@ -30,6 +32,7 @@ from mail_oauth.managers.access import TokenAccess, nearby
 from mail_oauth.managers.transitions import after_commit
 from mail_oauth.managers.vocabulary import RefreshPolicy, Status
 from mail_oauth.providers import provider_for
+from mail_oauth.providers.registry import resources_of
 from mail_oauth.sealing import Sealed
 from mail_oauth.tokens import AccessToken, Secret, scope_set
 
@@ -246,17 +249,17 @@ class MailCredentials(models.Model):
         return await self._access().arefresh(self.pk)
 
     @keeps_locals_in
-    def report_rejected(self, access_token: Secret) -> AccessToken:
+    def report_rejected(self, access_token: Secret, *, resource: str = "mail") -> AccessToken:
         """Return another token than one that a mail server refused before its end; one refresh per interval.
 
         Raises a `MailboxError`: `ProviderUnavailable` ("token_rejected") where a new token was refused as well.
         """
-        return self._access().report_rejected(self.pk, access_token)
+        return self._access().report_rejected(self.pk, access_token, resource=resource)
 
     @keeps_locals_in
-    async def areport_rejected(self, access_token: Secret) -> AccessToken:
+    async def areport_rejected(self, access_token: Secret, *, resource: str = "mail") -> AccessToken:
         """The same, awaited."""
-        return await self._access().areport_rejected(self.pk, access_token)
+        return await self._access().areport_rejected(self.pk, access_token, resource=resource)
 
     def imap(self, *, user: str = "", timeout: float | None = None) -> Session[imaplib.IMAP4]:
         """Return a way to the mailbox by IMAP: `with mailbox.imap() as client:` gives an `imaplib.IMAP4`, signed in.
@@ -287,14 +290,24 @@ class MailCredentials(models.Model):
 
     def email_connection(
         self, *, user: str = "", timeout: float | None = None, fail_silently: bool = False
-    ) -> MailboxConnection:
-        """Return a connection of Django's mail: `EmailMessage(…, connection=mailbox.email_connection()).send()`."""
-        return MailboxConnection(self, user=user, timeout=timeout, fail_silently=fail_silently)
+    ) -> MailboxConnection | HttpConnection:
+        """Return a connection of Django's mail: `mailbox.email_connection().send_messages([message])`.
+
+        By SMTP, or as the provider's option `SENDING` says.
+        """
+        sending = provider_for(self.provider).setting("SENDING")
+        if sending == "http":
+            return HttpConnection(self, user=user, fail_silently=fail_silently)
+        may_switch = sending == "auto"
+        return MailboxConnection(
+            self, user=user, timeout=timeout, fail_silently=fail_silently, may_switch=may_switch
+        )
 
 
 @receiver(post_delete, sender=MailCredentials, dispatch_uid="mail_oauth.models")
 def _bury(instance: MailCredentials, using: str, **_: Any) -> None:
     """A deleted row, or a deleted user's, answers from no cache."""
     pk = instance.pk
-    after_commit(using, lambda: token_cache.bury(pk, LAST_GENERATION))
+    for resource in (MAIL, *resources_of(instance.provider)):
+        after_commit(using, partial(token_cache.bury, pk, LAST_GENERATION, resource))
     after_commit(using, lambda: parking.discard(pk))

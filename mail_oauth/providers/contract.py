@@ -16,17 +16,18 @@ from mail_oauth.providers.claims import LONGEST_SUBJECT, address_claim, text_cla
 from mail_oauth.providers.documents import MAX_DOCUMENT, object_in
 from mail_oauth.providers.id_tokens import verified_claims
 from mail_oauth.providers.options import option_problems
-from mail_oauth.tokens import Identity, MailServer, Secret, TokenSet, scope_set
+from mail_oauth.providers.scoping import Scoping
+from mail_oauth.tokens import Identity, MailEndpoint, MailServer, Secret, TokenSet
 from mail_oauth.transport import ClientAuth, TokenEndpoint, address_problem, fetch_json
 
 _ALIAS = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
-NOT_MAIL_SCOPES = frozenset({"openid", "profile", "email", "offline_access"})
-"""Scopes whose absence from a reply says nothing (Microsoft leaves `offline_access` out, Google renames)."""
-
-
 ENDPOINTS = ("AUTHORIZE_URL", "TOKEN_URL", "REVOKE_URL", "USERINFO_URL", "JWKS_URL")
 """The options that name an endpoint."""
+
+
+SENDING = ("smtp", "http", "auto")
+"""The ways by which mail may go."""
 
 
 class Revocation(Enum):
@@ -41,7 +42,7 @@ class Revocation(Enum):
     """It is tried again."""
 
 
-class Provider:
+class Provider(Scoping):
     """Base of all providers. Options of the settings may replace any endpoint, scope or server by its name.
 
     Subclasses set data; methods are replaced only where a provider differs in kind.
@@ -60,9 +61,7 @@ class Provider:
     account_url: ClassVar[str] = ""
     """Where a user sees and withdraws what they granted."""
 
-    scopes: ClassVar[tuple[str, ...]] = ()
     authorize_parameters: ClassVar[Mapping[str, str]] = {}
-    sends_scope_on_refresh: ClassVar[bool] = False
     uses_pkce: ClassVar[bool] = True
     client_auth: ClassVar[ClientAuth] = "post"
     needs_secret: ClassVar[bool] = True
@@ -83,16 +82,17 @@ class Provider:
     imap: ClassVar[MailServer | None] = None
     pop: ClassVar[MailServer | None] = None
     smtp: ClassVar[MailServer | None] = None
+    mail_endpoint: ClassVar[MailEndpoint | None] = None
+    """Where messages can be sent over HTTP as well."""
+    sending: ClassVar[str] = "smtp"
+    """By which way mail goes: `smtp`, `http`, or `auto`: by HTTP where SMTP is switched off."""
     sasl_mechanisms: ClassVar[tuple[str, ...]] = ("XOAUTH2", "OAUTHBEARER")
     """Those that the provider's mail servers take, the preferred one first; of them one is used that is offered."""
-    protocol_scopes: ClassVar[Mapping[str, str]] = {}
-    """The end of the scope that each of IMAP, POP and SMTP needs, as far as it is known."""
-
     OPTIONS: ClassVar[frozenset[str]] = frozenset(
         (
             "CLASS CLIENT_ID CLIENT_SECRET NAME SCOPES AUTHORIZE_URL TOKEN_URL REVOKE_URL USERINFO_URL "
             "JWKS_URL ISSUER ACCOUNT_URL AUTHORIZE_PARAMETERS CLIENT_AUTH USES_PKCE GRANT_DAYS CALLS_PER_SECOND "
-            "REFRESH_POLICY IMAP POP SMTP"
+            "REFRESH_POLICY RESOURCES IMAP POP SMTP MAIL_ENDPOINT SENDING"
         ).split()
     )
 
@@ -118,12 +118,27 @@ class Provider:
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if value is not None and not (number and value > 0):
                 found.append(f'{where}["{option}"] is a {what} above zero, or None.')
+        found += self._sending_problems(where)
         policy = self.setting("REFRESH_POLICY")
         if policy and (problem := policy_problem(f'{where}["REFRESH_POLICY"]', policy)):
             found.append(problem)
         if not _ALIAS.fullmatch(self.alias):  # it stands in URLs, and in a column
             found.append(f"{where}: an alias has up to 64 letters, digits, hyphens and underscores.")
         return found
+
+    def _sending_problems(self, where: str) -> list[str]:
+        sending, endpoint = self.setting("SENDING"), self.setting("MAIL_ENDPOINT")
+        if sending not in SENDING:
+            return [f'{where}["SENDING"] is one of {", ".join(SENDING)}.']
+        if sending == "smtp" or not isinstance(endpoint, (MailEndpoint, type(None))):
+            return []
+        if endpoint is None:
+            return [f'{where}: {self.name} takes no mail over HTTP: write "SENDING": "smtp".']
+        resources = self.setting("RESOURCES")
+        if endpoint.resource == "mail" or not isinstance(resources, Mapping) or endpoint.resource in resources:
+            return []
+        line = f'"RESOURCES": {{"{endpoint.resource}": [its scopes]}}'
+        return [f'{where}["SENDING"] needs a token for {endpoint.resource}: write {line}.']
 
     def endpoint_problems(self) -> list[str]:
         """Say which endpoints may not be called (plain http, private addresses)."""
@@ -152,23 +167,6 @@ class Provider:
     def name(self) -> str:
         """What people call the provider."""
         return str(self.options.get("NAME") or self.display_name or self.alias)
-
-    @property
-    def requested_scopes(self) -> tuple[str, ...]:
-        """The scopes to ask for."""
-        return scope_set(self.setting("SCOPES"))
-
-    def missing_scopes(self, granted: tuple[str, ...] | None, requested: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the mail scopes that were asked for and not granted (case-sensitive, RFC 6749 §3.3)."""
-        if granted is None:  # an absent scope means "as requested" (RFC 6749 §5.1)
-            return ()
-        no_need = NOT_MAIL_SCOPES.union(granted)
-        return tuple(scope for scope in requested if scope not in no_need)
-
-    def lacking_scope(self, protocol: str, granted: tuple[str, ...]) -> str:
-        """Return the scope that a protocol needs and a grant lacks; empty where it has it, or where nobody can tell."""
-        needed = self.protocol_scopes.get(protocol, "")
-        return "" if not granted or any(scope.endswith(needed) for scope in granted) else needed
 
     def token_endpoint(self) -> TokenEndpoint:
         """Return the token endpoint with this client's authentication."""
@@ -200,7 +198,7 @@ class Provider:
         if self.setting("USES_PKCE"):
             parameters["code_challenge"] = client.create_code_challenge(code_verifier, "S256")
             parameters["code_challenge_method"] = "S256"
-        scopes: list[object] = list(self.requested_scopes)
+        scopes: list[object] = list(self.consented_scopes)
         return str(client.prepare_request_uri(url, redirect_uri, scope=scopes, state=state, **parameters))
 
     def check_callback_issuer(self, iss: str | None) -> None:
@@ -221,10 +219,6 @@ class Provider:
     def organisation(self, tenant: str) -> str:
         """Return the organisation that a mailbox of `tenant` shares its administrator with; empty where none."""
         return tenant
-
-    def refresh_scope(self, requested: str) -> str:
-        """Return the scope to name at a refresh; empty: as granted."""
-        return requested if self.sends_scope_on_refresh else ""
 
     def identity(self, tokens: TokenSet, *, nonce: str) -> Identity:
         """Return whose grant this is. Raises `ConnectRefused`, or `TransportError` for want of an answer.

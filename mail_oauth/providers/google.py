@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from mail_oauth.providers.contract import Provider
-from mail_oauth.tokens import Identity, MailServer
+from mail_oauth.tokens import Identity, MailEndpoint, MailServer
 
 _TESTING_DAYS = 7
 
@@ -35,6 +35,12 @@ class Google(Provider):
     imap = MailServer(host="imap.gmail.com", port=993)
     pop = MailServer(host="pop.gmail.com", port=995)
     smtp = MailServer(host="smtp.gmail.com", port=465)
+    # The Gmail API's users.messages.send takes the scope of IMAP and SMTP.
+    mail_endpoint = MailEndpoint(
+        url="https://gmail.googleapis.com/upload/gmail/v1/users/me/messages/send?uploadType=media",
+        resource="mail",
+        content_type="message/rfc822",
+    )
     protocol_scopes = dict.fromkeys(("IMAP", "POP", "SMTP"), "https://mail.google.com/")
 
     OPTIONS: ClassVar[frozenset[str]] = Provider.OPTIONS | {"TESTING"}

@@ -10,7 +10,7 @@ from mail_oauth.exceptions import ConnectRefused
 from mail_oauth.providers.claims import LONGEST_ADDRESS, address_claim, text_claim
 from mail_oauth.providers.contract import Provider
 from mail_oauth.providers.documents import document
-from mail_oauth.tokens import Identity, MailServer
+from mail_oauth.tokens import Identity, MailEndpoint, MailServer
 
 GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TENANT = re.compile(
@@ -23,6 +23,7 @@ _CLOUDS: dict[str, dict[str, Any]] = {
     "global": {
         "host": "https://login.microsoftonline.com",
         "resource": "https://outlook.office.com",
+        "graph": "https://graph.microsoft.com",
         "imap": MailServer(host="outlook.office365.com", port=993),
         "pop": MailServer(host="outlook.office365.com", port=995),
         "smtp": MailServer(host="smtp.office365.com", port=587, security="starttls"),
@@ -30,6 +31,7 @@ _CLOUDS: dict[str, dict[str, Any]] = {
     "usgov": {
         "host": "https://login.microsoftonline.us",
         "resource": "https://outlook.office365.us",
+        "graph": "https://graph.microsoft.us",
         "imap": MailServer(host="outlook.office365.us", port=993),
         "pop": MailServer(host="outlook.office365.us", port=995),
         "smtp": MailServer(host="smtp.office365.us", port=587, security="starttls"),
@@ -37,6 +39,7 @@ _CLOUDS: dict[str, dict[str, Any]] = {
     "china": {
         "host": "https://login.partner.microsoftonline.cn",
         "resource": "https://partner.outlook.cn",
+        "graph": "https://microsoftgraph.chinacloudapi.cn",
         "imap": MailServer(host="partner.outlook.cn", port=993),
         "pop": MailServer(host="partner.outlook.cn", port=995),
         "smtp": MailServer(host="smtp.partner.outlook.cn", port=587, security="starttls"),
@@ -66,6 +69,10 @@ class Microsoft(Provider):
     sends_scope_on_refresh = True
     grant_days = 90  # from the last refresh on (`refresh-tokens.md`)
     sasl_mechanisms = ("XOAUTH2",)
+    # Graph's sendMail in MIME format. Its scope is asked for where the options name the resource.
+    mail_endpoint = MailEndpoint(
+        url="{graph}/v1.0/users/{user}/sendMail", resource="graph", content_type="text/plain", base64=True
+    )
     protocol_scopes = {"IMAP": "IMAP.AccessAsUser.All", "POP": "POP.AccessAsUser.All", "SMTP": "SMTP.Send"}
     OPTIONS: ClassVar[frozenset[str]] = Provider.OPTIONS | {"TENANT", "CLOUD", "AUTHORITY"}
 
@@ -91,6 +98,7 @@ class Microsoft(Provider):
             "host": str(self.options.get("AUTHORITY", self.cloud["host"])).rstrip("/"),
             "tenant": str(self.options.get("TENANT", "common")),
             "resource": self.cloud["resource"],
+            "graph": self.cloud["graph"],
         }
 
     def setting(self, name: str) -> Any:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from mail_oauth.conf import did_you_mean
-from mail_oauth.tokens import MailServer, Secret
+from mail_oauth.tokens import MailEndpoint, MailServer, Secret
+
+_RESOURCE = re.compile(r"[a-z0-9_-]{1,32}")  # a name stands in cache keys
 
 
 def option_problems(
@@ -58,16 +61,30 @@ def _is_server(value: Any) -> bool:
     return isinstance(value, MailServer)
 
 
+def _is_resources(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str) and _RESOURCE.fullmatch(name) and name != "mail" and _is_scopes(scopes)
+        for name, scopes in value.items()
+    )
+
+
 _Type = tuple[str, Callable[[Any], bool]]
 
 _TEXT: _Type = ("a string", _is_text)
 _SERVER: _Type = ('a server, mail_oauth.tokens.MailServer(host="…", port=993)', _is_server)
 
+_ENDPOINT: _Type = (
+    "an endpoint, mail_oauth.tokens.MailEndpoint(…)",
+    lambda value: isinstance(value, MailEndpoint),
+)
+
 _TYPES: dict[str, _Type] = {
+    "MAIL_ENDPOINT": _ENDPOINT,
     "CLIENT_SECRET": ("a string", _is_secret),
     **dict.fromkeys(("CLIENT_ID", "ISSUER", "AUTHORITY", "ACCOUNT_URL"), _TEXT),
     **dict.fromkeys(("AUTHORIZE_URL", "TOKEN_URL", "REVOKE_URL", "USERINFO_URL", "JWKS_URL"), _TEXT),
     **dict.fromkeys(("IMAP", "POP", "SMTP"), _SERVER),
+    "RESOURCES": ('a dict of scopes by name (letters and digits, not "mail")', _is_resources),
     "SCOPES": ("a string, or a list of strings", _is_scopes),
     "AUTHORIZE_PARAMETERS": ("a dict of strings", _is_parameters),
     "USES_PKCE": ("True or False", _is_switch),

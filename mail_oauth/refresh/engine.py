@@ -73,20 +73,20 @@ def refresh(
     try:
         refresh_token = grant.open_refresh_token()
     except SealError as error:
-        return _unreadable(grant, ledger, error)
+        return unreadable(grant, ledger, error)
     except ConfigurationError:  # no keys at all: nothing was tried
         ledger.postpone(grant, app_settings().backoff_base)
         raise
     admission = ledger.lanes.admit(grant, force=force)
     if admission.hold is not None:
         return _held(grant, ledger, admission.hold)
-    said, rotation = _ask(grant, refresh_token)
+    said, rotation = ask(grant, refresh_token)
     if said.tokens is not None:
         outcome = _granted(grant, ledger, said, said.tokens)
     else:
         outcome = _refused(grant, ledger, said)
     ledger.lanes.learn(grant, said, admission)
-    _report(grant, outcome, rotation)
+    report(grant, outcome, rotation)
     return outcome
 
 
@@ -98,7 +98,7 @@ def _held(grant: Grant, ledger: Ledger, hold: Hold) -> Outcome:
     return Outcome(verdict=verdict, retry_in=timedelta(seconds=seconds), held=True)
 
 
-def _unreadable(grant: Grant, ledger: Ledger, error: SealError) -> Outcome:
+def unreadable(grant: Grant, ledger: Ledger, error: SealError) -> Outcome:
     """Leave a mailbox whose refresh token cannot be opened: no call is made, and no lane is to blame."""
     logger.warning(
         "mailbox %s: %s",
@@ -155,19 +155,21 @@ def adopt(grant: Grant, ledger: Ledger, *, min_validity: float | None = None) ->
     if outcome is None or outcome.token is not None:
         parking.discard(grant.pk, pair)
     if outcome is not None:
-        _report(grant, outcome, "absent" if tokens.refresh_token is None else "new")
+        report(grant, outcome, "absent" if tokens.refresh_token is None else "new")
     return outcome
 
 
-def _ask(grant: Grant, refresh_token: Secret) -> tuple[Verdict, str]:
-    """Call the token endpoint and judge what comes back; say of the refresh token absent, same or new."""
+def ask(grant: Grant, refresh_token: Secret, *, scope: str | None = None) -> tuple[Verdict, str]:
+    """Call the token endpoint and judge what comes back; say of the refresh token absent, same or new.
+
+    For the mailbox's own scopes unless `scope` is given.
+    """
     try:
         provider: Provider = provider_for(grant.provider)
         if not refresh_token:
             return Verdict(action=Action.REAUTH, reason="no_refresh_token"), "absent"
-        reply = provider.token_endpoint().refresh(
-            refresh_token, scope=provider.refresh_scope(grant.requested_scopes)
-        )
+        wanted = provider.refresh_scope(grant.requested_scopes) if scope is None else scope
+        reply = provider.token_endpoint().refresh(refresh_token, scope=wanted)
     except (TransportError, ConfigurationError) as error:
         return judge_fault(error), "absent"
     verdict = judge(reply, family=provider.error_family)
@@ -178,7 +180,7 @@ def _ask(grant: Grant, refresh_token: Secret) -> tuple[Verdict, str]:
 def _granted(grant: Grant, ledger: Ledger, verdict: Verdict, tokens: TokenSet) -> Outcome:
     received_at = timezone.now()
     reason = "scope_missing" if _narrower(grant, tokens) else ""
-    token = _save_or_park(
+    token = save_or_park(
         grant, tokens, received_at, lambda: ledger.save_tokens(grant, tokens, received_at, reason=reason)
     )
     return Outcome(verdict=verdict, token=token)
@@ -196,9 +198,9 @@ def _narrower(grant: Grant, tokens: TokenSet) -> bool:
 
 def _refused(grant: Grant, ledger: Ledger, said: Verdict) -> Outcome:
     kept, now = said.kept, timezone.now()
-    verdict, told = _save_or_park(grant, kept, now, lambda: _second_thoughts(grant, ledger, said))
+    verdict, told = save_or_park(grant, kept, now, lambda: _second_thoughts(grant, ledger, said))
     retry_in = _retry_in(grant, verdict)
-    _save_or_park(grant, kept, now, lambda: ledger.save_failure(grant, verdict, retry_in))
+    save_or_park(grant, kept, now, lambda: ledger.save_failure(grant, verdict, retry_in))
     if verdict.action is Action.REAUTH and ledger.lanes.braking(grant):
         told = (grant.pk,)  # others pulled the brake while this was saved
     _reinstate(ledger, told, verdict)
@@ -217,7 +219,7 @@ def _reinstate(ledger: Ledger, pks: tuple[UUID, ...], verdict: Verdict) -> None:
             )
 
 
-def _save_or_park(grant: Grant, tokens: TokenSet | None, received_at: datetime, save: Callable[[], T]) -> T:
+def save_or_park(grant: Grant, tokens: TokenSet | None, received_at: datetime, save: Callable[[], T]) -> T:
     """Save; if that ends with whatever error, park the tokens that came and let the error go on."""
     try:
         return persist(save)
@@ -260,7 +262,7 @@ def _drop_broken_connections() -> None:
             connection.close_if_unusable_or_obsolete()
 
 
-def _report(grant: Grant, outcome: Outcome, rotation: str) -> None:
+def report(grant: Grant, outcome: Outcome, rotation: str) -> None:
     """Log one structured record; it holds codes and numbers, never a token."""
     verdict, token = outcome.verdict, outcome.token
     calm = verdict.action in {Action.GRANTED, Action.RETRY} and not verdict.slow

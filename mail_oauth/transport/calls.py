@@ -72,13 +72,20 @@ class TokenEndpoint:
     client_auth: ClientAuth = "post"
 
     @keeps_locals_in
-    def redeem(self, code: Secret, *, redirect_uri: str, code_verifier: Secret | None) -> HttpReply:
-        """Exchange an authorization code (RFC 6749 §4.1.3). Raises `TransportError`."""
+    def redeem(
+        self, code: Secret, *, redirect_uri: str, code_verifier: Secret | None, scope: str = ""
+    ) -> HttpReply:
+        """Exchange an authorization code (RFC 6749 §4.1.3), for a `scope` where it is given.
+
+        Raises `TransportError`.
+        """
         session = _session(self.client_id)
         session.redirect_uri = redirect_uri
         headers, fields = self._authentication()
         if code_verifier:
             fields["code_verifier"] = code_verifier.reveal()
+        if scope:
+            fields["scope"] = scope
         named = fields.pop("client_id", None) is not None  # requests-oauthlib adds it from the session
         return _perform(
             self.url,
@@ -128,6 +135,13 @@ def fetch_json(url: str, *, bearer: Secret | None = None) -> HttpReply:
 def post_form(url: str, fields: Mapping[str, str]) -> HttpReply:
     """POST form fields. Raises `TransportError`."""
     return _perform(url, lambda: _post(url, _FORM, urlencode(fields)))
+
+
+@keeps_locals_in
+def post_bytes(url: str, body: bytes, *, content_type: str, bearer: Secret) -> HttpReply:
+    """POST a body with an access token. Raises `TransportError`."""
+    headers = {**_HEADERS, "Content-Type": content_type, "Authorization": f"Bearer {bearer.reveal()}"}
+    return _perform(url, lambda: pool().send("POST", url, headers, body))
 
 
 def _post(url: str, headers: Mapping[str, str], form: str) -> HttpReply:

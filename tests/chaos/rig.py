@@ -158,7 +158,6 @@ class Rig(Stack):
         finally:
             process.communicate(timeout=30)
 
-
     def forget(self) -> None:
         """Remove the traces: tokens stand in them, and the watch would find them."""
         for trace in self.folder.glob("trace*"):

@@ -14,6 +14,7 @@ from mail_oauth import exceptions
 from mail_oauth.conf import NAMES, problems
 from mail_oauth.exceptions import SignInRefused
 from mail_oauth.mailbox.refusals import Fault
+from mail_oauth.providers import Provider
 from tests.documentation.blocks import DOCS, README, block, blocks
 from tests.mailbox.conftest import mailbox, site
 
@@ -24,10 +25,11 @@ TEXT = PAGE.read_text()
 OF_A_SHARED_ONE = 'user="team@example.com"'
 
 EXAMPLES = [body for body in blocks(PAGE, "python") if "mailbox." in body]
+ELSEWHERE = (OF_A_SHARED_ONE, 'resource="graph"')
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("body", [body for body in EXAMPLES if OF_A_SHARED_ONE not in body])
+@pytest.mark.parametrize("body", [body for body in EXAMPLES if not any(words in body for words in ELSEWHERE)])
 def test_each_example_does_what_it_says(dovecot, mailbox, body):
     dovecot.deliver(mailbox.email, b"Subject: hello\r\n\r\nHow are you?\r\n")
     names: dict = {"mailbox": mailbox}
@@ -45,8 +47,22 @@ def test_each_example_does_what_it_says(dovecot, mailbox, body):
 @pytest.mark.django_db
 def test_a_shared_mailbox_is_asked_for_by_its_own_name(mailbox):
     """Here nobody may open another's, and so the error names it."""
-    with pytest.raises(SignInRefused, match="team@example.com"):
+    with pytest.raises(SignInRefused, match=r"team@example\.com"):
         exec(block(PAGE, "python", OF_A_SHARED_ONE), {"mailbox": mailbox})
+
+
+@pytest.mark.django_db
+def test_a_token_for_another_resource(provider, settings, connect):
+    names: dict = {}
+    exec(block(PAGE, "python", '"RESOURCES"'), names)
+    [shown] = names["MAIL_OAUTH"]["PROVIDERS"].values()
+    ours = settings.MAIL_OAUTH
+    shown = {**shown, **ours["PROVIDERS"]["microsoft"]}
+    settings.MAIL_OAUTH = {**ours, "PROVIDERS": {**ours["PROVIDERS"], "microsoft": shown}}
+    names["mailbox"] = connect()
+    exec(block(PAGE, "python", 'resource="graph"'), names)
+    [scope] = shown["RESOURCES"]["graph"]
+    assert provider.is_valid_access_token(names["token"].reveal(), scope=scope)
 
 
 @pytest.mark.django_db
@@ -90,4 +106,5 @@ def test_the_reasons_are_those_of_the_errors():
 
 def test_the_settings_that_it_names_exist():
     named = set(re.findall(r"`([A-Z][A-Z_]{3,})`", TEXT)) - {"EMAIL_BACKEND", "MAILERS", "IMAP", "SMTP", "QUIT"}
-    assert named <= NAMES.keys()
+    assert named - {"RESOURCES", "SENDING"} <= NAMES.keys()
+    assert {"RESOURCES", "SENDING"} <= Provider.OPTIONS

@@ -47,7 +47,11 @@ def verified(site, connect):
 class TestOneMailbox:
     def test_sends_a_message_whole(self, mailbox, sent):
         one = EmailMultiAlternatives(
-            "Grüße ✉", "plain", f"Ada Lovelace <{mailbox.email}>", ["Grace <grace@bücher.example>"], bcc=["b@example.com"]
+            "Grüße ✉",
+            "plain",
+            f"Ada Lovelace <{mailbox.email}>",
+            ["Grace <grace@bücher.example>"],
+            bcc=["b@example.com"],
         )
         one.attach_alternative("<p>rich</p>", "text/html")
         one.attach("notes.txt", "Ä", "text/plain")
@@ -160,7 +164,7 @@ class TestTheBackend:
         assert EmailBackend().send_messages([message("noreply@your.site")]) == 1
 
     def test_refuses_what_is_nobodys(self, site):
-        with pytest.raises(MailboxDisconnected, match="noreply@your.site"):
+        with pytest.raises(MailboxDisconnected, match=r"noreply@your\.site"):
             EmailBackend().send_messages([message("noreply@your.site")])
         assert EmailBackend(fail_silently=True).send_messages([message("noreply@your.site")]) == 0
 
