@@ -18,6 +18,7 @@ from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import ConfigurationError, SealError, TransportError
 from mail_oauth.providers import Provider, provider_for
 from mail_oauth.refresh.adoption import park, parked_for
+from mail_oauth.refresh.asking import ask
 from mail_oauth.refresh.classification import VERSION, Action
 from mail_oauth.refresh.lanes import Hold
 from mail_oauth.refresh.ledger import Grant, Ledger
@@ -29,7 +30,7 @@ from mail_oauth.refresh.policy import (
     retry_delay,
     unreadable_pause,
 )
-from mail_oauth.refresh.verdicts import HELD_BACK, Verdict, judge, judge_fault
+from mail_oauth.refresh.verdicts import HELD_BACK, Verdict, judge_fault
 from mail_oauth.tokens import AccessToken, Secret, TokenSet, scope_set
 
 T = TypeVar("T")
@@ -165,12 +166,10 @@ def _ask(grant: Grant, refresh_token: Secret) -> tuple[Verdict, str]:
         provider: Provider = provider_for(grant.provider)
         if not refresh_token:
             return Verdict(action=Action.REAUTH, reason="no_refresh_token"), "absent"
-        reply = provider.token_endpoint().refresh(
-            refresh_token, scope=provider.refresh_scope(grant.requested_scopes)
-        )
+        scope = provider.refresh_scope(grant.requested_scopes)
+        verdict = ask(provider, lambda endpoint: endpoint.refresh(refresh_token, scope=scope)).verdict
     except (TransportError, ConfigurationError) as error:
         return judge_fault(error), "absent"
-    verdict = judge(reply, family=provider.error_family)
     came = verdict.tokens.refresh_token if verdict.tokens else verdict.rotated
     return verdict, "absent" if came is None else "same" if came == refresh_token else "new"
 
