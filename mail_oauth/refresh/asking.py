@@ -3,9 +3,9 @@
 That is safe, because who is refused has spent nothing. A server authenticates the client before it looks at the grant:
 RFC 6749 §4.1.3 and §6 have it authenticate the client, then ensure that code or refresh token were issued to that one,
 then validate them; `invalid_client` (§5.2) says that it got no further. RFC 7009 §2.1 has the same order for
-revocation. Neither Microsoft nor Google says in so many words that a one-time code outlives a refused client's try; where
-it did not, the second try would be refused as well, and the user would have to consent anew, as without a second try.
-No grant is risked by it: a code that was never redeemed has none.
+revocation. Of a code neither Microsoft nor Google says so in so many words, and §10.5 would let a server count the
+refused try as its one use. Then the second try is refused, too, and the user has to consent anew, as without it; no
+grant is risked, for a code that was never redeemed has none.
 """
 
 from __future__ import annotations
