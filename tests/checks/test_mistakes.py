@@ -186,8 +186,12 @@ MISTAKES = [
     provider("W005", "quotes", GOOGLE, CLIENT_SECRET='"GOCSPX-abc"'),
     provider("W005", "is a GUID", MICROSOFT, CLIENT_SECRET="5e0d77a1-93bc-4c22-8a5f-61f3b20c9d04"),
     provider("W005", "the second of 2 is a placeholder", GOOGLE, CLIENT_SECRET=["GOCSPX-abcDEF", "changeme"]),
-    provider("W005", 'as os.environ["GOOGLE_CLIENT_SECRET"]', GOOGLE, CLIENT_SECRET=["GOCSPX-abcDEF\n", "GOCSPX-ghi"]),
-    provider("W005", "the third of 3 is the first one again", GOOGLE, CLIENT_SECRET=["GOCSPX-a", "GOCSPX-b", "GOCSPX-a"]),
+    provider(
+        "W005", 'as os.environ["GOOGLE_CLIENT_SECRET"]', GOOGLE, CLIENT_SECRET=["GOCSPX-abcDEF\n", "GOCSPX-ghi"]
+    ),
+    provider(
+        "W005", "the third of 3 is the first one again", GOOGLE, CLIENT_SECRET=["GOCSPX-a", "GOCSPX-b", "GOCSPX-a"]
+    ),
     provider(
         "W005",
         "the second of 2 is a GUID",
@@ -393,7 +397,12 @@ def test_requests_in_transactions_on_sqlite(production, settings, monkeypatch):
 def test_no_message_shows_a_secret(production):
     """Not even one that is wrong: it may be the right one with a blank behind it."""
     single = "kX9~very-secret ", '"kX9~very-secret"', {"kX9~very-secret"}
-    listed = ["kX9~very-secret"] * 2, ["kX9~very-secret ", "kX9~other"], ["kX9~very-secret", ""], [b"kX9~very-secret"]
+    listed = (
+        ["kX9~very-secret"] * 2,
+        ["kX9~very-secret ", "kX9~other"],
+        ["kX9~very-secret", ""],
+        [b"kX9~very-secret"],
+    )
     for secret in (*single, *listed):
         messages = production(ours={"PROVIDERS": {"google": {**GOOGLE, "CLIENT_SECRET": secret}}})
         assert messages

@@ -244,7 +244,9 @@ class TestAnyOrderOfOldAndNew:
     """Whoever changes what first, here or there: no mailbox notices while one of the list is right."""
 
     @pytest.mark.parametrize(
-        "places", [(0, 1), (1, 0), *itertools.permutations((0, 1, 2))], ids=lambda places: "".join(map(str, places))
+        "places",
+        [(0, 1), (1, 0), *itertools.permutations((0, 1, 2))],
+        ids=lambda places: "".join(map(str, places)),
     )
     def test_no_mailbox_is_demoted(self, rotation, due, places):
         known = (OLD, NEW, OTHER)

@@ -126,7 +126,9 @@ class TestSeveralSecrets:
         """`given("new", "right")`: these, of which "right" is the provider's, are the client's secrets in the settings."""
 
         def give(*secrets: str) -> None:
-            listed = [provider.client_secret if secret == "right" else f"a wrong secret, {secret}" for secret in secrets]
+            listed = [
+                provider.client_secret if secret == "right" else f"a wrong secret, {secret}" for secret in secrets
+            ]
             doctor.never += [secret for secret in listed if secret != provider.client_secret]
             change(settings, CLIENT_SECRET=listed)
 
@@ -165,7 +167,11 @@ class TestSeveralSecrets:
         given("new", "right", "former")
         provider.clear_calls()
         self.found(doctor)
-        assert [call.error for call in provider.token_calls()] == ["invalid_client", "invalid_grant", "invalid_client"]
+        assert [call.error for call in provider.token_calls()] == [
+            "invalid_client",
+            "invalid_grant",
+            "invalid_client",
+        ]
 
 
 class TestATokenEndpoint:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import os
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 from django.core.checks import run_checks
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from mail_oauth.refresh.asking import FIRST_AGAIN_SECONDS
 from mail_oauth.upkeep.doctor.mailhosts import BY_PROTOCOL
@@ -35,9 +36,11 @@ def site(settings: Any, provider: Any) -> Any:
 
 
 def doctor() -> str:
+    """What it says, whatever else it finds of a provider on loopback."""
     out = io.StringIO()
     [arguments] = commands(PAGE)
-    call_command(*arguments, "--provider", "google", stdout=out, stderr=io.StringIO())
+    with contextlib.suppress(CommandError):
+        call_command(*arguments, "--provider", "google", stdout=out, stderr=io.StringIO())
     return out.getvalue()
 
 

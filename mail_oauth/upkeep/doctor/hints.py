@@ -17,7 +17,9 @@ _SCOPES = 'Write "SCOPES" of one resource, https://outlook.office.com/…, besid
 _PLATFORM = 'Register the redirect URI as a "web" one, and give "CLIENT_SECRET".'
 _WAY = 'See whether a firewall is between, or MAIL_OAUTH["PROXY"] is needed.'
 
-_ONE_OF_SEVERAL = 'Take it out of "CLIENT_SECRET" if it has been replaced; else write the value of the new one (not its id).'
+_ONE_OF_SEVERAL = (
+    'Take it out of "CLIENT_SECRET" if it has been replaced; else write the value of the new one (not its id).'
+)
 
 HINTS = {
     "AADSTS7000215": _RENEW,
@@ -62,10 +64,14 @@ def of_verdicts(verdicts: Sequence[Verdict], provider: Provider) -> Iterator[Out
         told = ", ".join(f"the {ordinal(place)} ({reason})" for place, reason in refused.items())
         yield wrong(f"Each of the {number} client secrets is refused: {told}.", _of_client_refused(refused[0]))
         return
-    yield _of_verdict(next((each for each in verdicts if each.trouble is not Trouble.CLIENT), verdicts[0]), provider)
+    yield _of_verdict(
+        next((each for each in verdicts if each.trouble is not Trouble.CLIENT), verdicts[0]), provider
+    )
     if number > 1:
         for place, reason in refused.items():
-            yield doubtful(f"The {ordinal(place)} of {number} client secrets is refused ({reason}).", _ONE_OF_SEVERAL)
+            yield doubtful(
+                f"The {ordinal(place)} of {number} client secrets is refused ({reason}).", _ONE_OF_SEVERAL
+            )
 
 
 def _of_client_refused(reason: str) -> str:
