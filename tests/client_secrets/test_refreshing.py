@@ -27,6 +27,7 @@ pytestmark = pytest.mark.django_db
 
 ALIASES = ["microsoft", "google", "keycloak", "plain"]
 REFUSED = "invalid_client"
+REFUSAL = Fault.oauth_error(REFUSED, status=401)
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ class TestWhereOneIsRefused:
         mailbox = due()
         rotation.there(OLD)
         change = lambda: provider.add_client(provider.client_id, NEW)  # noqa: E731
-        provider.fail_next(1, meanwhile(change, Fault.oauth_error(REFUSED, status=401)))
+        provider.fail_next(1, meanwhile(change, REFUSAL))
         assert mailbox.get_access_token()
         assert rotation.tries() == [REFUSED, REFUSED, None]
         nobody_is_blamed()
@@ -96,7 +97,7 @@ class TestWhereOneIsRefused:
         mailbox = due()
         rotation.there(OLD)
         settings.MAIL_OAUTH = {**settings.MAIL_OAUTH, "TOTAL_TIMEOUT": 2}
-        provider.fail_next(1, meanwhile(lambda: time.sleep(1.2), Fault.oauth_error(REFUSED, status=401)))
+        provider.fail_next(1, meanwhile(lambda: time.sleep(1.2), REFUSAL))
         provider.fail_next(1, Fault.slow(1.2))
         with pytest.raises(ProviderUnavailable) as raised:
             mailbox.get_access_token()
@@ -192,16 +193,31 @@ class TestTheOneThatWorked:
         assert rotation.tries() == [None]
 
     def test_is_left_to_one_call_to_find_out(self, rotation, due, provider, monkeypatch):
+        """Whoever asks while that call is under way begins with the one that worked."""
         rotation.here(NEW, OLD)
-        mailboxes = [due() for _ in range(3)]
+        mailboxes = [due(), due()]
         rotation.there(OLD)
         monkeypatch.setattr(asking, "FIRST_AGAIN_SECONDS", 0.0)
         mailboxes[0].get_access_token()
         monkeypatch.setattr(asking, "FIRST_AGAIN_SECONDS", 3600.0)
         provider.clear_calls()
-        for mailbox in mailboxes[1:]:
-            mailbox.get_access_token()
-        assert rotation.tries() == [REFUSED, None, None]
+        work = provider_for("keycloak")
+        beside = meanwhile(lambda: ask(work, lambda endpoint: endpoint.refresh(Secret("x"))), REFUSAL)
+        provider.fail_next(1, beside)
+        mailboxes[1].get_access_token()
+        assert rotation.tries() == ["invalid_grant", REFUSED, None]
+
+    def test_is_forgotten_when_it_is_refused(self, rotation, due):
+        rotation.here(NEW, OLD)
+        mailboxes = [due(), due()]
+        rotation.there(OLD)
+        mailboxes[0].get_access_token()
+        rotation.there(OTHER)
+        with pytest.raises(ProviderUnavailable):
+            mailboxes[1].get_access_token()
+        rotation.there(NEW)
+        assert mailboxes[1].refresh_now()
+        assert rotation.tries() == [None]
 
     def test_is_forgotten_with_the_settings(self, rotation, due):
         rotation.here(NEW, OLD)
@@ -228,16 +244,20 @@ class TestWhereAllAreRefused:
         rotation.there(OLD)
         assert mailbox.refresh_now(), "a refused client has spent no refresh token"
 
-    def test_what_is_said_of_the_first_stands(self, rotation, due, provider):
+    @pytest.mark.parametrize("in_use", [NEW, OLD], ids=["new", "old"])
+    def test_what_is_said_of_the_first_stands(self, rotation, due, provider, in_use):
+        """Whichever of them the tries began with."""
         rotation.here(NEW, OLD)
-        mailbox = due("microsoft")
-        rotation.there(OTHER)
-        first, second = (Fault.oauth_error(REFUSED, status=401, aadsts=number) for number in (7000222, 7000215))
-        for fault in (first, second, first):
+        mailboxes = [due("microsoft"), due("microsoft")]
+        rotation.there(in_use)
+        mailboxes[0].get_access_token()
+        of_new, of_old = (Fault.oauth_error(REFUSED, status=401, aadsts=number) for number in (7000222, 7000215))
+        for fault in (of_new, of_old, of_new) if in_use == NEW else (of_old, of_new, of_old):
             provider.fail_next(1, fault)
         with pytest.raises(ProviderUnavailable) as raised:
-            mailbox.get_access_token()
+            mailboxes[1].get_access_token()
         assert raised.value.reason == "AADSTS7000222"
+        assert provider.pending_faults == []
 
 
 class TestAnyOrderOfOldAndNew:
