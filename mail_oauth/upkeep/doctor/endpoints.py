@@ -9,7 +9,7 @@ other what is wrong before a user sees it:
 - Microsoft refuses the made-up token as malformed (AADSTS9002313), maybe before it looks at the secret. Whether that is
   right, the first refresh proves: `mailboxes.refreshes` has those.
 
-The provider logs one failed request. No lane hears of it, and it is not counted.
+The provider logs one failed request for each of the client's secrets. No lane hears of it, and it is not counted.
 """
 
 from __future__ import annotations
