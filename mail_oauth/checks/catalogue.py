@@ -123,7 +123,7 @@ _ANYWHERE = {
     "E029": ("`USE_TZ` is off: moments would be taken for other ones", "USE_TZ = True"),
     "E030": ("a setting of 0 with which upkeep or consents stand still", 'MAIL_OAUTH["BATCH_SIZE"] = 100'),
     "W005": (
-        "a client id or secret that no provider gave out: a placeholder, quotes, white space, a secret's id",
+        "a client id or secret that no provider gave out: a placeholder, quotes, white space, a secret's id; one that stands twice",
         '"CLIENT_SECRET": os.environ["MICROSOFT_CLIENT_SECRET"]',
     ),
     "W014": (

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from mail_oauth.checks.catalogue import Found, found
 from mail_oauth.checks.places import where
 from mail_oauth.providers import Provider
+from mail_oauth.providers.client_secrets import placed
 from mail_oauth.providers.microsoft import CONSUMERS, GUID
 from mail_oauth.providers.scoping import NOT_MAIL_SCOPES
 from mail_oauth.tokens import MailServer, Secret
@@ -122,14 +123,13 @@ def _personal_accounts(provider: Provider) -> Found:
 
 def _secret_id(provider: Provider) -> Found:
     """Entra shows a secret's id beside its value, for longer than the value."""
-    secret = provider.options.get("CLIENT_SECRET")
-    if isinstance(secret, Secret) and GUID.fullmatch(secret.reveal().lower()):
-        yield found(
-            "W005",
-            f"{where(provider, 'CLIENT_SECRET')} is a GUID, as the id of a secret is: Entra wants its value "
-            "(AADSTS7000215).",
-            'Write the column "Value" of "Certificates & secrets", which is shown once; make a new one if it is gone.',
-        )
+    for place, secret in placed(where(provider, "CLIENT_SECRET"), provider.options.get("CLIENT_SECRET")):
+        if isinstance(secret, Secret) and GUID.fullmatch(secret.reveal().lower()):
+            yield found(
+                "W005",
+                f"{place} is a GUID, as the id of a secret is: Entra wants its value (AADSTS7000215).",
+                'Write the column "Value" of "Certificates & secrets", which is shown once; make a new one if it is gone.',
+            )
 
 
 CHECKS: tuple[Callable[[Provider], Found], ...] = (

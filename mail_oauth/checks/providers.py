@@ -12,6 +12,7 @@ from mail_oauth.checks.places import where
 from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import ConfigurationError
 from mail_oauth.providers import Provider, all_providers
+from mail_oauth.providers.client_secrets import ordinal, placed
 from mail_oauth.providers.google import Google
 from mail_oauth.providers.microsoft import Microsoft
 from mail_oauth.providers.oidc import OpenIDConnect
@@ -57,14 +58,29 @@ def _of(provider: Provider) -> Found:
 def _credentials(provider: Provider) -> Found:
     """Find what was never a client's id or secret. The value itself is never shown."""
     for name in ("CLIENT_ID", "CLIENT_SECRET"):
-        value = provider.options.get(name)
-        value = value.reveal() if isinstance(value, Secret) else value
-        if isinstance(value, str) and value and (reason := _not_given_out(value)):
-            place = where(provider, name)
+        for place, value in placed(where(provider, name), provider.options.get(name)):
+            plain = value.reveal() if isinstance(value, Secret) else value
+            if isinstance(plain, str) and plain and (reason := _not_given_out(plain)):
+                variable = f'os.environ["{provider.alias.upper()}_{name}"]'
+                yield found(
+                    "W005",
+                    f"{place} {reason}.",
+                    f'Write "{name}": {variable}, and set that variable.'
+                    if place == where(provider, name)
+                    else f"Read it from a variable, as {variable}, and set that; or take it out of the list.",
+                )
+
+
+def _doubled_secrets(provider: Provider) -> Found:
+    """Find the secret of which a variable, the new one's or the former one's, was not set to another."""
+    secrets = [secret for _, secret in placed("", provider.options.get("CLIENT_SECRET"))]
+    for number, secret in enumerate(secrets):
+        if secret in secrets[:number]:
             yield found(
                 "W005",
-                f"{place} {reason}.",
-                f'Write "{name}": os.environ["{provider.alias.upper()}_{name}"], and set that variable.',
+                f"{where(provider, 'CLIENT_SECRET')}: the {ordinal(number)} of {len(secrets)} is the "
+                f"{ordinal(secrets.index(secret))} one again.",
+                "See what the variables are set to that they are read from, or take one out of the list.",
             )
 
 
@@ -173,7 +189,13 @@ def _oidc_refresh_token(provider: Provider) -> Found:
 
 _Check = Callable[[Provider], Found]
 
-_EVERYWHERE: tuple[_Check, ...] = (_credentials, _client_authentication, _scopes, _authorize_parameters)
+_EVERYWHERE: tuple[_Check, ...] = (
+    _credentials,
+    _doubled_secrets,
+    _client_authentication,
+    _scopes,
+    _authorize_parameters,
+)
 
 _OF_KINDS: dict[type[Provider], tuple[_Check, ...]] = {
     Microsoft: microsoft.CHECKS,

@@ -16,8 +16,9 @@ from mail_oauth.frames import keeps_locals_in
 from mail_oauth.models import ConnectAttempt, MailCredentials
 from mail_oauth.providers import Provider, provider_for
 from mail_oauth.redaction.text import scrub
+from mail_oauth.refresh.asking import ask
 from mail_oauth.refresh.classification import Action
-from mail_oauth.refresh.verdicts import Verdict, judge, judge_fault
+from mail_oauth.refresh.verdicts import Verdict, judge_fault
 from mail_oauth.tokens import Identity, Secret, TokenSet, scope_set
 
 logger = logging.getLogger(__name__)
@@ -91,17 +92,18 @@ def _save(attempt: ConnectAttempt, tokens: TokenSet, identity: Identity) -> Mail
 
 
 def _redeem(provider: Provider, attempt: ConnectAttempt, answer: Answer) -> TokenSet:
-    if answer.code is None:
+    code, uri = answer.code, attempt.redirect_uri
+    if code is None:
         raise ConnectRefused(REFUSALS_BY_ERROR.get(answer.error, "provider_error"), answer.error_code)
     verifier = open_secret(attempt, "code_verifier") if provider.setting("USES_PKCE") else None
     try:
-        reply = provider.token_endpoint().redeem(
-            answer.code,
-            redirect_uri=attempt.redirect_uri,
-            code_verifier=verifier,
-            scope=provider.redeemed_scope,
+        asked = ask(
+            provider,
+            lambda endpoint: endpoint.redeem(
+                code, redirect_uri=uri, code_verifier=verifier, scope=provider.redeemed_scope
+            ),
         )
-        verdict: Verdict = judge(reply, family=provider.error_family)
+        verdict: Verdict = asked.verdict
     except TransportError as error:
         verdict = judge_fault(error)
     if verdict.tokens is None:

@@ -15,6 +15,7 @@ from mail_oauth.managers.transitions import Transitions
 from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.providers import Provider, Revocation, provider_for
+from mail_oauth.refresh.asking import ask
 from mail_oauth.refresh.policy import retry_delay
 from mail_oauth.tokens import HttpReply
 
@@ -102,7 +103,8 @@ def _asked_of(provider: Provider, row: MailCredentials) -> tuple[Revocation, str
         return Revocation.UNSUPPORTED, "no_revocation_endpoint", False
     if provider.revokes_whole_account and _shared(row):
         return Revocation.KEPT, "grant_shared", False
-    return _outcome(provider.token_endpoint().revoke(url, row.open_refresh_token()))
+    token = row.open_refresh_token()
+    return _outcome(ask(provider, lambda endpoint: endpoint.revoke(url, token)).reply)
 
 
 def _outcome(reply: HttpReply) -> tuple[Revocation, str, bool]:

@@ -39,7 +39,7 @@ from mail_oauth.managers.vocabulary import EventKind
 from mail_oauth.providers import provider_for
 from mail_oauth.refresh.classification import Action, Trouble
 from mail_oauth.refresh.engine import Outcome as EngineOutcome
-from mail_oauth.refresh.engine import adopt, ask, report, save_or_park, unreadable
+from mail_oauth.refresh.engine import adopt, report, save_or_park, spend, unreadable
 from mail_oauth.refresh.policy import least_validity
 from mail_oauth.refresh.verdicts import Verdict
 from mail_oauth.tokens import AccessToken, Secret, TokenSet
@@ -131,7 +131,7 @@ def _spend(grant: MailCredentials, ledger: Transitions, resource: Resource) -> A
     if admission.hold is not None:
         _release(ledger, grant)
         raise held(grant, admission.hold)
-    said, rotation = ask(grant, refresh_token, scope=" ".join(resource.scopes))
+    said, rotation = spend(grant, refresh_token, scope=" ".join(resource.scopes))
     if said.tokens is not None:
         token = _keep(grant, ledger, resource, said.tokens)
     else:

@@ -13,11 +13,12 @@ from oauthlib.oauth2 import WebApplicationClient
 from mail_oauth.conf import policy_problem
 from mail_oauth.exceptions import ConfigurationError, ConnectRefused
 from mail_oauth.providers.claims import LONGEST_SUBJECT, address_claim, text_claim
+from mail_oauth.providers.client_secrets import secrets_in
 from mail_oauth.providers.documents import MAX_DOCUMENT, object_in
 from mail_oauth.providers.id_tokens import verified_claims
 from mail_oauth.providers.options import option_problems
 from mail_oauth.providers.scoping import Scoping
-from mail_oauth.tokens import Identity, MailEndpoint, MailServer, Secret, TokenSet
+from mail_oauth.tokens import Identity, MailEndpoint, MailServer, TokenSet
 from mail_oauth.transport import ClientAuth, TokenEndpoint, address_problem, fetch_json
 
 _ALIAS = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -169,12 +170,13 @@ class Provider(Scoping):
         return str(self.options.get("NAME") or self.display_name or self.alias)
 
     def token_endpoint(self) -> TokenEndpoint:
-        """Return the token endpoint with this client's authentication."""
-        secret = self.options.get("CLIENT_SECRET")
+        """Return the token endpoint with this client's authentication, by the preferred one of its secrets."""
+        secrets = secrets_in(self.options.get("CLIENT_SECRET"))
         return TokenEndpoint(
             url=self.setting("TOKEN_URL"),
             client_id=self.options["CLIENT_ID"],
-            client_secret=Secret(secret) if isinstance(secret, str) and secret else secret or None,
+            client_secret=secrets[0] if secrets else None,
+            other_secrets=secrets[1:],
             client_auth=self.setting("CLIENT_AUTH"),
         )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from mail_oauth.conf import did_you_mean
+from mail_oauth.providers.client_secrets import list_problems
 from mail_oauth.tokens import MailEndpoint, MailServer, Secret
 
 _RESOURCE = re.compile(r"[a-z0-9_-]{1,32}")  # a name stands in cache keys
@@ -16,10 +17,15 @@ def option_problems(
     where: str, options: Mapping[str, Any], *, needed: Collection[str], known: Collection[str]
 ) -> list[str]:
     """Say in full sentences what is missing, unknown or of a wrong type; values are never shown."""
-    problems = [_missing(where, name, options) for name in needed if not options.get(name)]
+    secrets = options.get("CLIENT_SECRET")
+    several = isinstance(secrets, (list, tuple))
+    given = {name for name, value in options.items() if value or (name == "CLIENT_SECRET" and several)}
+    problems = [_missing(where, name, options) for name in needed if name not in given]
     for name, value in options.items():
         if name not in known:
             problems.append(f"{where} has no option {name!r}.{did_you_mean(name, known)}")
+        elif name == "CLIENT_SECRET" and isinstance(value, (list, tuple)):
+            problems += list_problems(f'{where}["{name}"]', value)
         elif value is not None and name in _TYPES:
             what, fits = _TYPES[name]
             if not fits(value):
@@ -80,7 +86,7 @@ _ENDPOINT: _Type = (
 
 _TYPES: dict[str, _Type] = {
     "MAIL_ENDPOINT": _ENDPOINT,
-    "CLIENT_SECRET": ("a string", _is_secret),
+    "CLIENT_SECRET": ("a string, or a list of strings", _is_secret),
     **dict.fromkeys(("CLIENT_ID", "ISSUER", "AUTHORITY", "ACCOUNT_URL"), _TEXT),
     **dict.fromkeys(("AUTHORIZE_URL", "TOKEN_URL", "REVOKE_URL", "USERINFO_URL", "JWKS_URL"), _TEXT),
     **dict.fromkeys(("IMAP", "POP", "SMTP"), _SERVER),

@@ -18,6 +18,7 @@ from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import ConfigurationError, SealError, TransportError
 from mail_oauth.providers import Provider, provider_for
 from mail_oauth.refresh.adoption import park, parked_for
+from mail_oauth.refresh.asking import ask
 from mail_oauth.refresh.classification import VERSION, Action
 from mail_oauth.refresh.lanes import Hold
 from mail_oauth.refresh.ledger import Grant, Ledger
@@ -29,7 +30,7 @@ from mail_oauth.refresh.policy import (
     retry_delay,
     unreadable_pause,
 )
-from mail_oauth.refresh.verdicts import HELD_BACK, Verdict, judge, judge_fault
+from mail_oauth.refresh.verdicts import HELD_BACK, Verdict, judge_fault
 from mail_oauth.tokens import AccessToken, Secret, TokenSet, scope_set
 
 T = TypeVar("T")
@@ -80,7 +81,7 @@ def refresh(
     admission = ledger.lanes.admit(grant, force=force)
     if admission.hold is not None:
         return _held(grant, ledger, admission.hold)
-    said, rotation = ask(grant, refresh_token)
+    said, rotation = spend(grant, refresh_token)
     if said.tokens is not None:
         outcome = _granted(grant, ledger, said, said.tokens)
     else:
@@ -159,7 +160,7 @@ def adopt(grant: Grant, ledger: Ledger, *, min_validity: float | None = None) ->
     return outcome
 
 
-def ask(grant: Grant, refresh_token: Secret, *, scope: str | None = None) -> tuple[Verdict, str]:
+def spend(grant: Grant, refresh_token: Secret, *, scope: str | None = None) -> tuple[Verdict, str]:
     """Call the token endpoint and judge what comes back; say of the refresh token absent, same or new.
 
     For the mailbox's own scopes unless `scope` is given.
@@ -169,10 +170,9 @@ def ask(grant: Grant, refresh_token: Secret, *, scope: str | None = None) -> tup
         if not refresh_token:
             return Verdict(action=Action.REAUTH, reason="no_refresh_token"), "absent"
         wanted = provider.refresh_scope(grant.requested_scopes) if scope is None else scope
-        reply = provider.token_endpoint().refresh(refresh_token, scope=wanted)
+        verdict = ask(provider, lambda endpoint: endpoint.refresh(refresh_token, scope=wanted)).verdict
     except (TransportError, ConfigurationError) as error:
         return judge_fault(error), "absent"
-    verdict = judge(reply, family=provider.error_family)
     came = verdict.tokens.refresh_token if verdict.tokens else verdict.rotated
     return verdict, "absent" if came is None else "same" if came == refresh_token else "new"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NoReturn
 from urllib.parse import quote_plus, urlencode
 
@@ -34,7 +34,7 @@ from mail_oauth.redaction import hide_secrets_in_logs
 from mail_oauth.tokens import HttpReply, Secret
 from mail_oauth.transport.addresses import address_problem
 from mail_oauth.transport.connections import BadReply
-from mail_oauth.transport.deadlines import deadline
+from mail_oauth.transport.deadlines import deadline_within
 from mail_oauth.transport.pool import pool
 
 hide_secrets_in_logs()
@@ -69,7 +69,15 @@ class TokenEndpoint:
     url: str
     client_id: str
     client_secret: Secret | None = None
+    other_secrets: tuple[Secret, ...] = ()
+    """Further secrets of the client, of which one may be right where the first is refused."""
     client_auth: ClientAuth = "post"
+
+    def by_each_secret(self) -> tuple[TokenEndpoint, ...]:
+        """Return the endpoint once for each secret, the preferred one first; once where none is sent."""
+        others = () if self.client_auth == "none" else self.other_secrets
+        first = replace(self, other_secrets=())
+        return (first, *(replace(first, client_secret=secret) for secret in others))
 
     @keeps_locals_in
     def redeem(
@@ -162,12 +170,12 @@ def _session(client_id: str) -> OAuth2Session:
 
 
 def _perform(url: str, call: Any) -> HttpReply:
-    """Run `call` within the total deadline, and give what went wrong a cause."""
+    """Run `call` within the total deadline, that of several calls if one stands, and give what went wrong a cause."""
     problem = address_problem(url)
     if problem:
         raise ConfigurationError(problem)
     try:
-        with deadline(app_settings().total_timeout):
+        with deadline_within(app_settings().total_timeout):
             reply: HttpReply = call()
             return reply
     except _Answered as answered:

@@ -5,16 +5,25 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 
 _deadline: ContextVar[float] = ContextVar("mail_oauth_deadline")
 
 
+def deadline(seconds: float) -> AbstractContextManager[None]:
+    """End whatever waits within the block once `seconds` have passed, whatever deadline stands around it."""
+    return _until(time.monotonic() + seconds)
+
+
+def deadline_within(seconds: float) -> AbstractContextManager[None]:
+    """End it no later than the deadline that stands around it, either."""
+    return _until(min(time.monotonic() + seconds, _deadline.get(math.inf)))
+
+
 @contextmanager
-def deadline(seconds: float) -> Iterator[None]:
-    """End whatever waits within the block once `seconds` have passed."""
-    token = _deadline.set(time.monotonic() + seconds)
+def _until(moment: float) -> Iterator[None]:
+    token = _deadline.set(moment)
     try:
         yield
     finally:

@@ -53,7 +53,8 @@ def _note_setting(spool: Spool, name: str, value: Any) -> None:
         _note_keys(spool, name, value)
     elif name == "MAIL_OAUTH" and isinstance(value, dict):
         for options in value.get("PROVIDERS", {}).values():
-            _note_keys(spool, "client_secret", [options.get("CLIENT_SECRET")] if isinstance(options, dict) else [])
+            given = options.get("CLIENT_SECRET") if isinstance(options, dict) else None
+            _note_keys(spool, "client_secret", given if isinstance(given, (list, tuple)) else [given])
 
 
 def _note_keys(spool: Spool, name: str, keys: Iterable[Any]) -> None:

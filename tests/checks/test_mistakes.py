@@ -65,6 +65,12 @@ MISTAKES = [
         "E002", "CLIENT_SECRET, which is None: is the environment variable set", MICROSOFT, CLIENT_SECRET=None
     ),
     provider("E002", "CLIENT_ID, which is ''", GOOGLE, CLIENT_ID=""),
+    provider("E002", '["CLIENT_SECRET"] is an empty list: write "CLIENT_SECRET": ["…"]', GOOGLE, CLIENT_SECRET=[]),
+    provider("E002", "is an empty list", {"CLIENT_ID": "a-public-client"}, "fastmail", CLIENT_SECRET=()),
+    provider("E002", "the second of 2 is '': is the environment", GOOGLE, CLIENT_SECRET=["GOCSPX-abcDEF", ""]),
+    provider("E002", "the first of 2 is None: is the environment", GOOGLE, CLIENT_SECRET=(None, "GOCSPX-abcDEF")),
+    provider("E002", "the first of 1 must be a string, not int", GOOGLE, CLIENT_SECRET=[1234]),
+    provider("E002", "a string, or a list of strings, not set", GOOGLE, CLIENT_SECRET={"GOCSPX-abcDEF"}),
     provider("E002", "no option 'TENNANT'. Did you mean 'TENANT'?", MICROSOFT, TENNANT="x"),
     provider("E002", "no option 'scope'. Did you mean 'SCOPES'?", GOOGLE, scope="x"),
     provider("E002", "CLASS", {}, "mycorp"),
@@ -179,6 +185,20 @@ MISTAKES = [
     provider("W005", "white space", GOOGLE, CLIENT_SECRET="GOCSPX-abc\n"),
     provider("W005", "quotes", GOOGLE, CLIENT_SECRET='"GOCSPX-abc"'),
     provider("W005", "is a GUID", MICROSOFT, CLIENT_SECRET="5e0d77a1-93bc-4c22-8a5f-61f3b20c9d04"),
+    provider("W005", "the second of 2 is a placeholder", GOOGLE, CLIENT_SECRET=["GOCSPX-abcDEF", "changeme"]),
+    provider(
+        "W005", 'as os.environ["GOOGLE_CLIENT_SECRET"]', GOOGLE, CLIENT_SECRET=["GOCSPX-abcDEF\n", "GOCSPX-ghi"]
+    ),
+    provider(
+        "W005", "the third of 3 is the first one again", GOOGLE, CLIENT_SECRET=["GOCSPX-a", "GOCSPX-b", "GOCSPX-a"]
+    ),
+    provider(
+        "W005",
+        "the second of 2 is a GUID",
+        MICROSOFT,
+        CLIENT_SECRET=["kX9~abcDEF", "5e0d77a1-93bc-4c22-8a5f-61f3b20c9d04"],
+    ),
+    provider("W014", "never sent", PLAIN, CLIENT_AUTH="none", CLIENT_SECRET=["kX9~abcDEF", "kX9~ghiJKL"]),
     ours("W006", "BASE_URL", BASE_URL=""),
     django(
         "W007",
@@ -298,6 +318,10 @@ NO_MISTAKES: dict[str, dict[str, Any]] = {
         }
     },
     "scopes with commas in one string": {"ours": {"PROVIDERS": {"plain": {**PLAIN, "SCOPES": "openid,mail"}}}},
+    "secrets of which one takes the place of another": {
+        "ours": {"PROVIDERS": {"google": {**GOOGLE, "CLIENT_SECRET": ["GOCSPX-abcDEF", Secret("GOCSPX-ghiJKL")]}}}
+    },
+    "a list of one secret": {"ours": {"PROVIDERS": {"google": {**GOOGLE, "CLIENT_SECRET": ("GOCSPX-abcDEF",)}}}},
     "a public client": {"ours": {"PROVIDERS": {"plain": {**PLAIN, "CLIENT_SECRET": None, "CLIENT_AUTH": "none"}}}},
     "every other built-in provider": {
         "ours": {
@@ -372,7 +396,14 @@ def test_requests_in_transactions_on_sqlite(production, settings, monkeypatch):
 
 def test_no_message_shows_a_secret(production):
     """Not even one that is wrong: it may be the right one with a blank behind it."""
-    for secret in ("kX9~very-secret ", '"kX9~very-secret"', ["kX9~very-secret"], {"kX9~very-secret"}):
+    single = "kX9~very-secret ", '"kX9~very-secret"', {"kX9~very-secret"}
+    listed = (
+        ["kX9~very-secret"] * 2,
+        ["kX9~very-secret ", "kX9~other"],
+        ["kX9~very-secret", ""],
+        [b"kX9~very-secret"],
+    )
+    for secret in (*single, *listed):
         messages = production(ours={"PROVIDERS": {"google": {**GOOGLE, "CLIENT_SECRET": secret}}})
         assert messages
         assert "very-secret" not in str(messages)

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from mail_oauth.testing.faults import Fault
 from mail_oauth.testing.provider import FakeProvider
+from mail_oauth.tokens import Secret
 from mail_oauth.upkeep.doctor import mailhosts
 from tests.wire import Wire
 
@@ -115,6 +116,62 @@ class TestAWrongClient:
         assert found["level"] == "error"
         assert f"AADSTS{number}" in found["what"]
         assert words in found["hint"]
+
+
+class TestSeveralSecrets:
+    """While one takes the place of another, whichever is refused is named by its place."""
+
+    @pytest.fixture
+    def given(self, doctor: Any, settings: Any, provider: FakeProvider) -> Any:
+        """`given("new", "right")`: these, of which "right" is the provider's, are the client's secrets in the settings."""
+
+        def give(*secrets: str) -> None:
+            listed = [
+                provider.client_secret if secret == "right" else f"a wrong secret, {secret}" for secret in secrets
+            ]
+            doctor.never += [secret for secret in listed if secret != provider.client_secret]
+            change(settings, CLIENT_SECRET=listed)
+
+        return give
+
+    def found(self, doctor: Any, alias: str = "google") -> list[tuple[str, str]]:
+        findings = doctor("--live", "--provider", alias).data["findings"]
+        return [(each["level"], each["what"]) for each in findings if each["id"] == "provider.token"]
+
+    def test_that_are_all_right(self, doctor, settings, provider):
+        change(settings, CLIENT_SECRET=[provider.client_secret, Secret(provider.client_secret)])
+        assert [level for level, _ in self.found(doctor)] == ["ok"]
+
+    @pytest.mark.parametrize("alias", ALIASES)
+    def test_of_which_the_former_is_refused(self, doctor, given, alias):
+        given("right", "former")
+        (ok, _), (level, what) = self.found(doctor, alias)
+        assert (ok, level) == ("ok", "warning")
+        assert what.startswith("The second of 2 client secrets is refused (")
+
+    def test_of_which_the_preferred_is_refused(self, doctor, given):
+        given("new", "right")
+        assert self.found(doctor)[1] == ("warning", "The first of 2 client secrets is refused (invalid_client).")
+
+    def test_of_which_all_are_refused(self, doctor, given):
+        given("new", "former")
+        examined = doctor("--live", "--provider", "microsoft")
+        assert examined.code == 1
+        found = examined.of("provider.token")
+        assert found["what"] == (
+            "Each of the 2 client secrets is refused: the first (AADSTS7000215), the second (AADSTS7000215)."
+        )
+        assert "its value (not its id)" in found["hint"]
+
+    def test_are_asked_about_once_each(self, doctor, given, provider):
+        given("new", "right", "former")
+        provider.clear_calls()
+        self.found(doctor)
+        assert [call.error for call in provider.token_calls()] == [
+            "invalid_client",
+            "invalid_grant",
+            "invalid_client",
+        ]
 
 
 class TestATokenEndpoint:

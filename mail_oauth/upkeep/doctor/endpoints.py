@@ -9,7 +9,7 @@ other what is wrong before a user sees it:
 - Microsoft refuses the made-up token as malformed (AADSTS9002313), maybe before it looks at the secret. Whether that is
   right, the first refresh proves: `mailboxes.refreshes` has those.
 
-The provider logs one failed request. No lane hears of it, and it is not counted.
+The provider logs one failed request for each of the client's secrets. No lane hears of it, and it is not counted.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ from typing import Any
 
 from django.utils import timezone
 
+from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import ConfigurationError, TransportError
 from mail_oauth.providers import Provider
 from mail_oauth.providers.id_tokens import KEY_TYPES, LEEWAY_SECONDS, usable_keys
-from mail_oauth.refresh.verdicts import judge
+from mail_oauth.refresh.verdicts import Verdict, judge
 from mail_oauth.tokens import HttpReply, Secret
-from mail_oauth.transport import fetch_json
+from mail_oauth.transport import TokenEndpoint, deadline, fetch_json
 from mail_oauth.upkeep.doctor import certificates
 from mail_oauth.upkeep.doctor.findings import Outcome, doubtful, fine, unknown, wrong
-from mail_oauth.upkeep.doctor.hints import of_fault, of_verdict
+from mail_oauth.upkeep.doctor.hints import of_fault, of_verdicts
 from mail_oauth.upkeep.doctor.rounds import Probe, Round
 
 SKEW_NOTED = 30.0
@@ -131,18 +132,23 @@ def _keys(case: Case) -> Iterator[Outcome]:
 
 
 def _token(case: Case) -> Iterator[Outcome]:
-    provider = case.provider
-    made_up = Secret(f"mail-oauth-doctor-{secrets.token_urlsafe(24)}")
+    """Ask once with each secret of the client: of several, one that is refused is hidden by one that is not."""
     try:
-        endpoint = provider.token_endpoint()
-        scope = provider.refresh_scope(" ".join(provider.requested_scopes))
-        case.asked_at = timezone.now()
-        case.reply = endpoint.refresh(made_up, scope=scope)
-        case.answered_at = timezone.now()
+        with deadline(app_settings().total_timeout):
+            verdicts = [_asked(case, each) for each in case.provider.token_endpoint().by_each_secret()]
     except (TransportError, ConfigurationError) as error:
         yield of_fault(error)
-        return
-    yield of_verdict(judge(case.reply, family=provider.error_family), provider)
+    else:
+        yield from of_verdicts(verdicts, case.provider)
+
+
+def _asked(case: Case, endpoint: TokenEndpoint) -> Verdict:
+    made_up = Secret(f"mail-oauth-doctor-{secrets.token_urlsafe(24)}")
+    scope = case.provider.refresh_scope(" ".join(case.provider.requested_scopes))
+    case.asked_at = timezone.now()
+    case.reply = endpoint.refresh(made_up, scope=scope)
+    case.answered_at = timezone.now()
+    return judge(case.reply, family=case.provider.error_family)
 
 
 def _clock(case: Case) -> Iterator[Outcome]:
@@ -212,7 +218,7 @@ KEYS = (Probe(id="provider.keys", what="the keys that id_tokens are verified by"
 TOKEN = (
     Probe(
         id="provider.token",
-        what="the token endpoint, with a made-up refresh token: whether the client is accepted",
+        what="the token endpoint, with a made-up refresh token: whether the client is accepted, by each of its secrets",
         look=_token,
     ),
     Probe(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from mail_oauth.exceptions import ConfigurationError, TransportError
 from mail_oauth.providers import Provider
+from mail_oauth.providers.client_secrets import ordinal
 from mail_oauth.refresh.classification import Action, Trouble
 from mail_oauth.refresh.verdicts import Verdict
 from mail_oauth.upkeep.doctor.findings import Outcome, doubtful, fine, wrong
@@ -13,6 +16,10 @@ _TENANT = 'Write "TENANT": the GUID or domain of the organisation that the app i
 _SCOPES = 'Write "SCOPES" of one resource, https://outlook.office.com/…, beside "openid", "profile", "email", "offline_access".'
 _PLATFORM = 'Register the redirect URI as a "web" one, and give "CLIENT_SECRET".'
 _WAY = 'See whether a firewall is between, or MAIL_OAUTH["PROXY"] is needed.'
+
+_ONE_OF_SEVERAL = (
+    'Take it out of "CLIENT_SECRET" if it has been replaced; else write the value of the new one (not its id).'
+)
 
 HINTS = {
     "AADSTS7000215": _RENEW,
@@ -49,13 +56,34 @@ def of_fault(error: TransportError | ConfigurationError) -> Outcome:
     return wrong(str(error), HINTS.get(error.cause, "Try again; see its status page."))
 
 
-def of_verdict(verdict: Verdict, provider: Provider) -> Outcome:
-    """Return what the answer to a made-up refresh token means."""
+def of_verdicts(verdicts: Sequence[Verdict], provider: Provider) -> Iterator[Outcome]:
+    """Yield what the answers to made-up refresh tokens mean, one for each of the client's secrets in their order."""
+    refused = {place: each.reason for place, each in enumerate(verdicts) if each.trouble is Trouble.CLIENT}
+    number = len(verdicts)
+    if 1 < number == len(refused):
+        told = ", ".join(f"the {ordinal(place)} ({reason})" for place, reason in refused.items())
+        yield wrong(f"Each of the {number} client secrets is refused: {told}.", _of_client_refused(refused[0]))
+        return
+    yield _of_verdict(
+        next((each for each in verdicts if each.trouble is not Trouble.CLIENT), verdicts[0]), provider
+    )
+    if number > 1:
+        for place, reason in refused.items():
+            yield doubtful(
+                f"The {ordinal(place)} of {number} client secrets is refused ({reason}).", _ONE_OF_SEVERAL
+            )
+
+
+def _of_client_refused(reason: str) -> str:
+    return HINTS.get(reason, HINTS["invalid_client"])
+
+
+def _of_verdict(verdict: Verdict, provider: Provider) -> Outcome:
     if verdict.action in {Action.REAUTH, Action.GRANTED}:
         return _of_client_accepted(verdict, provider)
     reason = verdict.reason
     if verdict.trouble is Trouble.CLIENT:
-        return wrong(f"The client is refused ({reason}).", HINTS.get(reason, HINTS["invalid_client"]))
+        return wrong(f"The client is refused ({reason}).", _of_client_refused(reason))
     if verdict.action in {Action.OPERATOR, Action.BUG, Action.ADMIN}:
         return wrong(f"The request is refused ({reason}).", HINTS.get(reason, "See the app's registration."))
     if verdict.lasting is Action.UNKNOWN:
