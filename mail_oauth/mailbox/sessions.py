@@ -46,7 +46,7 @@ class Grant(Protocol):
     def get_access_token(self) -> AccessToken:
         """Return a valid token."""
 
-    def report_rejected(self, access_token: Secret) -> AccessToken:
+    def report_rejected(self, access_token: Secret, /) -> AccessToken:
         """Return another token than one that a mail server refused."""
 
 

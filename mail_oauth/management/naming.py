@@ -31,9 +31,7 @@ def the_one_named(name: str, *, provider: str = "", user: str = "") -> MailCrede
     every = named(name)
     name_of = get_user_model().USERNAME_FIELD
     found = [
-        row
-        for row in every
-        if provider in {"", row.provider} and user in {"", str(getattr(row.user, name_of))}
+        row for row in every if provider in {"", row.provider} and user in {"", str(getattr(row.user, name_of))}
     ]
     if len(found) == 1:
         return found[0]

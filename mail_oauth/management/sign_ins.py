@@ -31,7 +31,9 @@ _INDENT = "    "
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("mailbox", metavar="ADDRESS", help="an address or a UUID")
-    parser.add_argument("--provider", default="", metavar="ALIAS", help="of several mailboxes, that of this provider")
+    parser.add_argument(
+        "--provider", default="", metavar="ALIAS", help="of several mailboxes, that of this provider"
+    )
     parser.add_argument("--user", default="", metavar="NAME", help="of several mailboxes, that of this user")
     parser.add_argument(
         "--protocol",

@@ -150,7 +150,7 @@ def smtp(answer: Talk, mechanisms: str = "XOAUTH2", then: Answers | None = None)
 
 
 def told(answers: Answers | None, command: str, otherwise: str) -> Sequence[str]:
-    word = command.split()[0].upper() if command.split() else ""
+    word = command.split(maxsplit=1)[0].upper() if command.split() else ""
     return (answers or {}).get(word, [otherwise])
 
 

@@ -23,8 +23,6 @@ REFUSED = {
 each_protocol = pytest.mark.parametrize("protocol", PROTOCOLS)
 
 
-
-
 def sign_in(mailbox: Any, protocol: str) -> None:
     with getattr(mailbox, protocol)():
         pytest.fail("signed in")

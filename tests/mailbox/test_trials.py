@@ -120,7 +120,10 @@ class TestAStepThatFails:
         lines = said.splitlines()
         assert [line[0] for line in lines[1:4]] == ["\N{CHECK MARK}", "\N{CHECK MARK}", "\N{BALLOT X}"]
         assert "(tls): look whether it is up" in lines[4]
-        assert [line.split(None, 3)[3] for line in lines[5:7]] == ["in  skipped: TLS failed", "skipped: TLS failed"]
+        assert [line.split(None, 3)[3] for line in lines[5:7]] == [
+            "in  skipped: TLS failed",
+            "skipped: TLS failed",
+        ]
         assert lines[-1] == "CommandError: 1 of 5 steps failed."
 
     def test_connecting(self, dovecot, mailbox):
@@ -163,7 +166,7 @@ class TestAStepThatFails:
         settings.MAIL_OAUTH = {**settings.MAIL_OAUTH, "PROVIDERS": {}}
         code, said = run(mailbox.email)
         assert code == 1
-        assert 'has no \'microsoft\'' in said
+        assert "has no 'microsoft'" in said
 
     @pytest.mark.parametrize(
         "answer", ["BAD User is authenticated but not connected.", "NO User is authenticated but not connected."]
@@ -179,10 +182,18 @@ class TestAStepThatFails:
     @pytest.mark.parametrize(
         ("protocol", "then", "reason"),
         [
-            ("imap", {"LIST": ["{tag} OK done"], "EXAMINE": ["{tag} NO [NONEXISTENT] No such mailbox"]}, "mailbox"),
+            (
+                "imap",
+                {"LIST": ["{tag} OK done"], "EXAMINE": ["{tag} NO [NONEXISTENT] No such mailbox"]},
+                "mailbox",
+            ),
             ("imap", {"LIST": ["{tag} OK done"], "EXAMINE": ["{tag} NO [UNAVAILABLE] Later"]}, "unavailable"),
             ("imap", {"LIST": ["* BYE Connection is closed. 13"]}, "connection"),
-            ("imap", {"LIST": ["{tag} OK done"], "EXAMINE": ["* " + "9" * 5000 + " EXISTS", "{tag} OK done"]}, "connection"),
+            (
+                "imap",
+                {"LIST": ["{tag} OK done"], "EXAMINE": ["* " + "9" * 5000 + " EXISTS", "{tag} OK done"]},
+                "connection",
+            ),
             ("pop", {"STAT": ["-ERR [SYS/TEMP] Later"]}, "unavailable"),
             ("pop", {"STAT": ["-ERR Mailbox is locked"]}, "mailbox"),
             ("pop", {"STAT": ["+OK"]}, "connection"),
