@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -42,13 +43,18 @@ def _worst(outcomes: Collection[Outcome]) -> Outcome:
 
 
 def sign_in_everywhere(
-    row: MailCredentials, *, protocols: Collection[str] = PROTOCOLS, send: bool = False
+    row: MailCredentials,
+    *,
+    protocols: Collection[str] = PROTOCOLS,
+    send: bool = False,
+    seconds: float = math.inf,
 ) -> SignIns:
     """Get a token, and with it go as far as it goes by each protocol; with `send`, the mailbox sends itself a message.
 
     A protocol for which the provider names no server, or the grant has no scope, is skipped. Whatever fails is in the
-    steps. A token that a server refuses is replaced once, as always.
+    steps. A token that a server refuses is replaced once, as always. After so many seconds no protocol is begun.
     """
+    give_up_at = time.monotonic() + seconds
     first = _token(row)
     steps = [first]
     for protocol in PROTOCOLS:
@@ -59,6 +65,8 @@ def sign_in_everywhere(
             steps += skipped(protocol, stages, f"{first.stage.words} failed")
         elif why := why_not(row, protocol):
             steps += skipped(protocol, stages[:1], why)
+        elif time.monotonic() > give_up_at:
+            steps += skipped(protocol, stages[:1], "there was no time left")
         else:
             steps += try_out(protocol, row, send=send)
     return SignIns(pk=row.pk, email=row.email, provider=row.provider, steps=tuple(steps))
