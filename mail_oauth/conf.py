@@ -35,6 +35,14 @@ class Sharing(StrEnum):
     REFUSE = "refuse"
 
 
+class MailProtocol(StrEnum):
+    """By which protocol a mailbox is opened."""
+
+    IMAP = "imap"
+    POP = "pop"
+    SMTP = "smtp"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     """Every setting, with its default. Durations are in seconds unless the name says otherwise.
@@ -142,6 +150,8 @@ class Settings:
     """How often an hour one user may begin to connect a mailbox; all of them at once, if need be. 0: any number."""
     shared_mailboxes: str = "allow"
     """Whether a mailbox that another user holds may be connected: `allow`, each has a row and tokens apart; `refuse`."""
+    verify_connect: str = ""
+    """By which protocol a mailbox is opened before its new grant is saved: `imap`, `pop`, `smtp`; empty: by none."""
     event_days: int = 90
     """For how many days `prune_events` keeps the history of mailboxes."""
     refresh_event_days: int = 7
@@ -153,7 +163,11 @@ class Settings:
 
 
 _DOTTED_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
-_CHOICES: Mapping[str, type[StrEnum]] = {"REFRESH_POLICY": Policy, "SHARED_MAILBOXES": Sharing}
+_CHOICES: Mapping[str, type[StrEnum]] = {
+    "REFRESH_POLICY": Policy,
+    "SHARED_MAILBOXES": Sharing,
+    "VERIFY_CONNECT": MailProtocol,
+}
 
 NAMES = {spec.name.upper(): spec for spec in fields(Settings)}
 
@@ -213,7 +227,10 @@ def _problem_of_text(name: str, value: Any) -> str:
         return ""
     if not isinstance(value, str):
         return f"MAIL_OAUTH[{name!r}] must be a string."
-    return _problem_of_choice(f"MAIL_OAUTH[{name!r}]", value, _CHOICES[name]) if name in _CHOICES else ""
+    free = name not in _CHOICES or value == getattr(
+        Settings(), name.lower()
+    )  # one of them is off by an empty text
+    return "" if free else _problem_of_choice(f"MAIL_OAUTH[{name!r}]", value, _CHOICES[name])
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:

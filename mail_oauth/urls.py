@@ -12,4 +12,5 @@ urlpatterns = [
     path("callback/<slug:alias>/", views.callback, name="callback"),
     path("refused/<slug:alias>/<slug:code>/", views.refused, name="refused"),
     path("disconnect/<uuid:pk>/", views.disconnect, name="disconnect"),
+    path("test/<uuid:pk>/", views.send_test, name="send_test"),
 ]

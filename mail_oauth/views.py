@@ -35,6 +35,7 @@ from mail_oauth.providers import Provider, all_providers, provider_for
 from mail_oauth.providers.claims import LONGEST_ADDRESS, is_address
 from mail_oauth.redaction.requests import redirect_privately, takes_query
 from mail_oauth.tokens import Secret
+from mail_oauth.upkeep.self_tests import send_to_itself
 
 View = Callable[..., HttpResponse]
 
@@ -166,6 +167,18 @@ def disconnect(request: HttpRequest, pk: UUID) -> HttpResponse:
         raise Http404 from None
     text = DISCONNECTED[result] % {"email": row.email, "provider": row.provider_name}
     messages.success(request, text, fail_silently=True)
+    return redirect("mail_oauth:mailboxes")
+
+
+@flow_page
+@login_required
+@require_POST
+def send_test(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Have a mailbox send itself a message, and say what came of it."""
+    rows = MailCredentials.objects.for_user(request.user).present().without_tokens()
+    told = send_to_itself(get_object_or_404(rows, pk=pk), request.user)
+    level = messages.SUCCESS if told.done else messages.WARNING
+    messages.add_message(request, level, told.text, fail_silently=True)
     return redirect("mail_oauth:mailboxes")
 
 

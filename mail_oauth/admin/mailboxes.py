@@ -32,6 +32,7 @@ from mail_oauth.admin.notices import badge, is_idle
 from mail_oauth.admin.operations import OPERATIONS, Operation, perform
 from mail_oauth.admin.policies import POLICIES, choose_for_all
 from mail_oauth.admin.reports import log_choice, report, report_choice, report_one
+from mail_oauth.admin.sign_ins import TEST_SIGN_IN
 from mail_oauth.models import MailCredentials
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ else:
 
 Rows = QuerySet[MailCredentials]
 TEMPLATES = "admin/mail_oauth/mailcredentials"
+BUTTONS = OPERATIONS | {TEST_SIGN_IN.name: TEST_SIGN_IN}
 
 
 def _choosing(operation: Operation) -> Any:
@@ -78,7 +80,7 @@ class MailCredentialsAdmin(_MailboxAdmin):
     show_full_result_count = False
     empty_value_display = DASH
     actions = (
-        *("refresh_now", "rebuild_cache_entry", "pause", "resume"),
+        *("refresh_now", "test_sign_in", "rebuild_cache_entry", "pause", "resume"),
         *map(_choosing, POLICIES.values()),
         "disconnect",
     )
@@ -183,7 +185,7 @@ class MailCredentialsAdmin(_MailboxAdmin):
         context = self._context(request, row) | {
             "inspection": inspect_mailbox(row, user_url=self._user_url(request, row)),
             "operations": [
-                each for each in OPERATIONS.values() if each.offered(row) and self.allowed(request, each, row)
+                each for each in BUTTONS.values() if each.offered(row) and self.allowed(request, each, row)
             ],
             "policies": [
                 (each, each.offered(row)) for each in POLICIES.values() if self.allowed(request, each, row)
@@ -195,7 +197,7 @@ class MailCredentialsAdmin(_MailboxAdmin):
 
     def operate_view(self, request: HttpRequest, pk: UUID, name: str) -> HttpResponse:
         """Do something to one mailbox, after a question where the operation wants one."""
-        operation, row = (OPERATIONS | POLICIES).get(name), self.get_object(request, str(pk))
+        operation, row = (BUTTONS | POLICIES).get(name), self.get_object(request, str(pk))
         if operation is None or row is None:
             raise Http404
         if not self.allowed(request, operation, row):
@@ -238,6 +240,11 @@ class MailCredentialsAdmin(_MailboxAdmin):
     def refresh_now(self, request: HttpRequest, queryset: Rows) -> HttpResponse | None:
         """Refresh the first fifty; the sweep takes the rest."""
         return self._operate(request, queryset, operations.REFRESH)
+
+    @admin.action(description=TEST_SIGN_IN.label, permissions=TEST_SIGN_IN.permissions)
+    def test_sign_in(self, request: HttpRequest, queryset: Rows) -> HttpResponse | None:
+        """Sign in to each, step by step."""
+        return self._operate(request, queryset, TEST_SIGN_IN)
 
     @admin.action(description=operations.REBUILD.label, permissions=operations.REBUILD.permissions)
     def rebuild_cache_entry(self, request: HttpRequest, queryset: Rows) -> HttpResponse | None:

@@ -37,10 +37,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of an operation. `text` goes on the page and into the log of the admin: no secret in it."""
+    """What came of an operation. `text` goes on the page and into the log of the admin: no secret in it.
+
+    `lines` go on the page under it.
+    """
 
     done: bool
     text: str
+    lines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +52,8 @@ class Operation:
     """Something that can be done to a mailbox.
 
     Any one of `permissions` suffices. `offered` tells for which rows there is a button. `at_once` is how many
-    rows one request takes; `leave` does something for the rest, without which more are refused.
+    rows one request takes; `leave` does something for the rest, without which more are refused. One that `hurries` is
+    begun for no more rows once the time of a request is over, which is told.
     """
 
     name: str
@@ -59,6 +64,7 @@ class Operation:
     at_once: int = 1000
     leave: Callable[[Any], int] | None = None
     confirmed: bool = False
+    hurries: bool = False
 
 
 _EXPLANATIONS: dict[type[MailOAuthError], _StrOrPromise] = {

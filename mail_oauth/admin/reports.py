@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -30,6 +31,13 @@ def report(admin: _Admin, request: HttpRequest, operation: Operation, batch: Bat
         text = _("Nothing was done: select at most %(number)d mailboxes for “%(operation)s”.")
         text %= {"number": operation.at_once, "operation": operation.label}
         admin.message_user(request, text, messages.ERROR)
+    if batch.undone:
+        text = ngettext(
+            "There was no time for %(number)d more mailbox: choose it again.",
+            "There was no time for %(number)d more mailboxes: choose them again.",
+            batch.undone,
+        )
+        admin.message_user(request, text % {"number": batch.undone}, messages.WARNING)
     if batch.left:
         text = ngettext(
             "%(number)d more mailbox is due now: the sweep takes it next.",
@@ -39,12 +47,17 @@ def report(admin: _Admin, request: HttpRequest, operation: Operation, batch: Bat
         admin.message_user(request, text % {"number": batch.left}, messages.INFO)
 
 
+def _listed(text: str, lines: Sequence[str]) -> str:
+    return format_html("{}<ul>{}</ul>", text, format_html_join("", "<li>{}</li>", ((line,) for line in lines)))
+
+
 def report_one(
     admin: _Admin, request: HttpRequest, operation: Operation, row: MailCredentials, result: Result
 ) -> None:
     """Tell and log what came of one row."""
     level = messages.SUCCESS if result.done else messages.WARNING
-    admin.message_user(request, f"{row.email}: {result.text}.", level)
+    text = f"{row.email}: {result.text}."
+    admin.message_user(request, _listed(text, result.lines) if result.lines else text, level)
     admin.log_change(request, row, f"{operation.label}: {result.text}.")
 
 

@@ -11,6 +11,7 @@ from mail_oauth.connect.answers import REFUSALS_BY_ERROR, Answer
 from mail_oauth.connect.attempts import open_secret
 from mail_oauth.connect.linking import link
 from mail_oauth.connect.refusals import faults_refused
+from mail_oauth.connect.verifying import verify
 from mail_oauth.exceptions import ConnectRefused, TransportError
 from mail_oauth.frames import keeps_locals_in
 from mail_oauth.models import ConnectAttempt, MailCredentials
@@ -84,6 +85,7 @@ def _complete(attempt: ConnectAttempt, answer: Answer) -> MailCredentials:
 
 def _save(attempt: ConnectAttempt, tokens: TokenSet, identity: Identity) -> MailCredentials:
     try:
+        verify(attempt, tokens, identity)
         return link(attempt, tokens, identity)
     except DatabaseError:
         about = {"action": "connect", "provider": attempt.provider}

@@ -83,6 +83,20 @@ def _existing(
     return next((row for row in by_address.values() if not row.address_typed), None)
 
 
+def address_to_be(attempt: ConnectAttempt, identity: Identity) -> str:
+    """Return which address the mailbox has once a grant is linked, as far as can be told before.
+
+    Raises `ConnectRefused` as `link` does, which judges again when it writes.
+    """
+    using = Transitions(MailCredentials.objects).using
+    rows = MailCredentials.objects.using(using).filter(user=attempt.user_id, provider=attempt.provider)
+    existing = _existing(rows, attempt, identity)
+    if existing is None:
+        return identity.email
+    _refuse_another(existing, attempt, identity)
+    return existing.email if _keeps_address(existing, attempt, identity) else identity.email
+
+
 def _is_account(row: MailCredentials, identity: Identity) -> bool:
     """Tell whether a grant is of the row's account; where nobody is named, the address must be the same."""
     if not identity.subject and not row.subject:
@@ -101,17 +115,25 @@ def _new_row(attempt: ConnectAttempt, tokens: TokenSet, identity: Identity) -> M
     return row
 
 
+def _refuse_another(row: MailCredentials, attempt: ConnectAttempt, identity: Identity) -> None:
+    replacing = attempt.allow_replacement and row.pk == attempt.replaces_id
+    if not (row._state.adding or replacing or _is_account(row, identity)):
+        raise ConnectRefused("wrong_account")
+
+
+def _keeps_address(row: MailCredentials, attempt: ConnectAttempt, identity: Identity) -> bool:
+    """Tell whether a shared mailbox stays what its user made it."""
+    return _is_account(row, identity) and row.address_typed and not attempt.typed_email
+
+
 def _changes(
     row: MailCredentials, attempt: ConnectAttempt, tokens: TokenSet, identity: Identity
 ) -> dict[str, Any]:
     """Return what a grant sets. The account is compared here, with the row as it is when it is written."""
-    replacing = attempt.allow_replacement and row.pk == attempt.replaces_id
-    if not (row._state.adding or replacing or _is_account(row, identity)):
-        raise ConnectRefused("wrong_account")
+    _refuse_another(row, attempt, identity)
     row.connected_at = timezone.now()  # the grant's end may be counted from it
     changes = token_changes(row, tokens)
-    keeps_address = _is_account(row, identity) and row.address_typed and not attempt.typed_email
-    if not keeps_address:  # a shared mailbox stays what its user made it
+    if not _keeps_address(row, attempt, identity):
         changes |= {name: getattr(identity, name) for name in ("email", "email_verified", "address_typed")}
     return changes | {
         "issuer": identity.issuer,

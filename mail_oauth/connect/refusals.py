@@ -78,6 +78,35 @@ REFUSALS = {
         text=_("You have begun to connect mailboxes too often. Please try again later; nothing was changed."),
         try_again=False,
     ),
+    "mail_scope": Refusal(
+        title=_("This consent does not open your mail"),
+        text=_(
+            "The mail server wants more than was granted. Please try again and tick every box; if that does not help, "
+            "tell the operators of this site. Nothing was changed."
+        ),
+    ),
+    "mail_access": Refusal(
+        title=_("You have no access to this mailbox"),
+        text=_(
+            "You signed in, but the mail server does not open this mailbox to you: it is not there, or is not shared "
+            "with you. Ask its owner or your administrator. Nothing was changed."
+        ),
+    ),
+    "mail_switched_off": Refusal(
+        title=_("Access for mail programs is switched off"),
+        text=_(
+            "Your mail provider lets no program open this mailbox. Switch it on (IMAP, POP or SMTP) in your account's "
+            "settings, or ask your administrator, then try again. Nothing was changed."
+        ),
+    ),
+    "mail_refused": Refusal(
+        title=_("The mail server did not let you in"),
+        text=_(
+            "It did not say why. Please see whether the address is that of your mailbox, and whether access for mail "
+            "programs (IMAP, POP or SMTP) is switched on in your account's settings. Nothing was changed."
+        ),
+        ask_address=True,
+    ),
     "mailbox_gone": Refusal(
         title=_("This mailbox is no longer here"),
         text=_("It was deleted while you were at the mail provider. You can connect it anew."),

@@ -10,8 +10,13 @@ from mail_oauth.tokens import AccessToken, Secret
 class Grant(Protocol):
     """Access tokens, and to what they belong; `MailCredentials` is one."""
 
-    provider: str
-    email: str
+    @property
+    def provider(self) -> str:
+        """The provider's alias."""
+
+    @property
+    def email(self) -> str:
+        """The mailbox's address."""
 
     @property
     def scopes(self) -> tuple[str, ...]:
@@ -20,5 +25,5 @@ class Grant(Protocol):
     def get_access_token(self, *, resource: str = "mail") -> AccessToken:
         """Return a valid token for a resource of the provider. Raises a `MailboxError`."""
 
-    def report_rejected(self, access_token: Secret, *, resource: str = "mail") -> AccessToken:
+    def report_rejected(self, access_token: Secret, /, *, resource: str = "mail") -> AccessToken:
         """Return another token than one that a server refused. Raises a `MailboxError`."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import smtplib
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Generic
 
@@ -20,6 +22,7 @@ from mail_oauth.mailbox.grants import Grant
 from mail_oauth.mailbox.lines import Line, secured
 from mail_oauth.mailbox.refusals import Fault, Refusal, Refused
 from mail_oauth.mailbox.sasl import chosen_mechanism
+from mail_oauth.mailbox.stages import Stage, Watch, unwatched
 from mail_oauth.mailbox.wires import BROKEN, C, Wire
 from mail_oauth.providers import Provider, provider_for
 from mail_oauth.tokens import AccessToken, MailServer
@@ -33,14 +36,24 @@ class Session(Generic[C]):
     `MailServerUnavailable`, or what `get_access_token` raises.
     """
 
-    def __init__(self, wire: Wire[C], grant: Grant, *, user: str = "", timeout: float | None = None) -> None:
+    def __init__(
+        self,
+        wire: Wire[C],
+        grant: Grant,
+        *,
+        user: str = "",
+        timeout: float | None = None,
+        watch: Watch = unwatched,
+    ) -> None:
         """Mean the mailbox `user` (the grant's own address unless told), reached with the token of `grant`.
 
-        A signed-in server may be silent for `timeout` seconds within one answer (`MAIL_TIMEOUT` unless told).
+        A signed-in server may be silent for `timeout` seconds within one answer (`MAIL_TIMEOUT` unless told). `watch`
+        hears of each stage that begins.
         """
         self._wire, self._grant = wire, grant
         self.user = user or grant.email
         self.timeout = app_settings().mail_timeout if timeout is None else timeout
+        self._watch = watch
         self._clients: list[C] = []
 
     def __enter__(self) -> C:
@@ -65,15 +78,15 @@ class Session(Generic[C]):
         except Refused as refused:
             first = refused.refusal
         if first.fault is not Fault.TOKEN:
-            raise self._refusal(first)
+            raise self.error_for(first)
         try:
             return self._signed_in(self._grant.report_rejected(token))
         except Refused as refused:
-            raise self._refusal(refused.refusal) from None
+            raise self.error_for(refused.refusal) from None
         except ProviderUnavailable as error:
             if error.reason != "token_rejected":
                 raise
-            raise self._refusal(first) from None  # a moment ago another new token was no remedy
+            raise self.error_for(first) from None  # a moment ago another new token was no remedy
 
     @property
     def server(self) -> MailServer:
@@ -90,23 +103,28 @@ class Session(Generic[C]):
     def _provider(self) -> Provider:
         return provider_for(self._grant.provider)
 
-    def _signed_in(self, token: AccessToken) -> C:
-        """Connect and show the token, all of it within `TOTAL_TIMEOUT`. Raises `Refused`."""
-        settings = app_settings()
-        server = self.server
-        line = Line(server, seconds=settings.read_timeout)
+    @contextmanager
+    def in_time(self) -> Iterator[None]:
+        """Bound a talk with the server to `TOTAL_TIMEOUT`. Raises `MailServerUnavailable` where the line breaks in it."""
         try:
-            with deadline(settings.total_timeout):
-                client = self._wire.connect(line)
-                try:
-                    mechanism = self._mechanism(client)
-                    self._wire.sign_in(client, mechanism, self.user, token, line)
-                    secured(client.sock).settimeout(self.timeout)
-                except BaseException:
-                    self._wire.drop(client)
-                    raise
+            with deadline(app_settings().total_timeout):
+                yield
         except (TransportError, *BROKEN) as error:
-            raise self._unreachable(server, error) from None
+            raise self._unreachable(error) from None
+
+    def _signed_in(self, token: AccessToken) -> C:
+        """Connect and show the token, all of it in time. Raises `Refused`."""
+        line = Line(self.server, seconds=app_settings().read_timeout, watch=self._watch)
+        with self.in_time():
+            client = self._wire.connect(line)
+            try:
+                self._watch(Stage.SIGN_IN)
+                mechanism = self._mechanism(client)
+                self._wire.sign_in(client, mechanism, self.user, token, line)
+                secured(client.sock).settimeout(self.timeout)
+            except BaseException:
+                self._wire.drop(client)
+                raise
         return client
 
     def _mechanism(self, client: C) -> str:
@@ -116,23 +134,24 @@ class Session(Generic[C]):
             raise Refused(Refusal(Fault.NO_MECHANISM))
         return mechanism
 
-    def _unreachable(self, server: MailServer, error: Exception) -> MailServerUnavailable:
+    def _unreachable(self, error: Exception) -> MailServerUnavailable:
+        host = self.server.host
         cause = error.cause if isinstance(error, TransportError) else _cause(error)
         return MailServerUnavailable(
-            f"{server.host} cannot be reached by {self._wire.name} ({cause}): look whether it is up. "
+            f"{host} cannot be reached by {self._wire.name} ({cause}): look whether it is up. "
             "The grant is as good as before.",
             reason=cause,
             protocol=self._wire.name,
-            host=server.host,
+            host=host,
         )
 
-    def _refusal(self, refusal: Refusal) -> MailServerError:
-        """Return the error for a refusal that no new token mends: who must act."""
+    def error_for(self, refusal: Refusal, did: str = "does not sign {user} in") -> MailServerError:
+        """Return the error for a refusal that no new token mends: what the server `did`, and who must act."""
         fault, host, name = refusal.fault, self.server.host, self._wire.name
         lacking = self._provider.lacking_scope(name, self._grant.scopes) if fault is Fault.TOKEN else ""
         if lacking:
             fault = Fault.SCOPE
-        told = f"{host} does not sign {self.user} in by {name}" + (f" ({refusal.code})" if refusal.code else "")
+        told = f"{host} {did.format(user=self.user)} by {name}" + (f" ({refusal.code})" if refusal.code else "")
         advice = _ADVICE[fault].format(protocol=name, scope=lacking or "the scope for it", user=self.user)
         kind = MailServerUnavailable if fault is Fault.UNAVAILABLE else SignInRefused
         return kind(f"{told}: {advice}", reason=fault.value, protocol=name, host=host, code=refusal.code)
@@ -146,7 +165,7 @@ _ADVICE = {
     Fault.SWITCHED_OFF: "{protocol} is switched off. An administrator of the organisation must switch it on for the "
     "mailbox, or its user in the account's settings.",
     Fault.NO_MECHANISM: "it offers no way to show a token. Look whether host, port and security of the server are right.",
-    Fault.UNAVAILABLE: "it cannot check the token now. Try again later.",
+    Fault.UNAVAILABLE: "it cannot tell now. Try again later.",
 }
 
 

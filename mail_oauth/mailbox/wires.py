@@ -13,12 +13,11 @@ import smtplib
 import socket
 from abc import ABC, abstractmethod
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, Generic, TypeVar
-
-from django.core.mail.utils import DNS_NAME
+from collections.abc import Callable
+from typing import ClassVar, Generic, TypeVar
 
 from mail_oauth.frames import keeps_locals_in
+from mail_oauth.mailbox.clients import ImapPlain, ImapTLS, PopPlain, PopTLS, SmtpPlain, SmtpTLS
 from mail_oauth.mailbox.lines import Line, secured
 from mail_oauth.mailbox.refusals import Refused, imap_refusal, pop_refusal, smtp_refusal
 from mail_oauth.mailbox.sasl import answer_to_error, initial_response
@@ -87,7 +86,7 @@ class Imap(Wire[imaplib.IMAP4]):
     name = "IMAP"
 
     def _greeted(self, line: Line) -> imaplib.IMAP4:
-        return _ImapPlain(line) if line.starttls else _ImapTLS(line)
+        return ImapPlain(line) if line.starttls else ImapTLS(line)
 
     def _prepare(self, client: imaplib.IMAP4, line: Line) -> None:
         if line.starttls:
@@ -131,7 +130,7 @@ class Pop(Wire[poplib.POP3]):
     name = "POP"
 
     def _greeted(self, line: Line) -> poplib.POP3:
-        return _PopPlain(line) if line.starttls else _PopTLS(line)
+        return PopPlain(line) if line.starttls else PopTLS(line)
 
     def _prepare(self, client: poplib.POP3, line: Line) -> None:
         if line.starttls:
@@ -187,7 +186,7 @@ class Smtp(Wire[smtplib.SMTP]):
     name = "SMTP"
 
     def _greeted(self, line: Line) -> smtplib.SMTP:
-        return _SmtpPlain(line) if line.starttls else _SmtpTLS(line)
+        return SmtpPlain(line) if line.starttls else SmtpTLS(line)
 
     def _prepare(self, client: smtplib.SMTP, line: Line) -> None:
         if line.starttls:
@@ -234,71 +233,3 @@ def _goodbye(say: Callable[[], object]) -> None:
     """Do not mind if nobody hears it."""
     with contextlib.suppress(*BROKEN), deadline(GOODBYE_SECONDS):
         say()
-
-
-class _Dials:
-    """Has a client of the standard library connect by a line."""
-
-    _line: Line
-
-    def _create_socket(self, timeout: float | None) -> socket.socket:  # imaplib's and poplib's
-        return self._line.connect()
-
-    def _get_socket(self, host: str, port: int, timeout: float | None) -> socket.socket:  # smtplib's
-        return self._line.connect()
-
-
-class _ImapTLS(_Dials, imaplib.IMAP4_SSL):
-    def __init__(self, line: Line) -> None:
-        self._line = line
-        super().__init__(line.server.host, line.server.port, ssl_context=line.context)
-
-
-class _ImapPlain(_Dials, imaplib.IMAP4):
-    def __init__(self, line: Line) -> None:
-        self._line = line
-        super().__init__(line.server.host, line.server.port)
-
-
-class _PopTLS(_Dials, poplib.POP3_SSL):
-    sock: Any = None
-    file: Any = None
-
-    def __init__(self, line: Line) -> None:
-        self._line = line
-        with _closing_on_error(self):
-            super().__init__(line.server.host, line.server.port, context=line.context)
-
-
-class _PopPlain(_Dials, poplib.POP3):
-    sock: Any = None
-    file: Any = None
-
-    def __init__(self, line: Line) -> None:
-        self._line = line
-        with _closing_on_error(self):
-            super().__init__(line.server.host, line.server.port)
-
-
-class _SmtpTLS(_Dials, smtplib.SMTP_SSL):
-    def __init__(self, line: Line) -> None:
-        self._line = line
-        host, port = line.server.host, line.server.port
-        super().__init__(host, port, local_hostname=DNS_NAME.get_fqdn(), context=line.context)
-
-
-class _SmtpPlain(_Dials, smtplib.SMTP):
-    def __init__(self, line: Line) -> None:
-        self._line = line
-        super().__init__(line.server.host, line.server.port, local_hostname=DNS_NAME.get_fqdn())
-
-
-@contextlib.contextmanager
-def _closing_on_error(client: poplib.POP3) -> Iterator[None]:
-    """Do what imaplib and smtplib do by themselves when the greeting is not as it should be."""
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(OSError):
-            client.close()
-        raise

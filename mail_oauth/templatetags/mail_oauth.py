@@ -1,4 +1,4 @@
-"""`{% load mail_oauth %}`: the connect button and the status of a mailbox."""
+"""`{% load mail_oauth %}`: the connect button, the status of a mailbox, and whether it sends mail."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from django.middleware.csrf import get_token
 
 from mail_oauth.models import MailCredentials
 from mail_oauth.providers import provider_for
+from mail_oauth.upkeep.signing_in import can_send
 
 register = template.Library()
 
@@ -45,3 +46,9 @@ def connect_mailbox_button(
 def mailbox_status(mailbox: MailCredentials) -> dict[str, Any]:
     """Say in a few words whether a mailbox works and, if not, who must act."""
     return {"mailbox": mailbox}
+
+
+@register.filter
+def sends_mail(mailbox: MailCredentials) -> bool:
+    """Tell whether mail can be sent through a mailbox, as far as can be told without trying."""
+    return can_send(mailbox)

@@ -233,7 +233,7 @@ def test_who_may_change_has_the_buttons_that_fit_the_state(connect, staff, signe
     def buttons(mailbox) -> set[str]:
         return {operation.name for operation in browser.get(page_of(mailbox)).context["operations"]}
 
-    assert buttons(connect()) == {"refresh_now", "rebuild_cache_entry", "pause", "disconnect"}
+    assert buttons(connect()) == {"refresh_now", "test_sign_in", "rebuild_cache_entry", "pause", "disconnect"}
     assert buttons(connect(use_oauth=False)) == {"rebuild_cache_entry", "resume", "disconnect"}
     assert buttons(connect(status=Status.DISCONNECTED)) == {"rebuild_cache_entry"}
     assert "deletelink" not in browser.get(page_of(connect())).content.decode()

@@ -31,6 +31,7 @@ ANSWERS = [
     ("disconnect", "get", ["row"], {}, 200),
     ("disconnect", "post", ["row"], {}, 302),
     ("disconnect", "put", ["row"], {}, 405),
+    ("send_test", "get", ["row"], {}, 405),
 ]
 
 

@@ -60,6 +60,7 @@ MISTAKES = [
     ours("E001", "number", REFRESH_MARGIN="300"),
     ours("E001", "list", PRIVATE_HOSTS="localhost"),
     ours("E001", "= 'refuse'", SHARED_MAILBOXES="refused"),
+    ours("E001", "= 'imap'", VERIFY_CONNECT="imaps"),
     provider("E002", 'add "CLIENT_ID"', {}, "microsoft"),
     provider(
         "E002", "CLIENT_SECRET, which is None: is the environment variable set", MICROSOFT, CLIENT_SECRET=None

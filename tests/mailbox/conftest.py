@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mail_oauth.tokens import MailServer
+from tests.mailbox.scripted import ScriptedServer, Talk
 from tests.services.dovecot_files import SCOPES
+from tests.transport.certificates import Authority
 
 if TYPE_CHECKING:
     from pytest_django import Settings
@@ -65,3 +69,30 @@ def site(provider: Any, dovecot: Dovecot, settings: Settings) -> Callable[..., N
 def mailbox(site: Callable[..., None], connect: Callable[..., MailCredentials]) -> MailCredentials:
     """A mailbox of Microsoft's, connected with every scope."""
     return connect()
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(Path(tmp_path_factory.mktemp("certificates")))
+
+
+@pytest.fixture
+def serve(provider: Any, settings: Settings, authority: Authority) -> Iterator[Callable[..., ScriptedServer]]:
+    """Have Microsoft's mail served by a conversation, for a protocol, with or without TLS from the first byte."""
+    with ExitStack() as running:
+
+        def start(protocol: str, talk: Talk, *, tls: bool = True) -> ScriptedServer:
+            server = running.enter_context(ScriptedServer(talk, authority.context() if tls else None))
+            before = settings.MAIL_OAUTH
+            place = MailServer(host="127.0.0.1", port=server.port, security="tls" if tls else "starttls")
+            microsoft = {**before["PROVIDERS"]["microsoft"], "SCOPES": EVERY_SCOPE, protocol.upper(): place}
+            settings.MAIL_OAUTH = {
+                **before,
+                "CA_BUNDLE": str(authority.bundle),
+                "TOTAL_TIMEOUT": 1,
+                "READ_TIMEOUT": 1,
+                "PROVIDERS": {**before["PROVIDERS"], "microsoft": microsoft},
+            }
+            return server
+
+        yield start

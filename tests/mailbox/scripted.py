@@ -6,7 +6,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import IO, Any, Self
 
@@ -93,7 +93,13 @@ class ScriptedServer:
 # --- conversations, up to the server's answer to a token ---
 
 
-def imap(answer: Talk, capabilities: str = "IMAP4rev1 AUTH=XOAUTH2 AUTH=OAUTHBEARER") -> Talk:
+Answers = Mapping[str, Sequence[str]]
+"""What is said to a command, by its first word; `{tag}` stands for IMAP's tag."""
+
+
+def imap(
+    answer: Talk, capabilities: str = "IMAP4rev1 AUTH=XOAUTH2 AUTH=OAUTHBEARER", then: Answers | None = None
+) -> Talk:
     def talk(line: Conversation) -> None:
         line.say(f"* OK [CAPABILITY {capabilities}] ready")
         while heard := line.hear():
@@ -106,12 +112,12 @@ def imap(answer: Talk, capabilities: str = "IMAP4rev1 AUTH=XOAUTH2 AUTH=OAUTHBEA
             elif command.startswith("CAPABILITY"):
                 line.say(f"* CAPABILITY {capabilities}", f"{tag} OK done")
             else:
-                line.say(f"{tag} BAD unknown")
+                line.say(*(each.format(tag=tag) for each in told(then, command, "{tag} BAD unknown")))
 
     return talk
 
 
-def pop(answer: Talk, mechanisms: str = "XOAUTH2") -> Talk:
+def pop(answer: Talk, mechanisms: str = "XOAUTH2", then: Answers | None = None) -> Talk:
     def talk(line: Conversation) -> None:
         line.say("+OK ready")
         while heard := line.hear():
@@ -122,12 +128,12 @@ def pop(answer: Talk, mechanisms: str = "XOAUTH2") -> Talk:
                 line.hear()
                 answer(line)
             else:
-                line.say("-ERR unknown")
+                line.say(*told(then, heard.decode(), "-ERR unknown"))
 
     return talk
 
 
-def smtp(answer: Talk, mechanisms: str = "XOAUTH2") -> Talk:
+def smtp(answer: Talk, mechanisms: str = "XOAUTH2", then: Answers | None = None) -> Talk:
     def talk(line: Conversation) -> None:
         line.say("220 ready")
         while heard := line.hear():
@@ -138,9 +144,14 @@ def smtp(answer: Talk, mechanisms: str = "XOAUTH2") -> Talk:
                 line.hear()
                 answer(line)
             else:
-                line.say("500 unknown")
+                line.say(*told(then, heard.decode(), "500 unknown"))
 
     return talk
+
+
+def told(answers: Answers | None, command: str, otherwise: str) -> Sequence[str]:
+    word = command.split(maxsplit=1)[0].upper() if command.split() else ""
+    return (answers or {}).get(word, [otherwise])
 
 
 BY_PROTOCOL = {"imap": imap, "pop": pop, "smtp": smtp}

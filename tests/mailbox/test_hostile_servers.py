@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mail_oauth.exceptions import MailServerUnavailable, SignInRefused
-from mail_oauth.tokens import MailServer
-from tests.mailbox.conftest import EVERY_SCOPE
-from tests.mailbox.scripted import BY_PROTOCOL, Conversation, ScriptedServer, Talk, challenging, saying
+from tests.mailbox.scripted import BY_PROTOCOL, Conversation, ScriptedServer, challenging, saying
 from tests.mailboxes import stored
-from tests.transport.certificates import Authority
 
 pytestmark = pytest.mark.django_db
 
@@ -27,33 +21,6 @@ REFUSED = {
 }
 
 each_protocol = pytest.mark.parametrize("protocol", PROTOCOLS)
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(Path(tmp_path_factory.mktemp("certificates")))
-
-
-@pytest.fixture
-def serve(provider: Any, settings: Any, authority: Authority) -> Iterator[Callable[..., ScriptedServer]]:
-    """Have Microsoft's mail served by a conversation, for a protocol, with or without TLS from the first byte."""
-    with ExitStack() as running:
-
-        def start(protocol: str, talk: Talk, *, tls: bool = True) -> ScriptedServer:
-            server = running.enter_context(ScriptedServer(talk, authority.context() if tls else None))
-            before = settings.MAIL_OAUTH
-            place = MailServer(host="127.0.0.1", port=server.port, security="tls" if tls else "starttls")
-            microsoft = {**before["PROVIDERS"]["microsoft"], "SCOPES": EVERY_SCOPE, protocol.upper(): place}
-            settings.MAIL_OAUTH = {
-                **before,
-                "CA_BUNDLE": str(authority.bundle),
-                "TOTAL_TIMEOUT": 1,
-                "READ_TIMEOUT": 1,
-                "PROVIDERS": {**before["PROVIDERS"], "microsoft": microsoft},
-            }
-            return server
-
-        yield start
 
 
 def sign_in(mailbox: Any, protocol: str) -> None:

@@ -1,4 +1,4 @@
-"""`manage.py mail_oauth refresh|reconcile|status|forecast|prune|doctor …`: upkeep by hand, or by cron without Celery.
+"""`manage.py mail_oauth refresh|reconcile|status|doctor|test_mailbox …`: upkeep by hand, or by cron without Celery.
 
 The actions for keys are in `mail_oauth.management.keys`.
 """
@@ -12,17 +12,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from typing import Any, NoReturn
-from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db.models.functions import Lower
 
 from mail_oauth.connect.disconnect import retry_revocation
 from mail_oauth.exceptions import MailboxError
-from mail_oauth.management import doctor, keys
+from mail_oauth.management import doctor, keys, sign_ins
 from mail_oauth.management.actions import add_action
 from mail_oauth.management.forecasts import as_data, as_text
+from mail_oauth.management.naming import named
 from mail_oauth.management.progress import Progress, about_how_many
 from mail_oauth.management.tables import figures, table
 from mail_oauth.models import MailCredentials
@@ -40,7 +39,7 @@ class Command(BaseCommand):
 
     help = (
         "Refresh due mailboxes, compare the cache with the table, show how mailboxes are and what falls due, delete old "
-        "events, find what is wrong, look after keys."
+        "events, find what is wrong, sign in to a mailbox, look after keys."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -62,6 +61,9 @@ class Command(BaseCommand):
         ahead.add_argument("--json", action="store_true", help="for programs")
         doctor.add_arguments(
             add_action(actions, "doctor", self.doctor, "look at everything, and say what to do about it")
+        )
+        sign_ins.add_arguments(
+            add_action(actions, "test_mailbox", self.test_mailbox, "sign in to a mailbox, step by step")
         )
         prune = add_action(actions, "prune", self.prune, "delete old events and unfinished consents")
         prune.add_argument("--days", type=float, help="how long events are kept (default: EVENT_DAYS)")
@@ -118,12 +120,16 @@ class Command(BaseCommand):
         """Look at everything; the exit code says how bad it is."""
         doctor.run(options, self.stdout, self.style)
 
+    def test_mailbox(self, options: dict[str, Any]) -> None:
+        """Sign in by every protocol; the exit code says whether a step failed."""
+        sign_ins.run(options, self.stdout, self.style)
+
     def prune(self, options: dict[str, Any]) -> None:
         """Delete what is old."""
         self.stdout.write(f"{prune_events(options['days'])} events deleted")
 
     def _refresh_named(self, names: list[str]) -> None:
-        results = [(row, _forced(row)) for name in names for row in _named(name)]
+        results = [(row, _forced(row)) for name in names for row in named(name)]
         self._say(
             ("mailbox", "provider", "result"), ((row.email, row.provider, said) for row, (_, said) in results)
         )
@@ -140,18 +146,6 @@ def _hours(text: str) -> float:
     if not 0 < hours <= 48:
         raise ValueError("out of range")
     return hours
-
-
-def _named(name: str) -> list[MailCredentials]:
-    """Return the mailboxes with this UUID or address. Raises `CommandError` when there is none."""
-    rows = MailCredentials.objects.present().order_by("provider", "pk")
-    try:
-        found = list(rows.filter(pk=UUID(name)))
-    except ValueError:
-        found = list(rows.alias(address=Lower("email")).filter(address=name.lower()))
-    if not found:
-        raise CommandError(f"No connected mailbox is called {name!r}: give its address or its UUID.")
-    return found
 
 
 def _forced(row: MailCredentials) -> tuple[bool, str]:
