@@ -166,7 +166,8 @@ class MailServer:
 class MailEndpoint:
     """Where a provider takes messages over HTTP: MIME by POST, in base64 or as it is.
 
-    In `url`, ``{user}`` stands for the mailbox. `resource` is the one whose tokens open it.
+    In `url`, ``{mailbox}`` stands for ``me``, or for ``users/…`` and the address of another one than the grant's own.
+    `resource` is the one whose tokens open it.
     """
 
     url: str

@@ -27,3 +27,11 @@ class Grant(Protocol):
 
     def report_rejected(self, access_token: Secret, /, *, resource: str = "mail") -> AccessToken:
         """Return another token than one that a server refused. Raises a `MailboxError`."""
+
+
+class Sender(Grant, Protocol):
+    """A mailbox that sends over HTTP."""
+
+    @property
+    def address_typed(self) -> bool:
+        """Whether `email` is another mailbox than the account's own."""

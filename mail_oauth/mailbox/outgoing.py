@@ -12,7 +12,7 @@ from django.core.mail import EmailMessage
 from django.core.mail.backends.smtp import EmailBackend
 
 from mail_oauth.exceptions import MailboxError, SignInRefused
-from mail_oauth.mailbox.grants import Grant
+from mail_oauth.mailbox.grants import Sender
 from mail_oauth.mailbox.http import HttpConnection
 from mail_oauth.mailbox.refusals import Fault
 from mail_oauth.mailbox.sessions import Session
@@ -30,7 +30,7 @@ class MailboxConnection(EmailBackend):
 
     def __init__(
         self,
-        grant: Grant,
+        grant: Sender,
         *,
         user: str = "",
         timeout: float | None = None,
@@ -39,7 +39,7 @@ class MailboxConnection(EmailBackend):
         alias: str | None = None,
     ) -> None:
         """Mean the mailbox `user` (see `Session`); with `may_switch`, send over HTTP where SMTP is switched off."""
-        self._over_http = partial(HttpConnection, grant, user=user, fail_silently=fail_silently)
+        self._over_http = partial(HttpConnection, grant, user=user, timeout=timeout, fail_silently=fail_silently)
         self._may_switch = may_switch
         self._http: HttpConnection | None = None
         self._session = Session(SMTP, grant, user=user, timeout=timeout)

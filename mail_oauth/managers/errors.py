@@ -17,7 +17,9 @@ from mail_oauth.exceptions import (
 )
 from mail_oauth.managers.readability import unreadable
 from mail_oauth.managers.vocabulary import Status
+from mail_oauth.refresh.classification import Action
 from mail_oauth.refresh.lanes import Hold
+from mail_oauth.refresh.verdicts import Verdict
 
 if TYPE_CHECKING:
     from mail_oauth.models import MailCredentials
@@ -88,3 +90,19 @@ def refused_again(row: MailCredentials) -> ProviderUnavailable:
         reason="token_rejected",
         retry_after=seconds,
     )
+
+
+def no_resource(
+    row: MailCredentials, resource: str, scopes: tuple[str, ...], said: Verdict, retry_after: float | None
+) -> MailboxError:
+    """Return the error for a mailbox whose grant gives no token for another resource: who must act."""
+    if said.action is Action.REAUTH:
+        text = (
+            f"{row} gives no token for {resource} ({said.reason}): its user must connect it again, and consent to "
+        )
+        return ReauthRequired(f"{text}{' '.join(scopes)}.", reason=said.reason)
+    if said.action is Action.ADMIN:
+        text = f"The organisation's administrator must let {row} have a token for {resource} ({said.reason})."
+        return AdminRequired(text, reason=said.reason)
+    text = f"No token for {resource} could be had for {row} ({said.reason})."
+    return ProviderUnavailable(text, reason=said.reason, retry_after=retry_after)

@@ -11,7 +11,7 @@ from django.db.models import Q
 from mail_oauth.conf import Policy, app_settings
 from mail_oauth.exceptions import ConfigurationError
 from mail_oauth.providers import provider_for
-from mail_oauth.refresh.keeping import Keeping, due_at, keeps_warm, recently
+from mail_oauth.refresh.keeping import Keeping, keeps_warm, recently
 from mail_oauth.refresh.policy import place_of_row
 
 _NAMES = tuple(policy.value for policy in Policy)
@@ -86,14 +86,6 @@ def keeping_of(
         late=late,
         grant_ends_at=grant_ends_at,
     )
-
-
-def scheduled_at(row: Kept, now: datetime) -> datetime:
-    """Return when a mailbox is refreshed next by the token that it has; now where it has none."""
-    issued_at, expires_at = row.token_issued_at, row.token_expiry
-    if issued_at is None or expires_at is None:
-        return now
-    return due_at(keeping_of(row, issued_at, expires_at, grant_ends_at=row.refresh_token_expires_at), now)
 
 
 def _policy(name: str) -> Policy | None:

@@ -1,15 +1,18 @@
 """Access tokens for other resources of a grant (Microsoft Graph beside the mailbox): one refresh token, another scope.
 
 Refresh tokens are bound to no resource (Microsoft's page on refresh tokens), and a reply may bring a new one, which is
-saved first, like every other. The access token lies in the cache alone: without it, it costs a call. A refusal says
-nothing of the mailbox's own token: nobody is demoted for it. Where the provider refuses the grant as such, the
-mailbox's own refresh is due at once, and finds out.
+saved first, like every other. The access token lies in the cache alone, under a key that names the consent: of an
+account before, or after a disconnect, nobody gets one, whatever has become of the cache. So each read costs a query.
+
+A refusal says nothing of the mailbox's own token: nobody is demoted for it, and the mailbox's own refresh comes when it
+would have come. It is remembered for a while, for who asks in a loop.
 """
 
 from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -18,28 +21,18 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from mail_oauth.cache import token_cache
+from mail_oauth.cache import cache_key, read_raw, token_cache, tolerantly, write_all
 from mail_oauth.conf import app_settings
-from mail_oauth.exceptions import (
-    AdminRequired,
-    ConfigurationError,
-    MailboxError,
-    ProviderUnavailable,
-    ReauthRequired,
-    SealError,
-)
+from mail_oauth.exceptions import ConfigurationError, MailboxError, ProviderUnavailable, SealError
 from mail_oauth.frames import keeps_locals_in
 from mail_oauth.managers.background import outside_transaction
-from mail_oauth.managers.clock import on_database_clock
 from mail_oauth.managers.columns import refresh_token_changes
-from mail_oauth.managers.errors import held, pausing, refused_again, unusable
-from mail_oauth.managers.keeping import scheduled_at
+from mail_oauth.managers.errors import held, no_resource, pausing, unusable
 from mail_oauth.managers.latecomers import save_late
-from mail_oauth.managers.vocabulary import EventKind
+from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.providers import provider_for
 from mail_oauth.refresh.classification import Action, Trouble
-from mail_oauth.refresh.engine import Outcome as EngineOutcome
-from mail_oauth.refresh.engine import adopt, report, save_or_park, spend, unreadable
+from mail_oauth.refresh.engine import Outcome, adopt, report, save_or_park, spend, unreadable
 from mail_oauth.refresh.policy import least_validity
 from mail_oauth.refresh.verdicts import Verdict
 from mail_oauth.tokens import AccessToken, Secret, TokenSet
@@ -54,10 +47,34 @@ _POLL_SECONDS = 0.1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resource:
-    """Another resource of a provider, by its name in `RESOURCES`."""
+    """Another resource of a mailbox's grant: its name in `RESOURCES`, its scopes, and its place in the cache."""
 
     name: str
     scopes: tuple[str, ...]
+    key: str
+
+    @classmethod
+    def of(cls, row: MailCredentials, name: str) -> Resource:
+        """Return the resource of that name. Raises `ConfigurationError` where the provider's options name none."""
+        scopes = provider_for(row.provider).resource_scopes(name)
+        return cls(name=name, scopes=scopes, key=f"resource-{name}-{row.connected_at.timestamp():.6f}")
+
+    def cached(self, pk: UUID, min_validity: float | None = None) -> AccessToken | None:
+        """Return the token that was got before, if it lives long enough."""
+        token = token_cache.get(pk, self.key)
+        if token is None or token.seconds_left() < least_validity(token.lifetime, min_validity):
+            return None
+        return token
+
+    def mark(self, pk: UUID, what: str, text: str, seconds: float) -> None:
+        """Remember something of this resource for so many seconds, as well as the cache can."""
+        key = cache_key(pk, f"{self.key}-{what}")
+        tolerantly(lambda: write_all({key: text.encode()}, max(int(seconds), 1)), None)
+
+    def marked(self, pk: UUID, what: str) -> str:
+        """Return what is remembered; empty where nothing is."""
+        raw = tolerantly(lambda: read_raw(cache_key(pk, f"{self.key}-{what}")), None)
+        return raw.decode("utf-8", "replace") if isinstance(raw, bytes) else ""
 
 
 def resource_token(access: TokenAccess, pk: UUID, name: str, min_validity: float | None) -> AccessToken:
@@ -65,169 +82,188 @@ def resource_token(access: TokenAccess, pk: UUID, name: str, min_validity: float
 
     Raises a `MailboxError`, and `ConfigurationError` for a resource that the provider's options do not name.
     """
-    cached = _cached(pk, name, min_validity)
+    row = _usable(access, pk)
+    resource = Resource.of(row, name)
+    cached = resource.cached(pk, min_validity)
     if cached is not None:
         return cached
-    return outside_transaction(access.using, lambda: _refreshed_or_awaited(access, pk, name, min_validity))
+    return outside_transaction(
+        access.using, lambda: _got(access, pk, name, lambda each: each.cached(pk, min_validity))
+    )
 
 
 @keeps_locals_in
 def other_resource_token(access: TokenAccess, pk: UUID, name: str, rejected: Secret) -> AccessToken:
     """Return another token for a resource than one that was refused before its end; see `report_rejected`."""
-    cached = _cached(pk, name, None)
-    if cached is not None and cached != rejected:
-        return cached
-    return outside_transaction(access.using, lambda: _refreshed_or_awaited(access, pk, name, None, rejected))
 
+    def other(resource: Resource) -> AccessToken | None:
+        token = resource.cached(pk)
+        return None if token == rejected else token
 
-def _cached(pk: UUID, name: str, min_validity: float | None) -> AccessToken | None:
-    token = token_cache.get(pk, name)
-    if token is None or token.seconds_left() < least_validity(token.lifetime, min_validity):
-        return None
+    resource = Resource.of(_usable(access, pk), name)
+    token = other(resource)
+    if token is not None:
+        return token
+    if resource.marked(pk, "rejected"):
+        raise ProviderUnavailable(
+            f"A server refuses the token for {name} although it is new: look whether the account may use it.",
+            reason="token_rejected",
+            retry_after=float(app_settings().rejection_interval),
+        )
+    token = outside_transaction(access.using, lambda: _got(access, pk, name, other))
+    resource.mark(pk, "rejected", "1", app_settings().rejection_interval)
     return token
 
 
-def _refreshed_or_awaited(
-    access: TokenAccess, pk: UUID, name: str, min_validity: float | None, rejected: Secret | None = None
-) -> AccessToken:
-    again = rejected is not None
+def _usable(access: TokenAccess, pk: UUID) -> MailCredentials:
+    row: MailCredentials = access.rows.get(pk=pk)
+    error = unusable(row)
+    if error is not None:
+        raise error
+    return row
+
+
+def _got(access: TokenAccess, pk: UUID, name: str, known: Callable[[Resource], AccessToken | None]) -> AccessToken:
+    """Spend the refresh token, or wait for whoever does; `known` returns a token that will do."""
     give_up_at = time.monotonic() + app_settings().wait_timeout
-    for _ in itertools.count():
-        row: MailCredentials = access.rows.get(pk=pk)
-        error = unusable(row)
-        if error is not None:
-            raise error
-        resource = Resource(name=name, scopes=provider_for(row.provider).resource_scopes(name))
-        claimed = access.rows.claim(pk, generation=row.generation, used=True, force=again, rejected=again)
+    for attempt in itertools.count():
+        row = _usable(access, pk)
+        resource = Resource.of(row, name)
+        token = known(resource)
+        if token is not None:
+            return token
+        if attempt and time.monotonic() > give_up_at:
+            break
+        if refused := resource.marked(pk, "refused"):
+            raise _refusal_again(row, resource, refused)
+        claimed = access.rows.claim(pk, generation=row.generation, used=True)
         if claimed is not None:
-            token = _spend(claimed, access.ledger, resource)
+            token = _Spending(claimed, access.ledger, resource, row.refresh_at).token()
             if token is not None:
                 return token
-        elif (error := pausing(row)) is not None or (again and not row.lease_owner):
-            raise error or refused_again(row)
-        elif time.monotonic() > give_up_at:
-            break
+        elif (error := pausing(row)) is not None:
+            raise error
         else:
             time.sleep(_POLL_SECONDS)
-        cached = _cached(pk, name, min_validity)
-        if cached is not None and cached != rejected:
-            return cached
     raise ProviderUnavailable("Another worker is still refreshing this mailbox.", reason="wait_timeout")
 
 
-def _spend(grant: MailCredentials, ledger: Transitions, resource: Resource) -> AccessToken | None:
-    """Get a token for a claimed mailbox; None where the claim went to something else. Raises a `MailboxError`."""
-    if adopt(grant, ledger) is not None:  # a parked pair was saved, and the claim is over
-        return None
-    try:
-        refresh_token = grant.open_refresh_token()
-    except SealError as error:
-        unreadable(grant, ledger, error)
-        raise unusable(ledger.now(grant) or grant) or _failed(grant, resource, error.code) from None
-    except ConfigurationError:  # no keys at all: nothing was tried
-        _release(ledger, grant)
-        raise
-    admission = ledger.lanes.admit(grant)
-    if admission.hold is not None:
-        _release(ledger, grant)
-        raise held(grant, admission.hold)
-    said, rotation = spend(grant, refresh_token, scope=" ".join(resource.scopes))
-    if said.tokens is not None:
-        token = _keep(grant, ledger, resource, said.tokens)
-    else:
-        token = None
-        _put_back(grant, ledger, said)
-    # That its scopes are refused is nothing that others of the provider's mailboxes have to fear.
-    ours = replace(said, trouble=None) if said.trouble is Trouble.CONFIGURATION else said
-    ledger.lanes.learn(grant, ours, admission)
-    report(grant, EngineOutcome(verdict=said, token=token), rotation)
-    if said.tokens is None:
-        raise _refused(grant, resource, said)
-    missing = provider_for(grant.provider).missing_scopes(said.tokens.scopes, resource.scopes)
-    if missing:
-        token_cache.forget(grant.pk, resource.name)
-        raise _not_consented(grant, resource, "scope_missing")
-    return token
+@dataclass(frozen=True, slots=True)
+class _Spending:
+    """One call for a claimed mailbox. `due_at` is when its own refresh was due before the claim."""
 
+    grant: MailCredentials
+    ledger: Transitions
+    resource: Resource
+    due_at: datetime | None
 
-def _keep(grant: MailCredentials, ledger: Transitions, resource: Resource, tokens: TokenSet) -> AccessToken | None:
-    """Save the refresh token that came, release the claim, then publish; None if the claim was lost."""
-    received_at = timezone.now()
-    kept = _without_access(tokens)
+    def token(self) -> AccessToken | None:
+        """Return a token that was got and whose refresh token is saved; None where the row has to be read again.
 
-    def save() -> MailCredentials | None:
-        if _write(ledger, grant, kept, received_at, outcome_unknown=False):
-            return grant
-        if kept is None:
+        Raises a `MailboxError`.
+        """
+        grant, ledger = self.grant, self.ledger
+        if adopt(grant, ledger) is not None:  # a parked pair was saved, and the claim is over
             return None
-        return save_late(
-            ledger,
-            grant,
-            kept,
-            received_at,
-            lambda current: ledger.apply(
-                current, EventKind.REFRESHED, _changes(current, kept, received_at), leased=True
-            ),
+        try:
+            refresh_token = grant.open_refresh_token()
+        except SealError as error:
+            unreadable(grant, ledger, error)
+            return None
+        except ConfigurationError:  # no keys at all: nothing was tried
+            self._release()
+            raise
+        admission = ledger.lanes.admit(grant)
+        if admission.hold is not None:
+            self._release()
+            raise held(grant, admission.hold)
+        said, rotation = spend(grant, refresh_token, scope=" ".join(self.resource.scopes))
+        token = self._kept(said, said.tokens) if said.tokens is not None else None
+        ours = said.tokens is not None or self._put_back(said)
+        # That its scopes are refused is nothing that others of the provider's mailboxes have to fear.
+        told = replace(said, trouble=None) if said.trouble is Trouble.CONFIGURATION else said
+        ledger.lanes.learn(grant, told, admission)
+        report(grant, Outcome(verdict=said, token=token), rotation)
+        if said.tokens is None and ours:
+            raise self._refused(said)
+        return token
+
+    def _kept(self, said: Verdict, tokens: TokenSet) -> AccessToken | None:
+        """Save the refresh token that came, release the claim, then publish; None if the claim was lost."""
+        now = timezone.now()
+        if not self._save(_without_access(tokens), now, EventKind.REFRESHED, outcome_unknown=False):
+            return None
+        missing = provider_for(self.grant.provider).missing_scopes(tokens.scopes, self.resource.scopes)
+        if missing:
+            raise self._refused(replace(said, action=Action.REAUTH, reason="scope_missing"))
+        ends = now + timedelta(seconds=tokens.expires_in)
+        token = tokens.lasting(now, ends, generation=self.grant.generation)
+        token_cache.put(self.grant.pk, token, self.resource.key)
+        return token
+
+    def _put_back(self, said: Verdict) -> bool:
+        """Release a claim that brought no token, and keep what must be known of it; False if the claim was lost."""
+        unknown = self.grant.outcome_unknown or said.outcome_unknown
+        return self._save(
+            said.kept, timezone.now(), EventKind.REFRESH_FAILED, said.reason, outcome_unknown=unknown
         )
 
-    row = save_or_park(grant, kept, received_at, save)
-    if row is None:
-        return None
-    token = AccessToken(
-        tokens.access_token.reveal(),
-        issued_at=received_at,
-        expires_at=received_at + timedelta(seconds=tokens.expires_in),
-        generation=row.generation,
-    )
-    token_cache.put(row.pk, token, resource.name)
-    return token
+    def _save(
+        self, kept: TokenSet | None, at: datetime, kind: EventKind, reason: str = "", *, outcome_unknown: bool
+    ) -> bool:
+        """Write what a call has changed, and release the claim; False if that was lost, when nothing is forgotten."""
+        grant, ledger = self.grant, self.ledger
+        about = f"{self.resource.name} {reason}".strip()[:64]
 
+        def save() -> bool:
+            if kept is None and outcome_unknown == grant.outcome_unknown:
+                return self._release()
+            changes = _changes(grant, kept, at) | {"lease_owner": "", "outcome_unknown": outcome_unknown}
+            if ledger.apply(grant, kind, changes, reason=about, leased=True):
+                self._release()
+                self._publish_own()
+                return True
+            if kept is not None or outcome_unknown:
+                save_late(ledger, grant, kept, at, late)
+            return False
 
-def _put_back(grant: MailCredentials, ledger: Transitions, said: Verdict) -> None:
-    """Release a claim that brought no token, and keep what must be known of it."""
-    kept, now = said.kept, timezone.now()
-    unknown = grant.outcome_unknown or said.outcome_unknown
-    due = now if said.action is Action.REAUTH else None
-    save_or_park(
-        grant, kept, now, lambda: _write(ledger, grant, kept, now, outcome_unknown=unknown, refresh_at=due)
-    )
+        def late(current: MailCredentials) -> bool:
+            changes = _changes(current, kept, at)
+            changes["outcome_unknown"] = current.outcome_unknown or outcome_unknown
+            if kept is not None and current.status == Status.NEEDS_REAUTH:  # refused was the token before this one
+                changes |= {"status": Status.CONNECTED, "status_reason": "", "refresh_failures": 0}
+                changes |= {"lease_owner": "", "refresh_at": at, "outcome_unknown": False}
+            return ledger.apply(current, kind, changes, reason=about, leased=True)
 
+        return save_or_park(grant, kept, at, save)
 
-def _write(
-    ledger: Transitions,
-    grant: MailCredentials,
-    kept: TokenSet | None,
-    received_at: datetime,
-    *,
-    outcome_unknown: bool,
-    refresh_at: datetime | None = None,
-) -> bool:
-    """Write what a call has changed, and release the claim; the mailbox's own token stays as it is."""
-    changes = _changes(grant, kept, received_at)
-    if not changes and outcome_unknown == grant.outcome_unknown:
-        return _release(ledger, grant, refresh_at)
-    ends_at = changes.get("refresh_token_expires_at", grant.refresh_token_expires_at)
-    grant.refresh_token_expires_at = ends_at
-    due = refresh_at or scheduled_at(grant, received_at)
-    changes |= {"lease_owner": "", "refresh_at": due, "outcome_unknown": outcome_unknown}
-    if not ledger.apply(grant, EventKind.REFRESHED, changes, leased=True):
-        return False
-    with suppress(SealError):  # the copy of its own token is of the generation before
-        own = grant.open_access_token()
-        if own is not None and grant.use_oauth:
-            token_cache.put(grant.pk, own)
-    return True
+    def _publish_own(self) -> None:
+        """Have the copy of the mailbox's own token be of its generation again."""
+        with suppress(SealError):
+            own = self.grant.open_access_token()
+            if own is not None:
+                token_cache.put(self.grant.pk, own)
+
+    def _release(self) -> bool:
+        """Give the claim back; the mailbox's own refresh is due when it was, by the database's clock as before."""
+        rows = self.ledger.manager.using(self.ledger.using).filter(
+            pk=self.grant.pk, lease_owner=self.grant.lease_owner, generation=self.grant.generation
+        )
+        return bool(rows.update(lease_owner="", refresh_at=self.due_at))
+
+    def _refused(self, said: Verdict) -> MailboxError:
+        """Return the error for a refusal, and remember it."""
+        settings = app_settings()
+        if said.action is Action.RETRY:
+            seconds = min(said.retry_after or settings.backoff_base, settings.circuit_cap)
+        else:
+            seconds = settings.backoff_cap
+        self.resource.mark(self.grant.pk, "refused", f"{said.action.value} {said.reason}", seconds)
+        return no_resource(self.grant, self.resource.name, self.resource.scopes, said, seconds)
 
 
 def _changes(row: MailCredentials, kept: TokenSet | None, received_at: datetime) -> dict[str, Any]:
     return {} if kept is None else refresh_token_changes(row, kept, received_at)
-
-
-def _release(ledger: Transitions, grant: MailCredentials, refresh_at: datetime | None = None) -> bool:
-    """Give a claim back with nothing changed; the mailbox's own refresh comes when it would have come."""
-    due = refresh_at or scheduled_at(grant, timezone.now())
-    rows = ledger.manager.using(ledger.using).filter(pk=grant.pk, lease_owner=grant.lease_owner)
-    return bool(rows.filter(generation=grant.generation).update(lease_owner="", refresh_at=on_database_clock(due)))
 
 
 def _without_access(tokens: TokenSet) -> TokenSet | None:
@@ -237,26 +273,8 @@ def _without_access(tokens: TokenSet) -> TokenSet | None:
     return replace(tokens, access_token=Secret(""), expires_in=0, scopes=None, id_token=None)
 
 
-def _refused(row: MailCredentials, resource: Resource, said: Verdict) -> MailboxError:
-    if said.action is Action.REAUTH:
-        return _not_consented(row, resource, said.reason)
-    if said.action is Action.ADMIN:
-        text = f"The organisation's administrator must let {row} have a token for {resource.name} ({said.reason})."
-        return AdminRequired(text, reason=said.reason)
-    return _failed(row, resource, said.reason, said.retry_after)
-
-
-def _not_consented(row: MailCredentials, resource: Resource, reason: str) -> ReauthRequired:
-    return ReauthRequired(
-        f"{row} gives no token for {resource.name} ({reason}): its user must connect it again, and consent to "
-        f"{' '.join(resource.scopes)}.",
-        reason=reason,
-    )
-
-
-def _failed(
-    row: MailCredentials, resource: Resource, reason: str, retry_after: float | None = None
-) -> ProviderUnavailable:
-    return ProviderUnavailable(
-        f"No token for {resource.name} could be had for {row} ({reason}).", reason=reason, retry_after=retry_after
-    )
+def _refusal_again(row: MailCredentials, resource: Resource, mark: str) -> MailboxError:
+    action, _, reason = mark.partition(" ")
+    known = action in {each.value for each in Action}
+    verdict = Verdict(action=Action(action) if known else Action.RETRY, reason=reason)
+    return no_resource(row, resource.name, resource.scopes, verdict, None)

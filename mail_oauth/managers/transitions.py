@@ -21,7 +21,6 @@ from mail_oauth.managers.lanes import Lanes
 from mail_oauth.managers.latecomers import INSISTENCE, save_late
 from mail_oauth.managers.readability import turn_unreadable
 from mail_oauth.managers.vocabulary import EventKind, Status
-from mail_oauth.providers.registry import resources_of
 from mail_oauth.refresh.classification import Action
 from mail_oauth.refresh.policy import failures_in_a_row, postponement
 from mail_oauth.refresh.verdicts import Verdict
@@ -243,9 +242,6 @@ class Transitions:
         """Bury the cached copy of a mailbox that cannot be used, and send the signals."""
         if not row.is_connected:
             token_cache.bury(row.pk, row.generation)
-        if not row.is_connected or kind in _ENDS_OF_A_GRANT:
-            for resource in resources_of(row.provider):
-                token_cache.bury(row.pk, row.generation, resource)
         if kind in _ENDS_OF_A_GRANT:
             parking.discard(row.pk)
         sent: list[tuple[Signal, dict[str, Any]]] = []

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import imaplib
-import poplib
-import smtplib
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID, uuid4
 
 from django.conf import settings
@@ -17,30 +13,23 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from mail_oauth import parking
-from mail_oauth.cache import LAST_GENERATION, MAIL, token_cache
+from mail_oauth.cache import LAST_GENERATION, token_cache
 from mail_oauth.conf import app_settings
 from mail_oauth.encryption import seal, unseal
 from mail_oauth.exceptions import Altered, Moved
 from mail_oauth.fields import SealedField
 from mail_oauth.frames import keeps_locals_in
-from mail_oauth.mailbox.http import HttpConnection
-from mail_oauth.mailbox.outgoing import MailboxConnection
-from mail_oauth.mailbox.sessions import Session
-from mail_oauth.mailbox.wires import IMAP, POP, SMTP
 from mail_oauth.managers import MailCredentialsManager
 from mail_oauth.managers.access import TokenAccess, nearby
 from mail_oauth.managers.transitions import after_commit
 from mail_oauth.managers.vocabulary import RefreshPolicy, Status
+from mail_oauth.models.mail import OpensMail
 from mail_oauth.providers import provider_for
-from mail_oauth.providers.registry import resources_of
 from mail_oauth.sealing import Sealed
 from mail_oauth.tokens import AccessToken, Secret, scope_set
 
-if TYPE_CHECKING:
-    from imapclient import IMAPClient
 
-
-class MailCredentials(models.Model):
+class MailCredentials(OpensMail, models.Model):
     """One user's connected mailbox.
 
     The primary key is a UUID: it is the name in URLs, logs and cache keys, it is never given twice, and the
@@ -261,53 +250,10 @@ class MailCredentials(models.Model):
         """The same, awaited."""
         return await self._access().areport_rejected(self.pk, access_token, resource=resource)
 
-    def imap(self, *, user: str = "", timeout: float | None = None) -> Session[imaplib.IMAP4]:
-        """Return a way to the mailbox by IMAP: `with mailbox.imap() as client:` gives an `imaplib.IMAP4`, signed in.
-
-        `user` is the mailbox to open, `email` unless told: for a shared one its own address, which the token of the
-        person who may open it unlocks. Within one answer the server may be silent for `timeout` seconds
-        (`MAIL_TIMEOUT`). Entering raises a `MailboxError`, such as `SignInRefused`, which says what to do.
-        """
-        return Session(IMAP, self, user=user, timeout=timeout)
-
-    def pop(self, *, user: str = "", timeout: float | None = None) -> Session[poplib.POP3]:
-        """The same by POP: a `poplib.POP3`. Messages are deleted when the block ends, unless an error ended it."""
-        return Session(POP, self, user=user, timeout=timeout)
-
-    def smtp(self, *, user: str = "", timeout: float | None = None) -> Session[smtplib.SMTP]:
-        """The same for sending: an `smtplib.SMTP`."""
-        return Session(SMTP, self, user=user, timeout=timeout)
-
-    def imap_client(self, *, user: str = "", timeout: float | None = None) -> IMAPClient:
-        """Return an `IMAPClient`, signed in; leave it by its own `with` block, or log out.
-
-        Needs `pip install 'mail-oauth[imapclient]'`. Raises as `imap` does.
-        """
-        from mail_oauth.mailbox.imapclients import SignedInClient  # noqa: PLC0415  # an extra
-
-        session = self.imap(user=user, timeout=timeout)
-        return SignedInClient(session.open(), session.timeout)
-
-    def email_connection(
-        self, *, user: str = "", timeout: float | None = None, fail_silently: bool = False
-    ) -> MailboxConnection | HttpConnection:
-        """Return a connection of Django's mail: `mailbox.email_connection().send_messages([message])`.
-
-        By SMTP, or as the provider's option `SENDING` says.
-        """
-        sending = provider_for(self.provider).setting("SENDING")
-        if sending == "http":
-            return HttpConnection(self, user=user, fail_silently=fail_silently)
-        may_switch = sending == "auto"
-        return MailboxConnection(
-            self, user=user, timeout=timeout, fail_silently=fail_silently, may_switch=may_switch
-        )
-
 
 @receiver(post_delete, sender=MailCredentials, dispatch_uid="mail_oauth.models")
 def _bury(instance: MailCredentials, using: str, **_: Any) -> None:
     """A deleted row, or a deleted user's, answers from no cache."""
     pk = instance.pk
-    for resource in (MAIL, *resources_of(instance.provider)):
-        after_commit(using, partial(token_cache.bury, pk, LAST_GENERATION, resource))
+    after_commit(using, lambda: token_cache.bury(pk, LAST_GENERATION))
     after_commit(using, lambda: parking.discard(pk))

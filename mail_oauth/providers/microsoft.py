@@ -71,7 +71,7 @@ class Microsoft(Provider):
     sasl_mechanisms = ("XOAUTH2",)
     # Graph's sendMail in MIME format. Its scope is asked for where the options name the resource.
     mail_endpoint = MailEndpoint(
-        url="{graph}/v1.0/users/{user}/sendMail", resource="graph", content_type="text/plain", base64=True
+        url="{graph}/v1.0/{mailbox}/sendMail", resource="graph", content_type="text/plain", base64=True
     )
     protocol_scopes = {"IMAP": "IMAP.AccessAsUser.All", "POP": "POP.AccessAsUser.All", "SMTP": "SMTP.Send"}
     OPTIONS: ClassVar[frozenset[str]] = Provider.OPTIONS | {"TENANT", "CLOUD", "AUTHORITY"}

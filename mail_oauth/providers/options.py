@@ -11,6 +11,7 @@ from mail_oauth.providers.client_secrets import list_problems
 from mail_oauth.tokens import MailEndpoint, MailServer, Secret
 
 _RESOURCE = re.compile(r"[a-z0-9_-]{1,32}")  # a name stands in cache keys
+_TAKEN = ("mail", "parked")
 
 
 def option_problems(
@@ -69,7 +70,7 @@ def _is_server(value: Any) -> bool:
 
 def _is_resources(value: Any) -> bool:
     return isinstance(value, Mapping) and all(
-        isinstance(name, str) and _RESOURCE.fullmatch(name) and name != "mail" and _is_scopes(scopes)
+        isinstance(name, str) and _RESOURCE.fullmatch(name) and name not in _TAKEN and _is_scopes(scopes)
         for name, scopes in value.items()
     )
 
@@ -90,7 +91,7 @@ _TYPES: dict[str, _Type] = {
     **dict.fromkeys(("CLIENT_ID", "ISSUER", "AUTHORITY", "ACCOUNT_URL"), _TEXT),
     **dict.fromkeys(("AUTHORIZE_URL", "TOKEN_URL", "REVOKE_URL", "USERINFO_URL", "JWKS_URL"), _TEXT),
     **dict.fromkeys(("IMAP", "POP", "SMTP"), _SERVER),
-    "RESOURCES": ('a dict of scopes by name (letters and digits, not "mail")', _is_resources),
+    "RESOURCES": ('a dict of scopes by name (small letters and digits, not "mail")', _is_resources),
     "SCOPES": ("a string, or a list of strings", _is_scopes),
     "AUTHORIZE_PARAMETERS": ("a dict of strings", _is_parameters),
     "USES_PKCE": ("True or False", _is_switch),

@@ -35,14 +35,6 @@ def provider_for(alias: str) -> Provider:
     return provider_class(alias, options)(alias, options)
 
 
-def resources_of(alias: str) -> tuple[str, ...]:
-    """Return the names of a provider's other resources; none where the settings lack or spoil it."""
-    try:
-        return tuple(provider_for(alias).setting("RESOURCES"))
-    except ConfigurationError:
-        return ()
-
-
 def provider_class(alias: str, options: Any) -> type[Provider]:
     """Return the class that an alias names. Raises `ConfigurationError`."""
     if not isinstance(options, Mapping):

@@ -146,10 +146,10 @@ def post_form(url: str, fields: Mapping[str, str]) -> HttpReply:
 
 
 @keeps_locals_in
-def post_bytes(url: str, body: bytes, *, content_type: str, bearer: Secret) -> HttpReply:
-    """POST a body with an access token. Raises `TransportError`."""
+def post_bytes(url: str, body: bytes, *, content_type: str, bearer: Secret, seconds: float) -> HttpReply:
+    """POST a body with an access token, within `seconds` in all. Raises `TransportError`."""
     headers = {**_HEADERS, "Content-Type": content_type, "Authorization": f"Bearer {bearer.reveal()}"}
-    return _perform(url, lambda: pool().send("POST", url, headers, body))
+    return _perform(url, lambda: pool().send("POST", url, headers, body, patience=seconds), seconds=seconds)
 
 
 def _post(url: str, headers: Mapping[str, str], form: str) -> HttpReply:
@@ -169,13 +169,16 @@ def _session(client_id: str) -> OAuth2Session:
     return sessions[client_id]
 
 
-def _perform(url: str, call: Any) -> HttpReply:
-    """Run `call` within the total deadline, that of several calls if one stands, and give what went wrong a cause."""
+def _perform(url: str, call: Any, *, seconds: float | None = None) -> HttpReply:
+    """Run `call` within the total deadline, that of several calls if one stands, and give what went wrong a cause.
+
+    It is `TOTAL_TIMEOUT` unless `seconds` are given.
+    """
     problem = address_problem(url)
     if problem:
         raise ConfigurationError(problem)
     try:
-        with deadline_within(app_settings().total_timeout):
+        with deadline_within(app_settings().total_timeout if seconds is None else seconds):
             reply: HttpReply = call()
             return reply
     except _Answered as answered:

@@ -26,6 +26,7 @@ MAX_BODY = 1024 * 1024
 _MAX_HEAD = 64 * 1024
 _MAX_REPLY = MAX_BODY + _MAX_HEAD  # with what frames its chunks
 _TLS_RECORD = 16 * 1024  # no read gets more than one
+_AT_ONCE = 64 * 1024  # more is a message: a peer that takes it slowly meets the deadline between two parts
 
 
 class BadReply(HTTPError):
@@ -121,7 +122,6 @@ class _Plain(PublicPeer):
             seconds_left()
         except TimeoutError as error:
             raise ConnectTimeoutError(self, str(error)) from None
-        self.sock.settimeout(self.timeout)
         lines = [f"{method} {url} HTTP/1.1", *(f"{name}: {value}" for name, value in (headers or {}).items())]
         if body is not None:
             lines.append(f"Content-Length: {len(body)}")
@@ -129,7 +129,10 @@ class _Plain(PublicPeer):
         # A value that ended its line would begin a header of its own.
         if not head.isascii() or not head.count("\r") == head.count("\n") == len(lines) + 1:
             raise InvalidHeader("A header of the request holds what none may.")
-        self.send(head.encode() + (body or b""))
+        data = head.encode() + (body or b"")
+        for start in range(0, len(data), _AT_ONCE):
+            self.sock.settimeout(min(seconds_left(), self.timeout or math.inf))
+            self.send(data[start : start + _AT_ONCE])
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]
         """Read the whole reply, decompressed. Raises `BadReply`, or what urllib3's pools know."""

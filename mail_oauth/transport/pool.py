@@ -66,8 +66,19 @@ class Pool:
         self._lock = threading.Lock()
         self._way = lru_cache(maxsize=1024)(self._find_way)
 
-    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> HttpReply:
-        """Send one request, and nothing else. Raises urllib3's `HTTPError`; `ConfigurationError` for a proxy's URL."""
+    def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        *,
+        patience: float | None = None,
+    ) -> HttpReply:
+        """Send one request, and nothing else; the peer may be silent for `patience` seconds, or `READ_TIMEOUT`.
+
+        Raises urllib3's `HTTPError`; `ConfigurationError` for a proxy's URL.
+        """
         connections, host, target = self._way(url)
         response = connections.urlopen(
             method,
@@ -77,7 +88,9 @@ class Pool:
             retries=_NO_RETRY,
             redirect=False,
             assert_same_host=False,
-            timeout=self.timeout,
+            timeout=self.timeout
+            if patience is None
+            else Timeout(connect=self.timeout.connect_timeout, read=patience),
         )
         return HttpReply(status=response.status, body=response.data or b"", headers=dict(response.headers.items()))
 

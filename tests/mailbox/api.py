@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
+import time
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -30,6 +31,8 @@ class MailApi:
         self.messages: list[Posted] = []
         self.answers: list[tuple[int, dict[str, Any]]] = []
         self.calls = 0
+        self.seconds = 0.0
+        """How long it takes for an answer."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -53,6 +56,7 @@ class MailApi:
 
     def answer(self, path: str, headers: Any, body: bytes) -> tuple[int, dict[str, Any]]:
         self.calls += 1
+        time.sleep(self.seconds)
         token = headers.get("Authorization", "").removeprefix("Bearer ")
         if not self.provider.is_valid_access_token(token, scope=self.scope):
             return 401, {"error": {"code": "InvalidAuthenticationToken", "message": "Lifetime validation failed."}}

@@ -13,7 +13,6 @@ from mail_oauth.exceptions import (
     ConfigurationError,
     MailServerUnavailable,
     MessageRefused,
-    ProviderUnavailable,
     ReauthRequired,
     SignInRefused,
 )
@@ -28,7 +27,7 @@ pytestmark = pytest.mark.django_db
 
 SEND = "https://graph.microsoft.com/Mail.Send"
 GMAIL = "https://mail.google.com/"
-GRAPH_PATH, GMAIL_PATH = "/v1.0/users/{user}/sendMail", "/upload/gmail/v1/users/me/messages/send?uploadType=media"
+GRAPH_PATH, GMAIL_PATH = "/v1.0/{mailbox}/sendMail", "/upload/gmail/v1/users/me/messages/send?uploadType=media"
 
 
 @pytest.fixture
@@ -65,8 +64,18 @@ def test_graph_takes_mime_in_base64(graph, connect):
     mailbox = connect(email="ada+x@example.com")
     assert send(mailbox) == 1
     [posted] = graph.messages
-    assert (posted.path, posted.content_type) == ("/v1.0/users/ada%2Bx@example.com/sendMail", "text/plain")
+    assert (posted.path, posted.content_type) == ("/v1.0/me/sendMail", "text/plain")
     assert message_from_bytes(posted.content, policy=policy.default)["Subject"] == "Grüße"
+
+
+@pytest.mark.parametrize("how", ["told", "typed"])
+def test_another_mailbox_than_the_accounts_own_is_named(graph, connect, how):
+    """By its address alone Graph finds nobody whose principal name is another."""
+    mailbox = connect(email="team+x@example.com", address_typed=how == "typed")
+    user = "" if how == "typed" else "office+x@example.com"
+    assert mailbox.email_connection(user=user).send_messages([message(mailbox)]) == 1
+    named = "team" if how == "typed" else "office"
+    assert graph.messages[0].path == f"/v1.0/users/{named}%2Bx@example.com/sendMail"
 
 
 def test_gmail_takes_mime_as_it_is_with_the_mailboxs_own_token(gmail, connect, posts):
@@ -79,15 +88,30 @@ def test_gmail_takes_mime_as_it_is_with_the_mailboxs_own_token(gmail, connect, p
 
 def test_the_places_are_those_that_the_providers_document(provider, settings):
     microsoft, google = provider_for("microsoft"), provider_for("google")
-    url = microsoft.setting("MAIL_ENDPOINT").url.format(**microsoft.placeholders(), user="ada@example.com")
-    assert url == "https://graph.microsoft.com/v1.0/users/ada@example.com/sendMail"
+    url = microsoft.setting("MAIL_ENDPOINT").url.format(**microsoft.placeholders(), mailbox="me")
+    assert url == "https://graph.microsoft.com/v1.0/me/sendMail"
     assert google.setting("MAIL_ENDPOINT").url == f"https://gmail.googleapis.com{GMAIL_PATH}"
 
 
 def test_who_gets_a_blind_copy_stands_in_a_header_which_the_provider_takes_out(graph, connect):
-    send(connect(), bcc=["Bob <bob@example.com>", "carol@example.com"])
+    send(connect(), bcc=["Bob <bob@example.com>", "carol@bücher.example"])
     read = message_from_bytes(graph.messages[0].content, policy=policy.default)
-    assert read["Bcc"] == "Bob <bob@example.com>, carol@example.com"
+    assert read["Bcc"] == "bob@example.com, carol@xn--bcher-kva.example"
+
+
+def test_whom_a_message_is_for_gets_it_whatever_its_headers_say(graph, connect):
+    """As by SMTP: `recipients()` counts. Nobody else gets it."""
+    mailbox = connect()
+    with pytest.raises(MessageRefused, match="not for"):
+        send(mailbox, headers={"To": "list@example.com"})
+    assert not graph.messages
+    shown = EmailMessage(
+        "hello", "…", mailbox.email, ["grace@example.com"], headers={"To": "Grace <grace@example.com>"}
+    )
+    assert mailbox.email_connection().send_messages([shown]) == 1
+    hidden = EmailMessage("hello", "…", mailbox.email, ["grace@example.com"], bcc=["b@example.com"])
+    assert mailbox.email_connection().send_messages([hidden]) == 1
+    assert "b@example.com" in graph.messages[-1].content.decode()
 
 
 def test_a_token_that_was_revoked_is_replaced_once(graph, provider, connect, posts):
@@ -105,7 +129,7 @@ def test_a_token_that_is_refused_all_the_same_is_not_replaced_in_a_loop(graph, c
     with pytest.raises(SignInRefused) as refused:
         send(mailbox)
     assert (refused.value.reason, refused.value.code) == ("refused", "401 InvalidAuthenticationToken")
-    with pytest.raises(ProviderUnavailable):
+    with pytest.raises(SignInRefused):
         send(mailbox)
     assert posts(mailbox) == 2
 
@@ -138,10 +162,37 @@ def test_what_google_says(gmail, connect):
     assert refused.value.code == "403 PERMISSION_DENIED"
 
 
+@pytest.mark.parametrize("reason", ["rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded"])
+def test_google_says_by_403_that_it_is_too_much(gmail, connect, reason):
+    gmail.say(403, {"error": {"code": 403, "errors": [{"reason": reason}], "status": "PERMISSION_DENIED"}})
+    with pytest.raises(MailServerUnavailable) as unavailable:
+        send(connect("google"))
+    assert unavailable.value.code == f"403 {reason}"
+
+
+def test_a_large_message_goes_in_parts(graph, connect):
+    mailbox = connect()
+    large = message(mailbox)
+    large.attach("large.bin", b"x" * 3_000_000, "application/octet-stream")
+    assert mailbox.email_connection().send_messages([large]) == 1
+    assert len(graph.messages[0].content) > 3_000_000
+
+
+def test_a_server_that_takes_too_long_is_given_up(graph, connect):
+    mailbox = connect()
+    mailbox.get_access_token(resource="graph")
+    graph.seconds = 3
+    with pytest.raises(MailServerUnavailable, match="may have been sent") as unavailable:
+        mailbox.email_connection(timeout=0.5).send_messages([message(mailbox)])
+    assert unavailable.value.reason == "timeout"
+
+
 def test_a_server_that_is_down_leaves_the_grant_alone(graph, connect, settings):
     mailbox = connect()
     mailbox.get_access_token(resource="graph")
-    place = MailEndpoint(url="http://127.0.0.1:9/{user}", resource="graph", content_type="text/plain", base64=True)
+    place = MailEndpoint(
+        url="http://127.0.0.1:9/{mailbox}", resource="graph", content_type="text/plain", base64=True
+    )
     _configure(settings, "microsoft", MAIL_ENDPOINT=place)
     with pytest.raises(MailServerUnavailable) as unavailable:
         send(mailbox)
