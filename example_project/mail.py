@@ -49,9 +49,9 @@ def newest(mailbox: MailCredentials, most: int = MOST) -> list[Letter]:
 
 def send(mailbox: MailCredentials, *, to: str, subject: str, text: str) -> None:
     """Send a message from the mailbox. Raises `MailFailed`."""
-    message = EmailMessage(subject, text, from_email=mailbox.email, to=[to], connection=mailbox.email_connection())
+    message = EmailMessage(subject, text, from_email=mailbox.email, to=[to])
     with _told():
-        message.send()
+        mailbox.email_connection().send_messages([message])
 
 
 @contextmanager

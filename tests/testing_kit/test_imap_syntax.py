@@ -63,7 +63,7 @@ def test_anything_else_is_a_command_or_a_bad_one(text):
 
 @given(st.binary(max_size=40))
 def test_a_quoted_string_means_what_it_says(text):
-    assert parse(b"a LIST " + string(text)).arguments == (text,)
+    assert parse(b"a LIST " + string(text) + b"\r\n").arguments == (text,)
 
 
 @given(st.lists(st.lists(WORDS, min_size=1, max_size=6).map(" ".join), max_size=8))
