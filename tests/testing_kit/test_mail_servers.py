@@ -462,6 +462,19 @@ class TestTheirLife:
         with mail, signed_in(mail, "imap", token) as imap:
             assert imap.select() == ("OK", [b"1"])
 
+    def test_ends_connections_that_never_began_tls(self, provider):
+        with contextlib.ExitStack() as silent:
+            with MailServers(provider) as mail:
+                lines = [
+                    silent.enter_context(socket.create_connection((mail.host, port), timeout=SECONDS))
+                    for port in (mail.imap_port, mail.smtp_port)
+                ]
+                with connected(mail, "imap"):  # by now they are accepted
+                    pass
+            for line in lines:
+                with contextlib.suppress(ConnectionResetError):
+                    assert line.recv(1) == b""
+
     def test_begins_once(self, mail):
         with pytest.raises(RuntimeError, match="already"):
             mail.start()

@@ -9,7 +9,6 @@ LONGEST_LINE: Final = 64 * 1024
 LARGEST_COMMAND: Final = 256 * 1024
 """With its literals."""
 
-_DEEPEST: Final = 8
 _MOST_ARGUMENTS: Final = 1000
 _MOST_RANGES: Final = 500
 
@@ -102,8 +101,6 @@ def _skip_spaces(text: bytes, position: int) -> int:
 
 def _take(token: re.Match[bytes], open_lists: list[list[Argument]]) -> None:
     if token["opens"]:
-        if len(open_lists) > _DEEPEST:
-            raise BadCommand("Lists lie too deep in each other.")
         open_lists.append([])
     elif token["closes"]:
         if len(open_lists) == 1:
