@@ -19,7 +19,7 @@ from mail_oauth.exceptions import MailboxError
 from mail_oauth.models import MailCredentials
 
 MOST = 20
-_FIELDS = "(UID FLAGS BODY.PEEK[HEADER.FIELDS (FROM SUBJECT DATE)])"
+_FIELDS = "(BODY.PEEK[HEADER.FIELDS (FROM SUBJECT DATE)])"
 
 
 class MailFailed(Exception):
@@ -34,7 +34,6 @@ class Letter:
     address: str
     subject: str
     sent: datetime | None
-    seen: bool
 
 
 def newest(mailbox: MailCredentials, most: int = MOST) -> list[Letter]:
@@ -44,7 +43,7 @@ def newest(mailbox: MailCredentials, most: int = MOST) -> list[Letter]:
         if count == 0:
             return []
         parts = _done(imap.fetch(f"{max(count - most, 0) + 1}:{count}", _FIELDS))
-    return [_letter(*part) for part in reversed(parts) if isinstance(part, tuple)]
+    return [_letter(part[1]) for part in reversed(parts) if isinstance(part, tuple)]
 
 
 def send(mailbox: MailCredentials, *, to: str, subject: str, text: str) -> None:
@@ -75,7 +74,7 @@ def _done(answer: tuple[str, Any]) -> list[Any]:
     return list(lines)
 
 
-def _letter(about: bytes, header: bytes) -> Letter:
+def _letter(header: bytes) -> Letter:
     fields: Message = BytesHeaderParser().parsebytes(header)
     sender, address = sender_in(fields["From"])
     return Letter(
@@ -83,5 +82,4 @@ def _letter(about: bytes, header: bytes) -> Letter:
         address=address,
         subject=text_in(fields["Subject"]),
         sent=moment_in(fields["Date"]),
-        seen=b"\\Seen" in about,
     )
