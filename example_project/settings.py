@@ -9,11 +9,14 @@ from typing import Any
 
 import dj_database_url
 
+from mail_oauth.tokens import MailServer
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(os.environ.get("DEMO_DIR", BASE_DIR / ".demo"))
 REDIS_URL = os.environ.get("REDIS_URL", "")
 SITE_URL = os.environ.get("DEMO_SITE_URL", "http://127.0.0.1:8000")
 PROVIDER_URL = os.environ.get("DEMO_PROVIDER_URL", "http://127.0.0.1:9000")
+MAIL_CA = DATA_DIR / "mail-authority.pem"
 
 # The demo's provider speaks plain http on this machine. oauthlib wants to be told so; a real site never does.
 os.environ.setdefault("OAUTHLIB_INSECURE_TRANSPORT", "1")
@@ -39,7 +42,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "example_project",
     "mail_oauth",
-    "mail_oauth.testing",  # the provider of the demo; a real site leaves it out
+    "mail_oauth.testing",  # the provider and the mail servers of the demo; a real site leaves it out
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -96,14 +99,21 @@ if not REDIS_URL:
 
 FERNET_KEYS = [os.environ.get("MAIL_OAUTH_KEY", "a demo has no secrets here either")]
 
-_CLIENT = {"CLIENT_ID": "fake-provider-client", "CLIENT_SECRET": "fake-provider-secret-for-tests-and-demos"}
+_DEMO = {
+    "CLIENT_ID": "fake-provider-client",
+    "CLIENT_SECRET": "fake-provider-secret-for-tests-and-demos",
+    # The mail of a real provider is where it always is: a real site has no such lines.
+    "IMAP": MailServer(host="127.0.0.1", port=int(os.environ.get("DEMO_IMAP_PORT", "9993"))),
+    "SMTP": MailServer(host="127.0.0.1", port=int(os.environ.get("DEMO_SMTP_PORT", "9465"))),
+}
 MAIL_OAUTH: dict[str, Any] = {
     "BASE_URL": SITE_URL,
-    "PRIVATE_HOSTS": ["127.0.0.1"],  # the fake provider; a real site has no such line
+    "PRIVATE_HOSTS": ["127.0.0.1"],  # the fake provider and its mail; a real site has no such line
+    "CA_BUNDLE": str(MAIL_CA) if MAIL_CA.exists() else "",  # nor this one: whose word the mail servers have
     "PROVIDERS": {
-        "microsoft": {**_CLIENT, "AUTHORITY": f"{PROVIDER_URL}/microsoft"},
+        "microsoft": {**_DEMO, "AUTHORITY": f"{PROVIDER_URL}/microsoft"},
         "google": {
-            **_CLIENT,
+            **_DEMO,
             "AUTHORIZE_URL": f"{PROVIDER_URL}/google/o/oauth2/v2/auth",
             "TOKEN_URL": f"{PROVIDER_URL}/google/token",
             "REVOKE_URL": f"{PROVIDER_URL}/google/revoke",
@@ -112,7 +122,7 @@ MAIL_OAUTH: dict[str, Any] = {
             "ISSUER": f"{PROVIDER_URL}/google",
         },
         "keycloak": {
-            **_CLIENT,
+            **_DEMO,
             "CLASS": "oidc",
             "NAME": "Company (OIDC)",
             "ISSUER": f"{PROVIDER_URL}/oidc",

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from mail_oauth.testing.commandline import add_arguments, run
+from mail_oauth.testing.commandline import CannotServe, add_arguments, run
 
 
 def main() -> int:
@@ -13,8 +13,8 @@ def main() -> int:
     options = vars(parser.parse_args())
     try:
         run(options, lambda line: sys.stdout.write(f"{line}\n") and sys.stdout.flush())
-    except OSError as error:
-        parser.error(f"cannot listen on port {options['port']}: {error.strerror}")
+    except CannotServe as error:
+        parser.error(str(error))
     return 0
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.services.server import free_port
+from tests.services.dovecot import free_ports
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -69,9 +69,10 @@ class Demo:
 @contextmanager
 def running_demo(token_seconds: int = 120, *, services: bool = False) -> Iterator[Demo]:
     """Run `manage.py demo` until the block ends; with `services`, on the servers that the environment names."""
-    port, provider_port = free_port(), free_port()
+    port, provider_port, imap_port, smtp_port = free_ports(4)
     with tempfile.TemporaryDirectory(prefix="mail_oauth-demo-") as directory:
         arguments = [f"--port={port}", f"--provider-port={provider_port}", f"--token-seconds={token_seconds}"]
+        arguments += [f"--imap-port={imap_port}", f"--smtp-port={smtp_port}"]
         environment = {**os.environ, "DEMO_DIR": directory, "DJANGO_SETTINGS_MODULE": "tests.browser.settings"}
         for inherited in () if services else ("DATABASE_URL", "REDIS_URL"):
             environment.pop(inherited, None)

@@ -42,6 +42,25 @@ def test_connect_watch_inspect_disconnect(demo: Demo, page: Page):
     expect(page.get_by_text("No mailbox is connected yet.")).to_be_visible()
 
 
+def test_mail_is_shown_and_sent(demo: Demo, page: Page):
+    demo.sign_in(page, "admin")
+    demo.connect(page, "Connect Google mailbox")
+    page.get_by_role("link", name="Messages of ada@example.com").first.click()
+    letters = page.locator(".letters li")
+    expect(letters.filter(has_text="<script>alert('hello')</script>")).to_have_count(1)
+    expect(letters.last).to_contain_text("Welcome to your mailbox")
+    before = letters.count()
+
+    page.get_by_label("To").fill("ada@example.com")
+    page.get_by_label("Subject").fill("Grüße an mich 🌧")
+    page.get_by_label("Text").fill("Bis bald.")
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_text("Your message to ada@example.com is sent.")).to_be_visible()
+    expect(letters.first).to_contain_text("Grüße an mich 🌧")
+    page.reload()
+    expect(letters).to_have_count(before + 1)
+
+
 def test_denial_says_so_and_offers_another_try(demo: Demo, page: Page):
     demo.sign_in(page, "ada")
     page.goto(f"{demo.url}/mail/")
@@ -61,6 +80,10 @@ def test_no_page_is_wider_than_the_screen(demo: Demo, page: Page, width: int):
     for path in ("/", "/mail/", "/mail/refused/microsoft/wrong_account/", "/mail/refused/google/declined/"):
         page.goto(demo.url + path)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+    demo.connect(page)
+    page.get_by_role("link", name="Messages of").first.click()
+    expect(page.locator(".letters li").first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width, page.url
 
 
 def test_it_works_without_javascript(demo: Demo, browser):
@@ -69,6 +92,12 @@ def test_it_works_without_javascript(demo: Demo, browser):
     demo.sign_in(page, "ada")
     demo.connect(page, "Connect Company (OIDC) mailbox")
     expect(page.get_by_text("is connected.")).to_be_visible()
+    page.get_by_role("link", name="Messages of").first.click()
+    page.get_by_label("To").fill("ada@example.com")
+    page.get_by_label("Subject").fill("without a script")
+    page.get_by_label("Text").fill("…")
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator(".letters li").first).to_contain_text("without a script")
     context.close()
 
 
@@ -82,4 +111,6 @@ def test_the_same_demo_on_postgresql_and_redis(postgres_server, redis_server, mo
         expect(page.locator("tbody td").last).to_have_text("2", timeout=60_000)
         redis_server.flush()
         expect(page.locator("tbody td").last).to_have_text("3", timeout=60_000)
+        page.get_by_role("link", name="ada@example.com").click()
+        expect(page.locator(".letters li")).to_have_count(3)
         assert "transport:   redis://" in demo.log

@@ -145,8 +145,12 @@ def test_the_commands(connect, provider):
 
 
 def test_the_provider_for_tests(capsys):
-    exec(block(README, "python", "FakeProvider()"), {})
+    names: dict = {}
+    exec(block(README, "python", "import FakeProvider"), names)
     assert "/microsoft/" in capsys.readouterr().out
+    pytest.importorskip("aiosmtpd", reason="aiosmtpd is not installed")
+    exec(block(README, "python", "import MailServers"), names)
+    assert capsys.readouterr().out.endswith(" []\n")
 
 
 def test_the_make_targets_and_the_pictures_exist():

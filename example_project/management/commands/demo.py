@@ -16,37 +16,42 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from example_project.settings import BASE_DIR, DATA_DIR
+from example_project.settings import BASE_DIR, DATA_DIR, MAIL_CA
 
+PROVIDER_PORTS = ("provider_port", "imap_port", "smtp_port")
 START_SECONDS = 30
 STOP_SECONDS = 15
 
 
 class Command(BaseCommand):
-    """Starts the provider, a worker with beat, and the site; stops them all together."""
+    """Starts the provider with its mail servers, a worker with beat, and the site; stops them all together."""
 
-    help = "Run the demo: a local identity provider, a Celery worker with beat, and the site."
+    help = "Run the demo: a local identity provider with mail servers, a Celery worker with beat, and the site."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the two ports and how long a token lives."""
+        """Declare the ports and how long a token lives."""
         parser.add_argument("--port", type=int, default=8000, help="port of the site (default 8000)")
         parser.add_argument("--provider-port", type=int, default=9000, help="port of the provider (default 9000)")
+        parser.add_argument("--imap-port", type=int, default=9993, help="port of the mail by IMAP (default 9993)")
+        parser.add_argument("--smtp-port", type=int, default=9465, help="port of the mail by SMTP (default 9465)")
         parser.add_argument("--token-seconds", type=int, default=120, help="how long access tokens live")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until Ctrl-C, SIGTERM, or the end of any part."""
-        for port in (options["port"], options["provider_port"]):
-            if _answers(port):
-                raise CommandError(f"Port {port} is taken: choose others with --port and --provider-port.")
+        for name in ("port", *PROVIDER_PORTS):
+            if _answers(options[name]):
+                raise CommandError(
+                    f"Port {options[name]} is taken: choose another with --{name.replace('_', '-')}."
+                )
         prepare(self.stdout.write)
-        environment = demo_environment(options["port"], options["provider_port"])
+        environment = demo_environment(options)
         children: list[subprocess.Popen[bytes]] = []
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            for command in commands(options):
-                children.append(_start(command, environment))  # noqa: PERF401  # one that fails leaves the others to stop
-            for port in (options["provider_port"], options["port"]):
-                _wait_for(port, children)
+            for command, ports in commands(options):
+                children.append(_start(command, environment))
+                for name in ports:
+                    _wait_for(options[name], children)
             self.stdout.write(self.style.SUCCESS(welcome(options)))
             _wait_for_an_end(children)
         except KeyboardInterrupt:
@@ -69,39 +74,46 @@ def prepare(write: Any) -> None:
             write(f"User {name!r} made, with the password {name!r}.")
 
 
-def demo_environment(port: int, provider_port: int) -> dict[str, str]:
+def demo_environment(options: Mapping[str, Any]) -> dict[str, str]:
     """Return what the children find in their environment."""
     return {
         **os.environ,
         "PYTHONUNBUFFERED": "1",
-        "DEMO_SITE_URL": f"http://127.0.0.1:{port}",
-        "DEMO_PROVIDER_URL": f"http://127.0.0.1:{provider_port}",
+        "DEMO_SITE_URL": f"http://127.0.0.1:{options['port']}",
+        "DEMO_PROVIDER_URL": f"http://127.0.0.1:{options['provider_port']}",
+        "DEMO_IMAP_PORT": str(options["imap_port"]),
+        "DEMO_SMTP_PORT": str(options["smtp_port"]),
     }
 
 
-def commands(options: Mapping[str, Any]) -> list[list[str]]:
-    """Return the command lines of the provider, the worker with beat, and the site."""
+def commands(options: Mapping[str, Any]) -> list[tuple[list[str], tuple[str, ...]]]:
+    """Return the command lines of the provider, the worker with beat, and the site, each with the ports to wait for.
+
+    The provider comes first: the others trust the certificate that it writes.
+    """
     manage = [sys.executable, str(BASE_DIR / "manage.py")]
     celery = [sys.executable, "-m", "celery", "-A", "example_project", "worker", "--beat", "--loglevel", "INFO"]
-    return [
-        [
-            *manage,
-            "fake_oauth_provider",
-            f"--port={options['provider_port']}",
-            f"--access-token-seconds={options['token_seconds']}",
-            f"--state={DATA_DIR / 'provider.json'}",
-            "--account=ada@example.com",
-        ],
-        [*celery, "--concurrency", "2", "--schedule", str(DATA_DIR / "beat"), "--without-mingle"],
-        [*manage, "runserver", "--noreload", f"127.0.0.1:{options['port']}"],
+    provider = [
+        *manage,
+        "fake_oauth_provider",
+        f"--port={options['provider_port']}",
+        f"--imap-port={options['imap_port']}",
+        f"--smtp-port={options['smtp_port']}",
+        f"--mail-ca={MAIL_CA}",
+        f"--access-token-seconds={options['token_seconds']}",
+        f"--state={DATA_DIR / 'provider.json'}",
+        "--account=ada@example.com",
     ]
+    worker = [*celery, "--concurrency", "2", "--schedule", str(DATA_DIR / "beat"), "--without-mingle"]
+    site = [*manage, "runserver", "--noreload", f"127.0.0.1:{options['port']}"]
+    return [(provider, PROVIDER_PORTS), (worker, ()), (site, ("port",))]
 
 
 def welcome(options: Mapping[str, Any]) -> str:
     """Say what to open."""
     site = f"http://127.0.0.1:{options['port']}"
     return (
-        f"\n  The site        {site}/        sign in as ada / ada, connect a mailbox\n"
+        f"\n  The site        {site}/        sign in as ada / ada, connect a mailbox, read and send mail\n"
         f"  The admin       {site}/admin/  sign in as admin / admin\n"
         f"  The provider    http://127.0.0.1:{options['provider_port']}/\n"
         f"\n  Tokens live {options['token_seconds']} seconds; watch them being replaced. Ctrl-C stops everything.\n"

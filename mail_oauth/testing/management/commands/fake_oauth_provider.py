@@ -5,13 +5,13 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from mail_oauth.testing.commandline import add_arguments, run
+from mail_oauth.testing.commandline import CannotServe, add_arguments, run
 
 
 class Command(BaseCommand):
     """Runs the fake identity provider until Ctrl-C or SIGTERM."""
 
-    help = "Run a fake Microsoft, Google, OpenID Connect and plain OAuth provider on 127.0.0.1."
+    help = "Run a fake Microsoft, Google, OpenID Connect and plain OAuth provider on 127.0.0.1, and mail servers."
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -22,8 +22,8 @@ class Command(BaseCommand):
         """Serve."""
         try:
             run(options, self._write)
-        except OSError as error:
-            raise CommandError(f"Cannot listen on port {options['port']}: {error.strerror}.") from error
+        except CannotServe as error:
+            raise CommandError(str(error)) from error
 
     def _write(self, line: str) -> None:
         self.stdout.write(line)
