@@ -112,5 +112,7 @@ def wrap_socket(sock: socket.socket, host: str, context: ssl.SSLContext) -> ssl.
         return context.wrap_socket(sock, server_hostname=host)
     except (ssl.SSLError, OSError) as error:
         sock.close()
-        reason = getattr(error, "verify_message", "") or ("timeout" if isinstance(error, TimeoutError) else "tls")
-        raise TransportError(f"No TLS with {host}: {reason}.", cause="tls") from None
+        cause = "timeout" if isinstance(error, TimeoutError) else "tls"
+        raise TransportError(
+            f"No TLS with {host}: {getattr(error, 'verify_message', '') or cause}.", cause=cause
+        ) from None
