@@ -43,7 +43,7 @@ def test_connect_watch_inspect_disconnect(demo: Demo, page: Page):
 
 
 def test_mail_is_shown_and_sent(demo: Demo, page: Page):
-    demo.sign_in(page, "admin")
+    demo.sign_in(page, "ada")  # the admin has one mailbox, in another test
     demo.connect(page, "Connect Google mailbox")
     page.get_by_role("link", name="Messages of ada@example.com").first.click()
     letters = page.locator(".letters li")
