@@ -15,7 +15,7 @@ from mail_oauth.connect.disconnect import retry_revocation
 from mail_oauth.exceptions import KeyMissing
 from mail_oauth.managers.transitions import Transitions
 from mail_oauth.models import MailCredentials
-from mail_oauth.refresh.engine import _ask, adopt, refresh
+from mail_oauth.refresh.engine import adopt, refresh, spend
 from mail_oauth.upkeep.reconcile import reconcile_cache
 from mail_oauth.upkeep.rekey import RekeyReport, rotate_keys
 from mail_oauth.upkeep.sweep import SweepReport, refresh_batch
@@ -158,7 +158,7 @@ class Workers(Mailboxes):
                 self.happens(what, mailbox)
             self.learn()
             seen.extend(self.lease_of(row))
-            # Who holds the lease now has the right of way, and will spend or has spent the same token (facts D47).
+            # Who holds the lease now has the right of way, and will spend or has spent the same token.
             mailbox.losable = mailbox.losable or bool(seen and seen[0][0] not in {"", owner})
 
         refusing = self.world.gate.times
@@ -185,7 +185,7 @@ class Workers(Mailboxes):
             mailbox.budget += 1
             if self.attempt(lambda: adopt(row, Transitions(MailCredentials.objects))) is None:
                 with suppress(KeyMissing):  # it was sealed anew since it was claimed, and the old key is gone
-                    _ask(row, row.open_refresh_token())
+                    spend(row, row.open_refresh_token())
             self.learn(killed=True)
         if lease_ends:
             self.end_lease(mailbox)
@@ -193,7 +193,7 @@ class Workers(Mailboxes):
     def look_at_lease(self, mailbox: Mailbox, row: MailCredentials) -> None:
         """A worker without its lease spends a token that others may have spent, as only a stopped process does.
 
-        If somebody else holds the lease now, that one has the right of way (facts D47), and the pair is lost.
+        If somebody else holds the lease now, that one has the right of way, and the pair is lost.
         """
         now = MailCredentials.objects.filter(pk=row.pk).first()
         if now is None or (now.lease_owner == row.lease_owner and now.refresh_at != row.refresh_at):
