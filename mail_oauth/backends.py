@@ -27,10 +27,11 @@ logger = logging.getLogger(__name__)
 class EmailBackend(BaseEmailBackend):
     """Sends each message through a mailbox: the one that is named, else that of `from_email`, else the default one.
 
-    By an address, only a mailbox is chosen that is `user`'s (`SENDING_USER` unless told), or where neither says whose,
-    one whose address the provider has verified: otherwise whoever types in the site's address, or gives it to an
-    account of a tenant of their own, would be handed the site's mail. One connection to each mailbox serves a call of
-    `send_messages`, or a `with` block.
+    By `from_email` only a mailbox of `user` is chosen (`SENDING_USER` unless told), and none where neither says whose:
+    otherwise a form whose visitors write `from_email` would send from anyone's mailbox. An address that the site itself
+    names means, where neither says whose, a mailbox whose address the provider has verified: otherwise whoever types in
+    the site's address, or gives it to an account of a tenant of their own, would be handed the site's mail. One
+    connection to each mailbox serves a call of `send_messages`, or a `with` block.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class EmailBackend(BaseEmailBackend):
     ) -> None:
         """Send as `mailbox`: a row, its primary key, or an address; `username` is another name for the address.
 
-        A server may be silent for `timeout` seconds within one answer (`MAIL_TIMEOUT` unless told). Raises
+        By an address, and by that of a message, choose among the mailboxes of `user`, a user or their name. A server may be silent for `timeout` seconds within one answer (`MAIL_TIMEOUT` unless told). Raises
         `ConfigurationError` for a password.
         """
         if password:
@@ -108,11 +109,16 @@ class EmailBackend(BaseEmailBackend):
         if named is not None:
             return self._named(named)
         address = parseaddr(message.from_email)[1]
-        found = self._of_address(address)
+        found = self._of_address(address) if self._owner else None
         default = app_settings().default_mailbox
         if found is None and default:
             return self._named(default)
         return found or self._none(address)
+
+    @property
+    def _owner(self) -> Any:
+        """Whose mailboxes an address may choose, a user or their name; falsy where nobody says."""
+        return self._user or app_settings().sending_user
 
     def _named(self, name: UUID | str) -> MailCredentials:
         pk = _uuid(name)
@@ -122,10 +128,10 @@ class EmailBackend(BaseEmailBackend):
         return found or self._none(str(pk))
 
     def _of_address(self, address: str) -> MailCredentials | None:
-        """Return the mailbox of an address, one that can be used before others."""
+        """Return the mailbox of an address, one that can be used before others; a verified one where nobody says whose."""
         name, at, domain = address.rpartition("@")
         rows = MailCredentials.objects.without_tokens().filter(email__in={address, f"{name}{at}{domain.lower()}"})
-        user = self._user or app_settings().sending_user
+        user = self._owner
         if not user:
             rows = rows.filter(email_verified=True)
         elif isinstance(user, str):
@@ -137,8 +143,9 @@ class EmailBackend(BaseEmailBackend):
     @staticmethod
     def _none(name: str) -> MailCredentials:
         raise MailboxDisconnected(
-            f"No mailbox that mail may be sent through is connected as {name}: connect it, name another by "
-            '`mailbox`, or write MAIL_OAUTH["SENDING_USER"], the user whose mailboxes may be chosen by an address.',
+            f"No mailbox that mail may be sent through is connected as {name}: connect it, name another by `mailbox` or "
+            'MAIL_OAUTH["DEFAULT_MAILBOX"], or write `user` or MAIL_OAUTH["SENDING_USER"], the user whose mailboxes a '
+            "message's from_email may choose.",
             reason="no_mailbox",
         )
 

@@ -97,7 +97,7 @@ class Settings:
     default_mailbox: str = ""
     """Through which mailbox, its address or primary key, the e-mail backend sends what is nobody's; empty: none."""
     sending_user: str = ""
-    """Of which user, by name, the e-mail backend chooses mailboxes by address; empty: verified ones of any user."""
+    """Of which user, by name, the e-mail backend chooses a mailbox by `from_email`; empty: it chooses none by it."""
     lease_seconds: int = 60
     """How long one worker may hold a mailbox for a refresh; more than all timeouts together."""
     wait_timeout: float = 25.0

@@ -7,12 +7,15 @@ import imaplib
 import poplib
 import smtplib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.core.mail.utils import DNS_NAME
 
 from mail_oauth.mailbox.lines import Line
+
+LONGEST_LITERAL = 64 * 1024
+"""How many bytes an IMAP server may send as one literal before somebody is signed in; none is of use there."""
 
 
 class _Dials:
@@ -27,7 +30,23 @@ class _Dials:
         return self._line.connect()
 
 
-class ImapTLS(_Dials, imaplib.IMAP4_SSL):
+class _Imap(_Dials, imaplib.IMAP4):
+    """Reads no long literal before somebody is signed in: imaplib takes memory for as much as the server announces."""
+
+    _signed_in = False
+
+    def read(self, size: int) -> bytes:
+        if size > LONGEST_LITERAL and not self._signed_in:
+            raise self.abort("a literal is too long")
+        return super().read(size)
+
+    def authenticate(self, mechanism: str, authobject: Callable[[bytes], bytes | None]) -> tuple[str, str]:
+        answer = super().authenticate(mechanism, authobject)
+        self._signed_in = True
+        return answer
+
+
+class ImapTLS(_Imap, imaplib.IMAP4_SSL):
     """IMAP with TLS from the first byte."""
 
     def __init__(self, line: Line) -> None:
@@ -36,7 +55,7 @@ class ImapTLS(_Dials, imaplib.IMAP4_SSL):
         super().__init__(line.server.host, line.server.port, ssl_context=line.context)
 
 
-class ImapPlain(_Dials, imaplib.IMAP4):
+class ImapPlain(_Imap):
     """IMAP that begins in clear."""
 
     def __init__(self, line: Line) -> None:
@@ -45,11 +64,18 @@ class ImapPlain(_Dials, imaplib.IMAP4):
         super().__init__(line.server.host, line.server.port)
 
 
-class PopTLS(_Dials, poplib.POP3_SSL):
-    """POP with TLS from the first byte."""
+class _Pop(_Dials, poplib.POP3):
+    """Reads the tags of CAPA in any case (RFC 2449 §5), which poplib does not."""
 
     sock: Any = None
     file: Any = None
+
+    def capa(self) -> dict[str, list[str]]:
+        return {tag.upper(): words for tag, words in super().capa().items()}
+
+
+class PopTLS(_Pop, poplib.POP3_SSL):
+    """POP with TLS from the first byte."""
 
     def __init__(self, line: Line) -> None:
         """Connect by `line`, and read the greeting."""
@@ -58,11 +84,8 @@ class PopTLS(_Dials, poplib.POP3_SSL):
             super().__init__(line.server.host, line.server.port, context=line.context)
 
 
-class PopPlain(_Dials, poplib.POP3):
+class PopPlain(_Pop):
     """POP that begins in clear."""
-
-    sock: Any = None
-    file: Any = None
 
     def __init__(self, line: Line) -> None:
         """Connect by `line`, and read the greeting."""

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from mail_oauth.exceptions import MailServerError, MailServerUnavailable
 from mail_oauth.mailbox.refusals import Fault, Refusal, imap_refusal, pop_refusal, smtp_refusal
 from mail_oauth.mailbox.sessions import Session
+from mail_oauth.mailbox.wires import readable
 
 _NOT_OPENED = "does not open {user}"
 
@@ -37,7 +38,8 @@ def looked_by_imap(session: Session[imaplib.IMAP4], client: imaplib.IMAP4) -> st
 def _answered(session: Session[imaplib.IMAP4], command: Callable[[], tuple[str, Any]]) -> list[Any]:
     """Return the data of an answer. Raises what a NO or BAD means."""
     try:
-        status, data = command()
+        with readable():
+            status, data = command()
     except imaplib.IMAP4.abort:  # the line broke
         raise
     except imaplib.IMAP4.error as error:

@@ -18,7 +18,6 @@ OAUTHBEARER = "OAUTHBEARER"
 MECHANISMS = (XOAUTH2, OAUTHBEARER)
 """Those that this app speaks."""
 
-_END = "\x01"
 _LONGEST_CHALLENGE = 4096
 _LONGEST_WORD = 64
 
@@ -27,18 +26,29 @@ _LONGEST_WORD = 64
 def initial_response(mechanism: str, user: str, token: Secret, *, host: str, port: int) -> bytes:
     """Return the first message of a mechanism, before base64: who signs in where, and with which token.
 
-    Raises `ValueError` for a user name or a token that would end its field, and for an unknown mechanism.
+    Raises `ValueError` for a user name, a host or a token that can be no field, and for an unknown mechanism.
     """
-    bearer = token.reveal()
-    for what, text in (("user name", user), ("token", bearer), ("host", host)):
-        if not text or any(character < " " or character == "\x7f" for character in text):
-            raise ValueError(f"The {what} is empty, or holds a control character: it would end its field early.")
+    name, place, bearer = field("user name", user), field("host", host), field("token", token.reveal())
     if mechanism == XOAUTH2:
-        return f"user={user}{_END}auth=Bearer {bearer}{_END}{_END}".encode()
+        return b"user=%b\x01auth=Bearer %b\x01\x01" % (name, bearer)
     if mechanism == OAUTHBEARER:  # RFC 7628 §3.1, with the name as RFC 5801 §4 writes it
-        name = user.replace("=", "=3D").replace(",", "=2C")
-        return f"n,a={name},{_END}host={host}{_END}port={port}{_END}auth=Bearer {bearer}{_END}{_END}".encode()
+        name = name.replace(b"=", b"=3D").replace(b",", b"=2C")
+        return b"n,a=%b,\x01host=%b\x01port=%d\x01auth=Bearer %b\x01\x01" % (name, place, port, bearer)
     raise ValueError(f"{mechanism!r} is none of {', '.join(MECHANISMS)}.")
+
+
+@keeps_locals_in
+def field(what: str, text: str) -> bytes:
+    """Return a field of a frame in UTF-8. Raises `ValueError`, which names `what` and not the text, where it can be none."""
+    try:
+        written = text.encode()
+    except UnicodeEncodeError:  # it holds the text: nothing is raised in here, where it would be the context
+        written = None
+    if written is None:
+        raise ValueError(f"The {what} cannot be written in UTF-8.")
+    if not written or any(byte < 0x20 or byte == 0x7F for byte in written):
+        raise ValueError(f"The {what} is empty, or holds a control character: it would end its field early.")
+    return written
 
 
 def answer_to_error(mechanism: str) -> bytes:
@@ -46,7 +56,7 @@ def answer_to_error(mechanism: str) -> bytes:
 
     Nothing for XOAUTH2; one control-A for OAUTHBEARER (RFC 7628 §3.2.3).
     """
-    return _END.encode() if mechanism == OAUTHBEARER else b""
+    return b"\x01" if mechanism == OAUTHBEARER else b""
 
 
 def chosen_mechanism(preferred: Sequence[str], offered: Collection[str]) -> str:

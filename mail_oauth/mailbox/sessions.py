@@ -20,8 +20,8 @@ from mail_oauth.exceptions import (
 )
 from mail_oauth.mailbox.grants import Grant
 from mail_oauth.mailbox.lines import Line, secured
-from mail_oauth.mailbox.refusals import Fault, Refusal, Refused
-from mail_oauth.mailbox.sasl import chosen_mechanism
+from mail_oauth.mailbox.refusals import Fault, Refusal, Refused, smtp_refusal
+from mail_oauth.mailbox.sasl import chosen_mechanism, field
 from mail_oauth.mailbox.stages import Stage, Watch, unwatched
 from mail_oauth.mailbox.wires import BROKEN, C, Wire
 from mail_oauth.providers import Provider, provider_for
@@ -33,7 +33,7 @@ class Session(Generic[C]):
     """A way to a signed-in client, by `with` or by `open`; each time anew, with a token that is valid then.
 
     A long-lived task enters again after a lost connection. Raises a `MailboxError`: `SignInRefused`,
-    `MailServerUnavailable`, or what `get_access_token` raises.
+    `MailServerUnavailable`, or what `get_access_token` raises; and `ValueError` for a user name that can be none.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class Session(Generic[C]):
 
     def open(self) -> C:
         """Return a signed-in client, whose goodbye is the caller's."""
+        field("user name", self.user)  # nobody is asked about one that cannot be shown
         token = self._grant.get_access_token()
         try:
             return self._signed_in(token)
@@ -134,7 +135,14 @@ class Session(Generic[C]):
             raise Refused(Refusal(Fault.NO_MECHANISM))
         return mechanism
 
-    def _unreachable(self, error: Exception) -> MailServerUnavailable:
+    def _unreachable(self, error: Exception) -> MailServerError:
+        if (
+            isinstance(error, smtplib.SMTPResponseException) and 400 <= error.smtp_code < 500
+        ):  # RFC 5321 §4.2.1: for now
+            told = error.smtp_error
+            return self.error_for(
+                smtp_refusal(error.smtp_code, told if isinstance(told, str) else told.decode("latin-1"))
+            )
         host = self.server.host
         cause = error.cause if isinstance(error, TransportError) else _cause(error)
         return MailServerUnavailable(

@@ -6,6 +6,7 @@ it so, and a token is longer than the line of a command may be (RFC 4954 §4).
 
 from __future__ import annotations
 
+import binascii
 import contextlib
 import imaplib
 import poplib
@@ -13,7 +14,7 @@ import smtplib
 import socket
 from abc import ABC, abstractmethod
 from base64 import b64decode, b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import ClassVar, Generic, TypeVar
 
 from mail_oauth.frames import keeps_locals_in
@@ -33,6 +34,17 @@ BROKEN = (OSError, imaplib.IMAP4.error, poplib.error_proto, smtplib.SMTPExceptio
 """What the clients raise when a server does not answer as it should."""
 
 
+@contextlib.contextmanager
+def readable() -> Iterator[None]:
+    """Raise `ConnectionError`, one of `BROKEN`, for an answer on which a client's own reading stumbles."""
+    try:
+        yield
+    except BROKEN:  # some of them are ValueErrors, too
+        raise
+    except (ValueError, LookupError, MemoryError):
+        raise ConnectionError("The server's answer cannot be read.") from None
+
+
 class Wire(ABC, Generic[C]):
     """A protocol over the standard library's client `C`."""
 
@@ -41,9 +53,11 @@ class Wire(ABC, Generic[C]):
 
     def connect(self, line: Line) -> C:
         """Connect and read the greeting; TLS is up afterwards. Raises `TransportError`, or one of `BROKEN`."""
-        client = self._greeted(line)
+        with readable():
+            client = self._greeted(line)
         try:
-            self._prepare(client, line)
+            with readable():
+                self._prepare(client, line)
             secured(client.sock)
         except BaseException:
             self.drop(client)
@@ -57,16 +71,21 @@ class Wire(ABC, Generic[C]):
     def _prepare(self, client: C, line: Line) -> None:
         """Begin TLS where it is not up yet, and learn what the server can do."""
 
-    @abstractmethod
     def mechanisms(self, client: C) -> frozenset[str]:
-        """Return the SASL mechanisms that the server offers, in capitals."""
+        """Return the SASL mechanisms that the server offers, in capitals. Raises one of `BROKEN`."""
+        with readable():
+            return self._mechanisms(client)
+
+    @abstractmethod
+    def _mechanisms(self, client: C) -> frozenset[str]: ...
 
     @keeps_locals_in
     def sign_in(self, client: C, mechanism: str, user: str, token: Secret, line: Line) -> None:
-        """Show a token. Raises `Refused` with the server's answer, or one of `BROKEN`."""
+        """Show a token. Raises `Refused` with the server's answer, one of `BROKEN`, or what `initial_response` raises."""
         server = line.server
         first = initial_response(mechanism, user, token, host=server.host, port=server.port)
-        self._authenticate(client, mechanism, first, answer_to_error(mechanism))
+        with readable():
+            self._authenticate(client, mechanism, first, answer_to_error(mechanism))
 
     @abstractmethod
     def _authenticate(self, client: C, mechanism: str, first: bytes, surrender: bytes) -> None: ...
@@ -92,7 +111,7 @@ class Imap(Wire[imaplib.IMAP4]):
         if line.starttls:
             client.starttls(line.context)
 
-    def mechanisms(self, client: imaplib.IMAP4) -> frozenset[str]:
+    def _mechanisms(self, client: imaplib.IMAP4) -> frozenset[str]:
         """Read them from CAPABILITY."""
         words = (str(word).upper() for word in client.capabilities)
         return frozenset(word.removeprefix("AUTH=") for word in words if word.startswith("AUTH="))
@@ -110,7 +129,7 @@ class Imap(Wire[imaplib.IMAP4]):
             raise
         except imaplib.IMAP4.error as error:
             raise Refused(imap_refusal(str(error), *challenges[1:2])) from None
-        except ValueError:  # of the library: the challenge was no base64
+        except binascii.Error:  # the challenge was no base64
             raise Refused(imap_refusal("")) from None
 
     def leave(self, client: imaplib.IMAP4) -> None:
@@ -136,7 +155,7 @@ class Pop(Wire[poplib.POP3]):
         if line.starttls:
             client.stls(line.context)
 
-    def mechanisms(self, client: poplib.POP3) -> frozenset[str]:
+    def _mechanisms(self, client: poplib.POP3) -> frozenset[str]:
         """Read them from CAPA."""
         try:
             return frozenset(word.upper() for word in client.capa().get("SASL", []))
@@ -189,11 +208,19 @@ class Smtp(Wire[smtplib.SMTP]):
         return SmtpPlain(line) if line.starttls else SmtpTLS(line)
 
     def _prepare(self, client: smtplib.SMTP, line: Line) -> None:
+        self._say_hello(client)
         if line.starttls:
             client.starttls(context=line.context)
-        client.ehlo()
+            self._say_hello(client)
 
-    def mechanisms(self, client: smtplib.SMTP) -> frozenset[str]:
+    @staticmethod
+    def _say_hello(client: smtplib.SMTP) -> None:
+        """Say EHLO. Who does not know it offers no mechanism; any other answer than yes is raised, which smtplib does not."""
+        code, text = client.ehlo()
+        if code != 250 and code < 500:
+            raise smtplib.SMTPHeloError(code, text)
+
+    def _mechanisms(self, client: smtplib.SMTP) -> frozenset[str]:
         """Read them from the answer to EHLO."""
         return frozenset(client.esmtp_features.get("auth", "").upper().split())
 
@@ -231,5 +258,5 @@ def _decoded(challenge: bytes) -> bytes:
 
 def _goodbye(say: Callable[[], object]) -> None:
     """Do not mind if nobody hears it."""
-    with contextlib.suppress(*BROKEN), deadline(GOODBYE_SECONDS):
+    with contextlib.suppress(*BROKEN), deadline(GOODBYE_SECONDS), readable():
         say()

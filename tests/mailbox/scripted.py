@@ -117,12 +117,12 @@ def imap(
     return talk
 
 
-def pop(answer: Talk, mechanisms: str = "XOAUTH2", then: Answers | None = None) -> Talk:
+def pop(answer: Talk, mechanisms: str = "XOAUTH2", then: Answers | None = None, tag: str = "SASL") -> Talk:
     def talk(line: Conversation) -> None:
         line.say("+OK ready")
         while heard := line.hear():
             if heard.startswith(b"CAPA"):
-                line.say("+OK", *([f"SASL {mechanisms}"] if mechanisms else []), ".")
+                line.say("+OK", *([f"{tag} {mechanisms}"] if mechanisms else []), ".")
             elif heard.startswith(b"AUTH"):
                 line.say("+ ")
                 line.hear()
@@ -152,6 +152,19 @@ def smtp(answer: Talk, mechanisms: str = "XOAUTH2", then: Answers | None = None)
 def told(answers: Answers | None, command: str, otherwise: str) -> Sequence[str]:
     word = command.split(maxsplit=1)[0].upper() if command.split() else ""
     return (answers or {}).get(word, [otherwise])
+
+
+def answering(answers: Sequence[bytes]) -> Talk:
+    """A greeting and an answer to each line, in which `{tag}` stands for IMAP's tag; who waits for more is hung up on."""
+
+    def talk(line: Conversation) -> None:
+        line.sock.settimeout(0.1)
+        tag = b""
+        for answer in answers:
+            line.send(answer.replace(b"{tag}", tag))
+            tag = line.hear().partition(b" ")[0]
+
+    return talk
 
 
 BY_PROTOCOL = {"imap": imap, "pop": pop, "smtp": smtp}

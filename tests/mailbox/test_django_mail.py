@@ -121,6 +121,11 @@ class TestOneMailbox:
 
 
 class TestTheBackend:
+    @pytest.fixture(autouse=True)
+    def ours(self, site, user):
+        """The site sends as a user of its own."""
+        site(ours={"SENDING_USER": user.username})
+
     def test_sends_through_the_mailbox_of_the_sender(self, verified, sent):
         one, other = verified(), verified()
         messages = [message(one.email), message(f"Other <{other.email}>"), message(one.email)]
@@ -168,7 +173,8 @@ class TestTheBackend:
             EmailBackend().send_messages([message("noreply@your.site")])
         assert EmailBackend(fail_silently=True).send_messages([message("noreply@your.site")]) == 0
 
-    def test_prefers_a_mailbox_that_can_be_used(self, verified, django_user_model):
+    def test_prefers_a_mailbox_that_can_be_used(self, site, verified, django_user_model):
+        site(ours={"SENDING_USER": ""})
         gone = verified(status="disconnected")
         other = django_user_model.objects.create_user("other")
         living = verified(email=gone.email, owner=other)
@@ -193,6 +199,29 @@ class TestTheBackend:
             EmailBackend(password="secret")
 
 
+class TestASenderChoosesNobodysMailbox:
+    """Whoever writes the sender of a message, on a contact form say, does not choose whose mailbox it is sent through."""
+
+    def test_where_nobody_says_among_whose(self, site, verified, sent):
+        alice = verified()
+        with pytest.raises(MailboxDisconnected, match="SENDING_USER") as error:
+            EmailBackend().send_messages([message(alice.email)])
+        assert "DEFAULT_MAILBOX" in str(error.value)
+        support = verified()
+        site(ours={"DEFAULT_MAILBOX": support.email})
+        assert EmailBackend().send_messages([message(alice.email)]) == 1
+        assert EmailBackend()._mailbox_for(message(alice.email)) == support
+
+    def test_of_another_user(self, verified, django_user_model):
+        alice = verified()
+        site = django_user_model.objects.create_user("site")
+        for user in (site, site.username):
+            with pytest.raises(MailboxDisconnected):
+                EmailBackend(user=user).send_messages([message(alice.email)])
+        for user in (alice.user, alice.user.username):
+            assert EmailBackend(user=user)._mailbox_for(message(alice.email)) == alice
+
+
 class TestNobodysAddressIsBorrowed:
     """Who connects a mailbox under the site's address, which they typed or gave an account of theirs, gets no mail."""
 
@@ -201,9 +230,12 @@ class TestNobodysAddressIsBorrowed:
         other = django_user_model.objects.create_user("thief")
         return connect(email="billing@your.site", owner=other)
 
-    def test_by_an_address_that_no_provider_has_verified(self, thief):
+    def test_by_an_address_that_no_provider_has_verified(self, site, thief):
         with pytest.raises(MailboxDisconnected, match="SENDING_USER"):
-            EmailBackend().send_messages([message(thief.email)])
+            EmailBackend(mailbox=thief.email).send_messages([message()])
+        site(ours={"DEFAULT_MAILBOX": thief.email})
+        with pytest.raises(MailboxDisconnected, match="SENDING_USER"):
+            EmailBackend().send_messages([message()])
 
     def test_where_the_sites_own_user_has_the_same(self, site, thief, connect, user, sent):
         own = connect(email=thief.email)
@@ -219,7 +251,7 @@ class TestNobodysAddressIsBorrowed:
 
 class TestDjangosFunctions:
     @pytest.fixture
-    def configured(self, settings, verified):
+    def configured(self, site, settings, verified):
         """A site whose mail goes through a mailbox."""
         one = verified()
         path = "mail_oauth.backends.EmailBackend"
@@ -227,6 +259,7 @@ class TestDjangosFunctions:
             settings.MAILERS = {"default": {"BACKEND": path, "OPTIONS": {"mailbox": str(one.pk)}}}
         else:
             settings.EMAIL_BACKEND = path
+            site(ours={"DEFAULT_MAILBOX": str(one.pk)})
         settings.DEFAULT_FROM_EMAIL = one.email
         return one
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from mail_oauth.exceptions import MailServerUnavailable, SignInRefused
-from tests.mailbox.scripted import BY_PROTOCOL, Conversation, ScriptedServer, challenging, saying
+from tests.mailbox import scripted
+from tests.mailbox.scripted import BY_PROTOCOL, Conversation, ScriptedServer, answering, challenging, saying
 from tests.mailboxes import stored
 
 pytestmark = pytest.mark.django_db
@@ -73,6 +74,87 @@ class TestInTime:
         serve(protocol, BY_PROTOCOL[protocol](challenging(protocol, b64encode(b"{}"), "", times=1_000_000)))
         with pytest.raises((SignInRefused, MailServerUnavailable)):
             sign_in(connect(), protocol)
+
+
+class TestAnswersThatCannotBeRead:
+    """The standard library's clients raise whatever their own reading stumbles on; a session, what it promises."""
+
+    @pytest.mark.parametrize(
+        ("protocol", "offer"),
+        [
+            ("pop", "XOAUTH2\r\nIMPLEMENTATION Zürich"),
+            ("pop", "XOAUTH2\r\n"),
+            ("imap", "IMAP4rev1 AUTH=XOAUTH2 X-ZÜRICH"),
+            ("imap", "IMAP4rev1 X {99999999999999}"),
+            ("imap", "IMAP4rev1 X {" + "9" * 5000 + "}"),
+        ],
+        ids=[
+            "no ASCII",
+            "an empty line",
+            "no ASCII either",
+            "a literal beyond memory",
+            "a literal beyond numbers",
+        ],
+    )
+    def test_about_what_is_offered(self, serve, connect, protocol, offer):
+        serve(protocol, BY_PROTOCOL[protocol](lambda line: None, offer))
+        with pytest.raises(MailServerUnavailable) as unavailable:
+            sign_in(connect(), protocol)
+        assert unavailable.value.reason == "connection"
+
+    def test_about_the_token(self, serve, connect, posts):
+        serve("imap", BY_PROTOCOL["imap"](lambda line: line.say("* X {" + "9" * 5000 + "}")))
+        mailbox = connect()
+        with pytest.raises(MailServerUnavailable) as unavailable:
+            sign_in(mailbox, "imap")
+        assert (unavailable.value.reason, posts(mailbox)) == ("connection", 0)
+
+    def test_a_long_literal_is_not_waited_for_until_somebody_is_signed_in(self, serve, connect):
+        serve("imap", BY_PROTOCOL["imap"](lambda line: None, "IMAP4rev1 X {70000}"))
+        with pytest.raises(MailServerUnavailable) as unavailable:
+            sign_in(connect(), "imap")
+        assert unavailable.value.reason == "connection", "which is no timeout"
+        message = ["* 1 FETCH (BODY[] {{70000}}", "x" * 70_000 + ")", "{tag} OK done"]
+        then = {"SELECT": ["{tag} OK done"], "FETCH": message}
+        serve("imap", scripted.imap(saying("imap", "OK done"), then=then))
+        with connect().imap() as client:
+            client.select()
+            assert len(client.fetch("1", "BODY[]")[1][0][1]) == 70_000
+
+    def test_the_tags_of_pop_have_no_case(self, serve, connect):
+        """RFC 2449 §5."""
+        serve("pop", scripted.pop(saying("pop", "+OK"), tag="sasl", then={"NOOP": ["+OK"], "QUIT": ["+OK"]}))
+        with connect().pop() as client:
+            assert client.noop() == b"+OK"
+
+
+class TestAServerThatIsBusy:
+    @pytest.mark.parametrize(
+        "answers", [["421 4.3.2 busy"], ["220 ready", "421 4.3.2 busy"]], ids=["at once", "to EHLO"]
+    )
+    @pytest.mark.parametrize("tls", [True, False])
+    def test_is_unavailable(self, serve, connect, posts, answers, tls):
+        serve("smtp", answering([f"{answer}\r\n".encode() for answer in answers]), tls=tls)
+        mailbox = connect()
+        with pytest.raises(MailServerUnavailable) as unavailable:
+            sign_in(mailbox, "smtp")
+        assert (unavailable.value.reason, unavailable.value.code) == ("unavailable", "421 4.3.2")
+        assert posts(mailbox) == 0
+
+    def test_is_not_one_that_knows_no_ehlo(self, serve, connect):
+        serve("smtp", answering([b"220 ready\r\n", b"502 5.5.1 what?\r\n"]))
+        with pytest.raises(SignInRefused) as refused:
+            sign_in(connect(), "smtp")
+        assert refused.value.reason == "no_mechanism"
+
+
+@pytest.mark.parametrize("name", ["ada\x01@example.com", "ada\udcff@example.com"])
+@each_protocol
+def test_nobody_is_asked_about_a_name_that_can_be_none(serve, connect, protocol, name):
+    server = serve(protocol, BY_PROTOCOL[protocol](saying(protocol, REFUSED[protocol])))
+    with pytest.raises(ValueError, match="The user name"), getattr(connect(), protocol)(user=name):
+        pytest.fail("signed in")
+    assert server.connections == 0
 
 
 class TestNoTokenGoesAstray:

@@ -51,6 +51,11 @@ def read_oauthbearer(frame: bytes) -> tuple[str, dict[str, str]]:
     return escaped.replace("=2C", ",").replace("=3D", "="), dict(field.split("=", 1) for field in fields)
 
 
+def chain_of(error: BaseException | None) -> list[BaseException]:
+    """An error, what caused it, and what it was raised in."""
+    return [error, *chain_of(error.__cause__), *chain_of(error.__context__)] if error else []
+
+
 def frame(
     mechanism: str, user: str = "ada@example.com", token: str = "t0ken", host: str = "mail.example"
 ) -> bytes:
@@ -100,6 +105,17 @@ def test_nothing_that_ends_a_field_comes_into_one(before, control, after, mechan
         with pytest.raises(ValueError, match="control character") as refused:
             frame(mechanism, **parts)
         assert broken not in str(refused.value)
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+@pytest.mark.parametrize("what", ["user", "host", "token"])
+def test_what_is_no_unicode_is_refused_and_no_error_tells_the_token(what, mechanism):
+    parts = {"token": "t0ken-of-ada", "user": "ada@example.com", "host": "mail.example"}
+    parts[what] += "\udcff"
+    with pytest.raises(ValueError, match="cannot be written in UTF-8") as refused:
+        frame(mechanism, **parts)
+    for error in chain_of(refused.value):
+        assert "t0ken" not in f"{error!r} {error.args} {vars(error)} {getattr(error, 'object', '')}"
 
 
 @pytest.mark.parametrize("parts", [{"user": ""}, {"token": ""}, {"host": ""}])
