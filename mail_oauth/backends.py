@@ -48,8 +48,9 @@ class EmailBackend(BaseEmailBackend):
     ) -> None:
         """Send as `mailbox`: a row, its primary key, or an address; `username` is another name for the address.
 
-        By an address, and by that of a message, choose among the mailboxes of `user`, a user or their name. A server may be silent for `timeout` seconds within one answer (`MAIL_TIMEOUT` unless told). Raises
-        `ConfigurationError` for a password.
+        By an address, and by that of a message, choose among the mailboxes of `user`, a user or their name. A server may
+        be silent for `timeout` seconds within one answer (`MAIL_TIMEOUT` unless told). Raises `ConfigurationError` for a
+        password.
         """
         if password:
             raise ConfigurationError("mail_oauth signs in with tokens: leave the password out.")
