@@ -72,12 +72,17 @@ class Index:
     """The secrets of a run, ready to be looked for."""
 
     def __init__(self, secrets: Iterable[tuple[str, str]]) -> None:
-        self._pieces = {piece.text: piece for kind, secret in secrets for piece in pieces(kind, secret)}
-        self._blocks = {
-            block for text in self._pieces for spelling in spellings(text) for block in _blocks(spelling)
-        }
-
-        self._known: defaultdict[int, list[tuple[Secret, bytes, str]]] = defaultdict(list)
+        self._pieces = list(
+            {piece.text: piece for kind, secret in secrets for piece in pieces(kind, secret)}.values()
+        )
+        self._first: dict[int, int] = {}
+        """By block, the number of the piece that it may be of; where it may be of several, the first."""
+        self._others: defaultdict[int, set[int]] = defaultdict(set)
+        for number, piece in enumerate(self._pieces):
+            for block in {block for spelling in spellings(piece.text) for block in _blocks(spelling)}:
+                if self._first.setdefault(block, number) != number:
+                    self._others[block].add(number)
+        self._known: dict[int, list[tuple[Secret, bytes, str]]] = {}
 
     def __len__(self) -> int:
         return len(self._pieces)
@@ -86,23 +91,25 @@ class Index:
         """Where in `texts` a secret stands, which, and in what spelling."""
         whole = len(texts) // _BLOCK * _BLOCK
         with memoryview(texts) as view, view[:whole].cast("Q") as numbers:
-            hits = self._blocks.intersection(numbers)
+            hits = self._first.keys() & numbers
             places = [(at * _BLOCK, block) for at, block in enumerate(numbers) if block in hits] if hits else []
-        possible = self._spellings_with(hits)
         for place, block in places:
-            for piece, spelling, name in possible[block]:
+            for piece, spelling, name in self._spellings_with(block):
                 start = texts.find(spelling, max(place - len(spelling), 0), place + len(spelling))
                 if start >= 0:
                     yield start, piece, name
 
-    def _spellings_with(self, hits: set[int]) -> dict[int, list[tuple[Secret, bytes, str]]]:
-        """Return the spellings that each of these blocks may be of; found once for each, since many texts share them."""
-        new = hits - self._known.keys()
-        for piece in self._pieces.values() if new else ():
-            for spelling, name in spellings(piece.text).items():
-                for block in new.intersection(_blocks(spelling)):
-                    self._known[block].append((piece, spelling, name))
-        return self._known
+    def _spellings_with(self, block: int) -> list[tuple[Secret, bytes, str]]:
+        """Return the spellings that a block may be of; found out once, since many texts share it."""
+        if block not in self._known:
+            numbers = sorted({self._first[block], *self._others.get(block, ())})
+            self._known[block] = [
+                (self._pieces[number], spelling, name)
+                for number in numbers
+                for spelling, name in spellings(self._pieces[number].text).items()
+                if block in _blocks(spelling)
+            ]
+        return self._known[block]
 
 
 def _blocks(spelling: bytes) -> Iterator[int]:
