@@ -197,7 +197,7 @@ class TestMoments:
         claims = {**good_claims(), missing: None} if as_null else good_claims(**{missing: None})
         assert judged(token(claims)) == "bad_id_token"
 
-    @pytest.mark.parametrize("claims", [{"exp": NOW + 600.5}, {"exp": 10**12}, {"iat": NOW + 60}])
+    @pytest.mark.parametrize("claims", [{"exp": NOW + 86_400.5}, {"exp": 10**12}, {"iat": NOW + 60}])
     def test_that_are_odd_but_fit(self, judged, claims):
         assert judged(token(good_claims(**claims))) == "sub ada"
 

@@ -122,6 +122,8 @@ class Mailboxes(RuleBasedStateMachine):
         """A token is this mailbox's; whose mailbox is switched off or disconnected is told so, and nobody else."""
         self.learn()
         off = mailbox.paused or not mailbox.connected
+        if isinstance(answer, Killed):  # while something was written down: nobody got an answer
+            return
         if isinstance(answer, BaseException):
             assert isinstance(answer, MailboxDisconnected) == off, f"{answer!r}, but off is {off}"
         else:
