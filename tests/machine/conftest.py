@@ -41,7 +41,8 @@ def world(
     settings.MAIL_OAUTH = {**configured, "WAIT_TIMEOUT": 0, "BACKGROUND_THREADS": 0, "BASE_URL": CALLBACK}
     caplog.set_level(logging.INFO)
     gate, ears = Gate(), Ears()
-    made = World(strict, lenient, gate, ears, caplog, settings)
+    made = World(strict, lenient, gate, ears, caplog)
     with connection.execute_wrapper(gate), ears.listening():
         yield made
     made.clear()
+    made.leave_keys()

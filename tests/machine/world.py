@@ -12,9 +12,11 @@ from typing import Any
 from uuid import UUID
 
 from django.apps import apps
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.cache import cache, caches
 from django.db import OperationalError
+from django.test import override_settings
 from django_redis import get_redis_connection
 from django_redis.cache import RedisCache
 
@@ -102,9 +104,9 @@ class World:
     gate: Gate
     ears: Ears
     caplog: Any
-    settings: Any
     examples: int = 0
     steps: int = 0
+    keys: override_settings | None = None
 
     @property
     def providers(self) -> tuple[WatchedProvider, WatchedProvider]:
@@ -113,7 +115,7 @@ class World:
     def clear(self) -> None:
         """Remove all that an example left, in the database too: pytest does so only at the end of a test."""
         self.gate.times = 0
-        self.settings.FERNET_KEYS = ["the first key"]
+        self.use_keys(["the first key"])
         for model in (*apps.get_app_config("mail_oauth").get_models(), User):
             model._default_manager.all().delete()
         cache.clear()
@@ -123,12 +125,23 @@ class World:
         self.ears.others.clear()
         self.caplog.clear()
 
+    def use_keys(self, keys: list[str]) -> None:
+        """Have these keys, first the one that seals; in the place of those before, for a setting in a setting in a … ends."""
+        self.leave_keys()
+        self.keys = override_settings(FERNET_KEYS=keys)
+        self.keys.enable()
+
+    def leave_keys(self) -> None:
+        if self.keys is not None:
+            self.keys.disable()
+            self.keys = None
+
     def bring_key(self) -> None:
         """A new key comes before the others."""
-        self.settings.FERNET_KEYS = [new_key(), *self.settings.FERNET_KEYS]
+        self.use_keys([new_key(), *settings.FERNET_KEYS])
 
     def drop_old_keys(self) -> None:
-        self.settings.FERNET_KEYS = self.settings.FERNET_KEYS[:1]
+        self.use_keys(settings.FERNET_KEYS[:1])
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass by moving all that is dated into the past: no clock is patched."""
