@@ -48,7 +48,8 @@ def report(admin: _Admin, request: HttpRequest, operation: Operation, batch: Bat
 
 
 def _listed(text: str, lines: Sequence[str]) -> str:
-    return format_html("{}<ul>{}</ul>", text, format_html_join("", "<li>{}</li>", ((line,) for line in lines)))
+    """Put lines under a message; a list within the admin's list of messages would look like more of them."""
+    return format_html("{}{}", text, format_html_join("", "<br>{}", ((line,) for line in lines)))
 
 
 def report_one(
