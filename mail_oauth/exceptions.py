@@ -145,8 +145,8 @@ class TransactionHeld(MailboxError):
 class MailServerError(MailboxError):
     """A mail server gave no signed-in connection; the grant is as good as before.
 
-    `reason` is a word that says why, `protocol` is ``"IMAP"``, ``"POP"``, ``"SMTP"`` or ``"HTTP"``, `host` the server's name, and
-    `code` the server's own word for it, where it gave one.
+    `reason` is a word that says why, `protocol` is ``"IMAP"``, ``"POP"``, ``"SMTP"`` or ``"HTTP"``, `host` the server's
+    name, and `code` the server's own word for it, where it gave one.
     """
 
     def __init__(self, message: str, *, reason: str, protocol: str, host: str, code: str = "") -> None:

@@ -64,7 +64,8 @@ def refresh(
     """Refresh a claimed mailbox. The new pair is saved before anyone sees it.
 
     A parked pair is adopted instead where its access token still lives `min_validity` seconds; where it does
-    not, its refresh token is saved and used; who has looked already says so by `may_be_parked`. Under a hold of its provider no call is made, unless by `force`.
+    not, its refresh token is saved and used; who has looked already says so by `may_be_parked`. Under a hold of its
+    provider no call is made, unless by `force`.
     Raises a database error if the outcome could not be saved after several attempts: then the pair is parked, and
     the token endpoint is never asked a second time for that.
     """
