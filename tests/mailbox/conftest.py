@@ -78,10 +78,13 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture
 def serve(provider: Any, settings: Settings, authority: Authority) -> Iterator[Callable[..., ScriptedServer]]:
-    """Have Microsoft's mail served by a conversation, for a protocol, with or without TLS from the first byte."""
+    """Have Microsoft's mail served by a conversation, for a protocol, with or without TLS from the first byte.
+
+    A sign-in is given up after `seconds`.
+    """
     with ExitStack() as running:
 
-        def start(protocol: str, talk: Talk, *, tls: bool = True) -> ScriptedServer:
+        def start(protocol: str, talk: Talk, *, tls: bool = True, seconds: float = 10) -> ScriptedServer:
             server = running.enter_context(ScriptedServer(talk, authority.context() if tls else None))
             before = settings.MAIL_OAUTH
             place = MailServer(host="127.0.0.1", port=server.port, security="tls" if tls else "starttls")
@@ -89,8 +92,8 @@ def serve(provider: Any, settings: Settings, authority: Authority) -> Iterator[C
             settings.MAIL_OAUTH = {
                 **before,
                 "CA_BUNDLE": str(authority.bundle),
-                "TOTAL_TIMEOUT": 1,
-                "READ_TIMEOUT": 1,
+                "TOTAL_TIMEOUT": seconds,
+                "READ_TIMEOUT": seconds,
                 "PROVIDERS": {**before["PROVIDERS"], "microsoft": microsoft},
             }
             return server

@@ -67,7 +67,7 @@ class Over(Exception):
 @pytest.mark.parametrize("protocol", GOOD)
 def test_whatever_is_answered_nothing_is_raised_but_a_mailbox_error(serve, connect, protocol):
     mailbox, answers = connect(), []
-    serve(protocol, answering(answers))
+    serve(protocol, answering(answers), seconds=1)
 
     @given(st.integers(0, len(GOOD[protocol])), st.lists(wild(protocol), max_size=4))
     def signs_in_or_not(good, others):

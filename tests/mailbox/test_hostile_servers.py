@@ -38,14 +38,14 @@ def told_no_token(server: ScriptedServer, mailbox: Any) -> bool:
 class TestInTime:
     @each_protocol
     def test_34_a_server_that_says_a_byte_now_and_then(self, serve, connect, protocol):
-        serve(protocol, lambda line: line.dribble(b"*", 0.2))
+        serve(protocol, lambda line: line.dribble(b"*", 0.2), seconds=1)
         with pytest.raises(MailServerUnavailable) as unavailable:
             sign_in(connect(), protocol)
         assert unavailable.value.reason == "timeout"
 
     @each_protocol
     def test_34_a_server_that_stalls_after_the_token(self, serve, connect, protocol):
-        server = serve(protocol, BY_PROTOCOL[protocol](lambda line: line.dribble(b"x", 0.2)))
+        server = serve(protocol, BY_PROTOCOL[protocol](lambda line: line.dribble(b"x", 0.2)), seconds=1)
         with pytest.raises(MailServerUnavailable) as unavailable:
             sign_in(connect(), protocol)
         assert unavailable.value.reason == "timeout"
@@ -71,7 +71,8 @@ class TestInTime:
 
     @each_protocol
     def test_68_a_server_that_asks_for_ever(self, serve, connect, protocol):
-        serve(protocol, BY_PROTOCOL[protocol](challenging(protocol, b64encode(b"{}"), "", times=1_000_000)))
+        talk = BY_PROTOCOL[protocol](challenging(protocol, b64encode(b"{}"), "", times=1_000_000))
+        serve(protocol, talk, seconds=1)
         with pytest.raises((SignInRefused, MailServerUnavailable)):
             sign_in(connect(), protocol)
 
