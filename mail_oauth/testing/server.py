@@ -57,8 +57,8 @@ class Server(ThreadingHTTPServer):
 
     def stop(self, timeout: float = 5) -> None:
         """Stop listening, end the open connections, and wait for their threads for at most ``timeout`` s."""
+        self._bell.send(b"!")  # and only then: a thread that sees it is over closes the other end
         self.stopping.set()
-        self._bell.send(b"!")
         self._thread.join(timeout)
         self.server_close()
         self._bell.close()
