@@ -25,6 +25,7 @@ from mail_oauth.cache import cache_key, read_raw, token_cache
 from mail_oauth.encryption import new_key
 from mail_oauth.managers.background import behind
 from mail_oauth.models import ConnectAttempt, CredentialEvent, MailCredentials
+from mail_oauth.near import near_copies
 from mail_oauth.tokens import AccessToken
 from tests.losses.passing import age_rows
 from tests.machine.watched import WatchedProvider
@@ -144,7 +145,11 @@ class World:
         self.use_keys(settings.FERNET_KEYS[:1])
 
     def pass_time(self, seconds: float) -> None:
-        """Let time pass by moving all that is dated into the past: no clock is patched."""
+        """Let time pass by moving all that is dated into the past: no clock is patched.
+
+        What is near is forgotten: it would have been after three seconds.
+        """
+        near_copies.clear()
         span = timedelta(seconds=seconds)
         for row in MailCredentials.objects.all():
             _age_cached(row.pk, span)
