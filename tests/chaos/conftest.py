@@ -41,6 +41,7 @@ def made(name: str, url: str, factory: Any, blocker: Any, providers: Any) -> Ite
     with blocker.unblock():
         rig = Rig(name, factory.mktemp(name), *providers, url)
     yield rig
+    rig.forget()
     with blocker.unblock():
         rig.remove()
 
