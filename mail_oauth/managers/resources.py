@@ -178,7 +178,7 @@ class _Spending:
             self._release()
             raise held(grant, admission.hold)
         said, rotation = spend(grant, refresh_token, scope=" ".join(self.resource.scopes))
-        token = self._kept(said, said.tokens) if said.tokens is not None else None
+        token = self._kept(said.tokens) if said.tokens is not None else None
         ours = said.tokens is not None or self._put_back(said)
         # That its scopes are refused is nothing that others of the provider's mailboxes have to fear.
         told = replace(said, trouble=None) if said.trouble is Trouble.CONFIGURATION else said
@@ -186,20 +186,20 @@ class _Spending:
         report(grant, Outcome(verdict=said, token=token), rotation)
         if said.tokens is None and ours:
             raise self._refused(said)
+        if token is not None and said.tokens is not None:
+            missing = provider_for(grant.provider).missing_scopes(said.tokens.scopes, self.resource.scopes)
+            if missing:
+                raise self._refused(replace(said, action=Action.REAUTH, reason="scope_missing"))
+            token_cache.put(grant.pk, token, self.resource.key)
         return token
 
-    def _kept(self, said: Verdict, tokens: TokenSet) -> AccessToken | None:
-        """Save the refresh token that came, release the claim, then publish; None if the claim was lost."""
+    def _kept(self, tokens: TokenSet) -> AccessToken | None:
+        """Save the refresh token that came, and release the claim; None if the claim was lost."""
         now = timezone.now()
         if not self._save(_without_access(tokens), now, EventKind.REFRESHED, outcome_unknown=False):
             return None
-        missing = provider_for(self.grant.provider).missing_scopes(tokens.scopes, self.resource.scopes)
-        if missing:
-            raise self._refused(replace(said, action=Action.REAUTH, reason="scope_missing"))
         ends = now + timedelta(seconds=tokens.expires_in)
-        token = tokens.lasting(now, ends, generation=self.grant.generation)
-        token_cache.put(self.grant.pk, token, self.resource.key)
-        return token
+        return tokens.lasting(now, ends, generation=self.grant.generation)
 
     def _put_back(self, said: Verdict) -> bool:
         """Release a claim that brought no token, and keep what must be known of it; False if the claim was lost."""

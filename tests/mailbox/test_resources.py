@@ -21,6 +21,7 @@ from mail_oauth.exceptions import (
     ReauthRequired,
 )
 from mail_oauth.managers import resources
+from mail_oauth.managers.lanes import Lanes
 from mail_oauth.models import MailCredentials
 from mail_oauth.providers import provider_for
 from mail_oauth.testing.faults import Fault
@@ -129,6 +130,20 @@ class TestARefusal:
         with pytest.raises(ReauthRequired):
             after.refresh_now()
         assert stored(mailbox).status == "needs_reauth"
+
+    def test_of_its_scopes_in_a_reply_that_grants_less_is_one_too(self, provider, mailbox, posts, monkeypatch):
+        """The refresh token is kept, the access token given to nobody, and the lane hears of the call."""
+        learned: list[object] = []
+        true = Lanes.learn
+        monkeypatch.setattr(Lanes, "learn", lambda *args: learned.append(args) or true(*args))
+        provider.configure(rotate=True, detect_reuse=True)
+        provider.fail_next(1, Fault.reply_with(scope="openid"))
+        for _ in range(2):
+            with pytest.raises(ReauthRequired, match="scope_missing"):
+                mailbox.get_access_token(resource="graph")
+        after = stored(mailbox)
+        assert (after.status, after.lease_owner, posts(mailbox), len(learned)) == ("connected", "", 1, 1)
+        assert provider.newest_refresh_token(mailbox.email) == after.open_refresh_token().reveal()
 
     def test_is_remembered_for_who_asks_in_a_loop(self, site, connect, posts):
         site(RESOURCES={})
