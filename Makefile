@@ -20,21 +20,29 @@ PYTEST := PYTHONDEVMODE=1 $(BIN)/python -m pytest
 # Hypothesis makes up four times as many inputs as in the plain suite.
 WHOLE := --hypothesis-profile=whole
 BESIDE := $(BIN)/python -m tests.services
+# ARGS may select no test of a kind, for which pytest's exit code is 5.
+NONE_IS_FINE = || test $$? -eq 5 -a -n '$(subst ','\'',$(ARGS))'
 
-.PHONY: demo test chaos fuzz coverage lint bench clean
+.PHONY: demo test on-sqlite on-postgres on-mariadb chaos fuzz coverage lint bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python manage.py demo $(ARGS)
 
-# The last run is the one of everything; FUZZ=tenth lets it try a tenth of the inputs that `make fuzz` makes up.
-# ARGS may select no database test, for which pytest's exit code is 5.
+# The last run is the one of everything, with SQLite in memory; FUZZ=tenth lets it try a tenth of the inputs that
+# `make fuzz` makes up. Before it, the database tests on the others, two at a time.
 test: $(VENV)/.dev
-	@for database in sqlite postgres mariadb; do \
-	    echo "== The database tests on $$database"; \
-	    $(BESIDE) $$database -- env $(PYTEST) -m 'database and not (browser or dovecot)' $(ARGS) || test $$? -eq 5 -a -n '$(subst ','\'',$(ARGS))' || exit 1; \
-	done
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target on-postgres on-mariadb on-sqlite
 	@echo "== The whole suite, on SQLite"
 	@MAIL_OAUTH_FUZZ=$(FUZZ) $(PYTEST) $(WHOLE) $(ARGS)
+
+on-postgres on-mariadb: $(VENV)/.dev
+	@echo "== The database tests: $@"
+	@$(BESIDE) $(@:on-%=%) -- env $(PYTEST) -p no:cacheprovider -m 'database and not (browser or dovecot)' $(ARGS) $(NONE_IS_FINE)
+
+# In a file, where processes and threads meet.
+on-sqlite: $(VENV)/.dev
+	@echo "== What commits: $@"
+	@$(BESIDE) sqlite -- env $(PYTEST) -p no:cacheprovider -m 'commits and not (browser or dovecot)' $(ARGS) $(NONE_IS_FINE)
 
 # The plain suite runs a tenth of it. MAIL_OAUTH_CHAOS_SEED repeats a run's choices.
 chaos: $(VENV)/.dev

@@ -63,8 +63,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if mark := MARKS_BY_FIXTURE.get(fixture):
                 item.add_marker(mark)
         test_class = getattr(item, "cls", None)
-        if item.get_closest_marker("django_db") or (test_class and issubclass(test_class, TransactionTestCase)):
+        django_db = item.get_closest_marker("django_db")
+        if django_db or (test_class and issubclass(test_class, TransactionTestCase)):
             item.add_marker("database")
+        if "transactional_db" in getattr(item, "fixturenames", ()) or (
+            django_db and django_db.kwargs.get("transaction")
+        ):
+            item.add_marker("commits")
 
 
 def started(server: Callable[[], ServerT]) -> Iterator[ServerT]:
