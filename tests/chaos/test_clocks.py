@@ -40,8 +40,9 @@ def test_callers_on_hosts_with_wrong_clocks_refresh_each_mailbox_a_few_times_at_
     emails = {str(row.pk): row.email for row in rows}
     assert all(rig.provider.is_valid_access_token(each.token, emails[each.mailbox]) for each in answers)
     posts = _posts_of_whole_grants(rig, rows)
-    # Who refreshes sees the new token as fresh, and so does every host whose clock is behind.
-    assert max(posts) <= CLOCKS
+    # Who refreshes sees the new token as fresh, and so does every host whose clock is behind; but for a clock that
+    # jumps between a call's reading and its writing, which begins the round anew.
+    assert max(posts) <= 2 * CLOCKS
     report.append(
         f"clocks up to 12 h wrong, {rig.where}: {len(answers)} answers, {len(rows)} mailboxes, {sum(posts)} POSTs, "
         f"{max(posts)} at most for one"
