@@ -122,6 +122,10 @@ _ANYWHERE = {
     ),
     "E029": ("`USE_TZ` is off: moments would be taken for other ones", "USE_TZ = True"),
     "E030": ("a setting of 0 with which upkeep or consents stand still", 'MAIL_OAUTH["BATCH_SIZE"] = 100'),
+    "E031": (
+        "`VERIFY_CONNECT` tries a protocol that no scope asks for",
+        '"https://outlook.office.com/IMAP.AccessAsUser.All" in "SCOPES"',
+    ),
     "W005": (
         "a client id or secret that no provider gave out: a placeholder, quotes, white space, a secret's id; one that stands twice",
         '"CLIENT_SECRET": os.environ["MICROSOFT_CLIENT_SECRET"]',

@@ -126,6 +126,20 @@ def _scopes(provider: Provider) -> Found:
             )
 
 
+def _verified_connect(provider: Provider) -> Found:
+    """Find the scope without which no new grant would pass its trial."""
+    protocol = app_settings().verify_connect.upper()
+    if not protocol or provider.setting(protocol) is None:
+        return
+    if scope := provider.lacking_scope(protocol, provider.requested_scopes):
+        yield found(
+            "E031",
+            f"{where(provider, 'SCOPES')} lacks {scope}: VERIFY_CONNECT tries {protocol} with it, and would refuse "
+            "every mailbox.",
+            f'Add it to "SCOPES", or write "{protocol}": None if this provider is not tried.',
+        )
+
+
 def _authorize_parameters(provider: Provider) -> Found:
     parameters: Any = provider.setting("AUTHORIZE_PARAMETERS")
     if not isinstance(parameters, Mapping):
@@ -194,6 +208,7 @@ _EVERYWHERE: tuple[_Check, ...] = (
     _doubled_secrets,
     _client_authentication,
     _scopes,
+    _verified_connect,
     _authorize_parameters,
 )
 

@@ -200,6 +200,7 @@ MISTAKES = [
         CLIENT_SECRET=["kX9~abcDEF", "5e0d77a1-93bc-4c22-8a5f-61f3b20c9d04"],
     ),
     provider("W014", "never sent", PLAIN, CLIENT_AUTH="none", CLIENT_SECRET=["kX9~abcDEF", "kX9~ghiJKL"]),
+    ours("E031", "lacks POP.AccessAsUser.All", VERIFY_CONNECT="pop", PROVIDERS={"microsoft": MICROSOFT}),
     ours("W006", "BASE_URL", BASE_URL=""),
     django(
         "W007",
