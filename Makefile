@@ -73,6 +73,7 @@ bench: $(BENCH_VENV)/.bench
 clean:
 	rm -rf $(VENV) $(BENCH_VENV) build dist *.egg-info .coverage .coverage.* htmlcov
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf tests/browser/audits/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -83,9 +84,11 @@ $(VENV)/.demo: setup.cfg | $(BIN)/python
 	touch $@
 
 # MariaDB's driver is compiled; where that cannot be done, its tests are skipped.
-$(VENV)/.dev: setup.cfg | $(BIN)/python
+$(VENV)/.dev: setup.cfg tests/browser/audits/package-lock.json | $(BIN)/python
 	$(PIP) --editable '.[test,lint,postgres]'
 	$(PIP) --editable '.[mariadb]' || echo "The MariaDB driver could not be built: its tests will not run."
+	npm --prefix tests/browser/audits ci --ignore-scripts --no-audit --no-fund --silent || \
+	    echo "npm could not install the audits of pages: their tests will not run."
 	touch $@
 
 $(BENCH_VENV)/.bench: setup.cfg
