@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -51,8 +52,15 @@ def _keep(spool: Spool, request: Any, response: Any) -> None:
     if match is not None and match.view_name == "mail_oauth:start" and "Location" in headers:
         headers["Location"] = _without_what_is_carried(spool, headers["Location"])
     spool.write("responses", f"{response.status_code} {headers} {response.cookies.output()}")
-    spool.write("responses", b"" if response.streaming else response.content)
+    spool.write("responses", b"" if response.streaming else _without_what_is_revealed(match, response.content))
     spool.write("responses", shown_value([request, response]))
+
+
+def _without_what_is_revealed(match: Any, content: bytes) -> bytes:
+    """The one page that shows a token is to show it in one place, and nowhere else."""
+    if match is None or match.view_name != "admin:mail_oauth_mailcredentials_reveal":
+        return content
+    return re.sub(rb'(<code class="mail-oauth-revealed">).*?(</code>)', rb"\1\2", content, count=1)
 
 
 def _without_what_is_carried(spool: Spool, location: str) -> str:
