@@ -149,8 +149,8 @@ class ProviderHealthAdmin(_HealthAdmin):
         shown: dict[str, Any] = {"title": capfirst(self.opts.verbose_name)}
         shown |= {"show_save": False, "show_save_and_continue": False}
         row = self.get_object(request, object_id)
-        if row is not None and row.held and self.has_release_permission(request):
-            shown["operations"] = LANE_OPERATIONS.values()
+        if row is not None and self.has_release_permission(request):
+            shown["operations"] = [each for each in LANE_OPERATIONS.values() if each.offered(row)]
         return super().change_view(request, object_id, form_url, shown | (extra_context or {}))
 
     # --- permissions ---

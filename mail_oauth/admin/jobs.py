@@ -129,7 +129,7 @@ class BulkJobAdmin(_JobAdmin):
     def get_urls(self) -> list[URLPattern]:
         """Add what steers a job."""
         steer = transaction.non_atomic_requests(self.admin_site.admin_view(self.steer_view))
-        return [path("<uuid:pk>/<slug:how>/", steer, name="mail_oauth_bulkjob_steer"), *super().get_urls()]
+        return [path("<uuid:pk>/steer/<slug:how>/", steer, name="mail_oauth_bulkjob_steer"), *super().get_urls()]
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None

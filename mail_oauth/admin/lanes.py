@@ -69,11 +69,15 @@ def what_to_do(row: ProviderHealth) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LaneOperation:
-    """Something that can be done to a lane; `warning` is the question before it, if there is one."""
+    """Something that can be done to a lane.
+
+    `offered` tells for which there is a button; `warning` is the question before it, if there is one.
+    """
 
     name: str
     label: _StrOrPromise
     run: Callable[[Lanes, ProviderHealth], Result]
+    offered: Callable[[ProviderHealth], bool] = lambda row: row.held
     warning: _StrOrPromise = ""
 
 
@@ -93,7 +97,12 @@ def _release(lanes: Lanes, row: ProviderHealth) -> Result:
     return Result(True, _("released; calls are made again as they fall due"))
 
 
-TRY_NOW = LaneOperation(name="try_now", label=gettext_lazy("Try now"), run=_try_now)
+TRY_NOW = LaneOperation(
+    name="try_now",
+    label=gettext_lazy("Try now"),
+    run=_try_now,
+    offered=lambda row: row.held and row.trouble != TroubleKind.REAUTH,
+)
 RELEASE = LaneOperation(
     name="release",
     label=gettext_lazy("Release"),

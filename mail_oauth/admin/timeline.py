@@ -13,12 +13,12 @@ from datetime import datetime, timedelta
 
 from django.utils.translation import gettext as _
 
-from mail_oauth.admin.moments import Moment, moment, span
+from mail_oauth.admin.moments import Moment, moment
 from mail_oauth.admin.notices import Level
 from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.models import CredentialEvent, MailCredentials
 
-LEFT, RIGHT, NOW = 112, 704, 408
+LEFT, RIGHT, NOW = 112, 704, 350
 """From where to where the axis goes, and where it is now, in the picture's own units."""
 
 _NEAR = timedelta(minutes=10)
@@ -35,7 +35,7 @@ _TICKS = (
     timedelta(days=365),
 )
 _MINUS = "\N{MINUS SIGN}"
-_APART = 34
+_APART = 40
 """So far apart the words under the axis are, at the least."""
 
 _BAD = frozenset(
@@ -194,7 +194,9 @@ def _apart(side: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
 
 
 def _short(away: timedelta) -> str:
-    return span(away.total_seconds())
+    if away < timedelta(days=1):
+        return _("%(number)d h") % {"number": away // timedelta(hours=1)}
+    return _("%(number)d d") % {"number": away.days}
 
 
 def _summary(row: MailCredentials, now: datetime) -> str:

@@ -39,6 +39,7 @@ class Invited(StrEnum):
     """What came of asking a user."""
 
     SENT = "sent"
+    OFF = "links_off"
     NO_USER = "no_user"
     NO_ADDRESS = "no_address"
     NO_LINK = "no_base_url"
@@ -52,6 +53,8 @@ def invite(row: MailCredentials, *, origin: str = "") -> Invited:
     `origin` is the scheme and host of the site where `BASE_URL` does not say it. By the site's own mail, in the
     site's own language.
     """
+    if not app_settings().reconnect_link_days:
+        return Invited.OFF
     if row.status == Status.DISCONNECTED:
         return Invited.GONE
     user: Any = row.user  # a mailbox may have none
@@ -124,7 +127,9 @@ def _parts(name: str) -> tuple[UUID | None, str]:
 
 
 def _message(row: MailCredentials, address: str, link: str) -> EmailMultiAlternatives:
-    context = {"mailbox": row, "user": row.user, "link": link, "days": app_settings().reconnect_link_days}
+    days = app_settings().reconnect_link_days
+    words = {"days": int(days) if days == int(days) else days}
+    context = {"mailbox": row, "user": row.user, "link": link, **words}
     with override(settings.LANGUAGE_CODE):
         subject = " ".join(render_to_string(f"{_TEMPLATES}_subject.txt", context).split())
         message = EmailMultiAlternatives(subject, render_to_string(f"{_TEMPLATES}.txt", context), to=[address])

@@ -14,6 +14,8 @@ TASK = "mail_oauth.tasks.run_jobs"
 EXPIRES_SECONDS = 3600
 """A message that nobody takes for so long is of no use: whoever looks at the job sends another, as does beat."""
 
+_PATIENCE_SECONDS = 3
+
 
 def call_workers() -> bool:
     """Send one message, which says no more than that there is work; False where it cannot be sent.
@@ -28,7 +30,10 @@ def call_workers() -> bool:
         return False
     queue = {"queue": app_settings().celery_queue} if app_settings().celery_queue else {}
     try:
-        app.send_task(TASK, ignore_result=True, expires=EXPIRES_SECONDS, retry=False, **queue)
+        with app.connection_for_write() as connection:  # a person waits: the pool's would be tried again and again
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=_PATIENCE_SECONDS)
+            about = {"ignore_result": True, "expires": EXPIRES_SECONDS, "retry": False}
+            app.send_task(TASK, connection=connection, **about, **queue)
     except Exception as error:  # noqa: BLE001  # whatever a transport raises
         logger.warning("no worker could be called: %s", type(error).__name__, extra={"action": "jobs"})
         return False

@@ -9,12 +9,14 @@ from django.utils.translation import gettext_lazy
 
 from mail_oauth.conf import app_settings
 from mail_oauth.connect.inviting import Invited, invite
+from mail_oauth.exceptions import ConfigurationError
 from mail_oauth.managers.vocabulary import EventKind
 from mail_oauth.models import MailCredentials
 from mail_oauth.operations.contract import Operation, Order, Result
 from mail_oauth.operations.use import present
 
 _REFUSED = {
+    Invited.OFF: gettext_lazy("nobody was asked: this site sends no such links"),
     Invited.NO_ADDRESS: gettext_lazy("nobody was asked: its user has no e-mail address on this site"),
     Invited.NOT_SENT: gettext_lazy("nobody was asked: this site's mail could not be sent"),
     Invited.NO_LINK: gettext_lazy(
@@ -34,12 +36,11 @@ def _ask(row: MailCredentials, order: Order) -> Result:
 
 def _may_be_asked(row: MailCredentials) -> bool:
     owner: Any = row.user_id  # a mailbox may have none
-    return present(row) and owner is not None and row.provider_configured and reconnect_links_on()
-
-
-def reconnect_links_on() -> bool:
-    """Tell whether the site lets staff send such links."""
-    return app_settings().reconnect_link_days > 0
+    try:
+        wanted = app_settings().reconnect_link_days > 0 and row.provider_configured
+    except ConfigurationError:
+        return False
+    return wanted and present(row) and owner is not None
 
 
 ASK_TO_RECONNECT = Operation(

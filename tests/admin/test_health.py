@@ -271,6 +271,12 @@ def test_the_page_of_a_lane_has_the_buttons_while_it_is_held(root, hold, name):
     assert address not in root.get(line(lane)).content.decode()
 
 
+def test_the_brake_has_no_button_to_try_what_it_does_not_hold(root, hold):
+    text = root.get(line(hold(trouble=Trouble.REAUTH))).content.decode()
+    assert "/operation/release/" in text
+    assert "/operation/try_now/" not in text
+
+
 def test_releasing_asks_first(root, hold):
     lane = hold(trouble=Trouble.REAUTH)
     for question in (act(root, "release", [lane], confirmed=None), press(root, lane, "release")):

@@ -75,7 +75,7 @@ def test_nothing_lies_outside_of_the_picture(columns):
 def test_words_under_the_axis_do_not_stand_on_each_other():
     places = sorted([*(tick.x for tick in timeline(mailbox(), [], NOW).ticks), MIDDLE])
     assert len(places) > 6
-    assert all(right - left >= 34 for left, right in itertools.pairwise(places))
+    assert all(right - left >= 40 for left, right in itertools.pairwise(places))
 
 
 def test_failures_are_told_from_successes_by_their_form_and_words():

@@ -19,6 +19,10 @@ CARRIED = ("state", "nonce")
 provider (RFC 6749 §4.1.1, OIDC Core §3.1.2.1). Not the verifier, of which there is only the hash (RFC 7636 §4.3)."""
 
 
+BEGINNINGS = ("mail_oauth:start", "mail_oauth:reconnect")
+"""The views that begin one."""
+
+
 def tap(spool: Spool, around: Callable[..., None]) -> None:
     """Read each response before it leaves Django's handler: of the test client, a live server, the demo."""
 
@@ -49,7 +53,7 @@ def tap(spool: Spool, around: Callable[..., None]) -> None:
 def _keep(spool: Spool, request: Any, response: Any) -> None:
     headers = dict(response.items())
     match = request.resolver_match
-    if match is not None and match.view_name == "mail_oauth:start" and "Location" in headers:
+    if match is not None and match.view_name in BEGINNINGS and "Location" in headers:
         headers["Location"] = _without_what_is_carried(spool, headers["Location"])
     spool.write("responses", f"{response.status_code} {headers} {response.cookies.output()}")
     spool.write("responses", b"" if response.streaming else _without_what_is_revealed(match, response.content))
