@@ -15,7 +15,7 @@ from celery.signals import worker_init, worker_process_shutdown, worker_shutting
 
 from mail_oauth.conf import app_settings
 from mail_oauth.connect.disconnect import retry_revocation
-from mail_oauth.operations.jobs import open_jobs, work
+from mail_oauth.operations.jobs import forsaken, work
 from mail_oauth.upkeep import prune, pulse, reconcile, rekey, sweep
 from mail_oauth.upkeep.stopping import StopSign
 from mail_oauth.usage import uses
@@ -50,7 +50,7 @@ def refresh_due() -> int:
     limit = settings.batch_seconds + settings.lease_seconds
     for _ in range(wanted):
         refresh_batch.apply_async(expires=max(settings.batch_seconds * 10, 300), soft_time_limit=limit)
-    if open_jobs().exists():  # of which the messages may be lost, and the workers dead
+    if forsaken():
         run_jobs.apply_async(expires=max(settings.batch_seconds * 10, 300))
     pulse.beat("refresh_due")
     return wanted

@@ -84,25 +84,34 @@ def open_jobs() -> QuerySet[BulkJob]:
 def work(
     job: BulkJob | None = None, *, seconds: float, stopped: Callable[[], bool] = lambda: False
 ) -> dict[str, Any]:
-    """Do what waits, of one job or of all from the oldest on, until nothing waits, `seconds` are over, or `stopped()`.
+    """Do what waits, of one job or of all in turn, until nothing waits, `seconds` are over, or `stopped()`.
 
     Returns how many mailboxes were `done` and `failed`, and how it `ended`: ``"done"``, ``"time"`` or ``"stopped"``.
     """
     give_up_at = time.monotonic() + seconds
-    counts, ended = {"done": 0, "failed": 0}, "done"
+    counts, ended = {"done": 0, "failed": 0}, ""
     jobs = open_jobs().select_related("actor").order_by("created_at")
-    for each in jobs if job is None else jobs.filter(pk=job.pk):
-        while item := _take(each):
-            state = _do(each, item)
-            counts[state.value] += 1
-            if stopped() or time.monotonic() > give_up_at:
-                ended = "stopped" if stopped() else "time"
-                break
-        _end(each)
-        if ended != "done":
-            break
+    waiting = list(jobs if job is None else jobs.filter(pk=job.pk))
+    while waiting and not ended:
+        each = waiting.pop(0)
+        item = _take(each)
+        if item is not None:
+            counts[_do(each, item).value] += 1
+            waiting.append(each)  # a long job keeps no short one waiting
+            ended = "stopped" if stopped() else "time" if time.monotonic() > give_up_at else ""
+        if item is None or ended:
+            _end(each)
+    ended = ended or "done"
     logger.info("jobs: %s, ended: %s", counts, ended, extra={"action": "jobs", **counts, "outcome": ended})
     return {**counts, "ended": ended}
+
+
+def forsaken() -> bool:
+    """Tell whether something waits and nobody is at work: whoever was called is dead, or was never reached."""
+    if not open_jobs().exists():
+        return False
+    at_work = _items().filter(state=ItemState.WAITING, taken_until__gt=DatabaseNow())
+    return not at_work.filter(job__in=open_jobs()).exists()
 
 
 def stop(job: BulkJob) -> bool:

@@ -11,6 +11,7 @@ import pytest
 from celery import Celery, current_app
 from django.contrib.admin.models import LogEntry
 from django.contrib.messages import get_messages
+from django.core.management import call_command
 from django.utils import timezone
 from django.utils.translation import gettext, override
 
@@ -259,6 +260,34 @@ def test_a_tick_of_beat_sees_to_jobs_whose_message_was_lost(app, many, provider)
     assert run(app, message)["done"] == 2
     tasks.refresh_due()
     assert waiting_messages(app) == []
+
+
+def test_a_tick_calls_nobody_while_somebody_is_at_work(app, many, provider):
+    """Else each minute would add one more, and mailboxes that are due would find no worker free."""
+    job = ordered(many(2))
+    jobs._take(job)
+    tasks.refresh_due()
+    assert waiting_messages(app) == []
+    BulkItem.objects.update(taken_until=timezone.now() - timedelta(seconds=1))
+    tasks.refresh_due()
+    assert len(waiting_messages(app)) == 1
+
+
+def test_without_celery_a_command_goes_on_with_them(many, provider, capsys):
+    ordered(many(3))
+    call_command("mail_oauth", "jobs")
+    assert re.search(r"^done +3$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_a_long_job_keeps_no_short_one_waiting(many, provider):
+    rows = many(9)
+    long, short = ordered(rows[:8]), ordered(rows[8:])
+    taken = []
+    with pytest.MonkeyPatch.context() as patched:
+        true = jobs._do
+        patched.setattr(jobs, "_do", lambda job, item: taken.append(job.pk) or true(job, item))
+        work(seconds=60)
+    assert taken[:3] == [long.pk, short.pk, long.pk]
 
 
 def test_a_task_whose_time_is_over_calls_the_next(app, many, provider, settings):

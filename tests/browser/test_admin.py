@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
@@ -22,6 +23,7 @@ from mail_oauth.models import BulkJob, CredentialEvent, MailCredentials, Provide
 from mail_oauth.operations.contract import Order
 from mail_oauth.operations.jobs import order_job, work
 from mail_oauth.operations.use import PAUSE
+from mail_oauth.tokens import Secret
 from tests.admin.conftest import CHANGELIST, page_of
 
 pytestmark = [pytest.mark.timeout(240)]
@@ -69,6 +71,17 @@ def signed_in(site, admin) -> Callable[[Any], None]:
     return sign_in
 
 
+def token_that_speaks(now: datetime) -> str:
+    claims = {
+        "aud": "https://outlook.office.com",
+        "scp": "IMAP.AccessAsUser.All SMTP.Send",
+        "tid": "5f3c1f2e-8f5b-4d7e-9a35-1f0f5c1d2b7a",
+        "appid": "0f7c1c0e-3a1c-4c55-8d6a-2f6f3d9c9b11",
+        "exp": int((now + timedelta(hours=1)).timestamp()),
+    }
+    return jwt.encode(claims, "a key of the tests that is long enough", algorithm="HS256")
+
+
 @pytest.fixture
 def mailbox(connect, user) -> MailCredentials:
     """One with a history."""
@@ -77,7 +90,9 @@ def mailbox(connect, user) -> MailCredentials:
     row = connect("google", email="ada.lovelace@example.com", connected_at=now - timedelta(days=40))
     row.refresh_now()
     MailCredentials.objects.filter(pk=row.pk).update(
-        last_used_at=now - timedelta(minutes=4), refresh_token_expires_at=now + timedelta(days=140)
+        last_used_at=now - timedelta(minutes=4),
+        refresh_token_expires_at=now + timedelta(days=140),
+        access_token=row.sealed("access_token", Secret(token_that_speaks(now))),
     )
     kinds = [EventKind.REFRESHED] * 5 + [EventKind.REFRESH_FAILED, EventKind.RECOVERED, EventKind.PAUSED]
     CredentialEvent.objects.bulk_create(
