@@ -19,6 +19,7 @@ from mail_oauth.admin.reports import report_items, report_one
 from mail_oauth.connect.urls import origin
 from mail_oauth.exceptions import ConfigurationError
 from mail_oauth.models import BulkJob, MailCredentials
+from mail_oauth.models.jobs import LONGEST_ORIGIN
 from mail_oauth.operations.catalogue import OPERATIONS
 from mail_oauth.operations.contract import BUDGET_SECONDS, Operation, Order, perform
 from mail_oauth.operations.jobs import MOST, order_job, progress_of, work
@@ -38,9 +39,10 @@ NAMED = 20
 def order_of(request: HttpRequest) -> Order:
     """Say who asks, and under which address they reach this site, as far as that can be trusted."""
     try:
-        return Order(actor=request.user, origin=origin(request))
+        here = origin(request)
     except ConfigurationError:
-        return Order(actor=request.user)
+        here = ""
+    return Order(actor=request.user, origin=here if len(here) <= LONGEST_ORIGIN else "")
 
 
 class ActsOnMailboxes(_MailboxAdmin):

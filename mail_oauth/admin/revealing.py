@@ -20,7 +20,7 @@ from mail_oauth.exceptions import ConfigurationError, SealError
 from mail_oauth.frames import keeps_locals_in
 from mail_oauth.managers.vocabulary import EventKind
 from mail_oauth.models import MailCredentials
-from mail_oauth.operations.contract import explain, record
+from mail_oauth.operations.contract import explain, record, tell
 from mail_oauth.tokens import Secret
 
 PERMISSION = "mail_oauth.reveal_mailcredentials"
@@ -76,6 +76,7 @@ class RevealsTokens(ActsOnMailboxes):
         order = order_of(request)
         if not record(row, EventKind.TOKEN_REVEALED, order, reason=token, note=reason):
             return None, _("It was deleted meanwhile.")
+        tell(row, "reveal", order, "done", token)
         self.log_change(request, row, f"{EventKind.TOKEN_REVEALED.label}: {token}.")
         sealed = getattr(row, token)
         if sealed is None:

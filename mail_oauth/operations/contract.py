@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ from mail_oauth.models import MailCredentials
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrOrPromise
+
+logger = logging.getLogger(__name__)
 
 BUDGET_SECONDS = 20.0
 """How long one request goes on starting operations: below the patience of common proxies."""
@@ -105,7 +108,23 @@ def perform(operation: Operation, row: MailCredentials, order: Order) -> Result:
         return _deleted()
     if operation.kind is not None and not record(row, operation.kind, order, reason=result.reason):
         return _deleted()
+    tell(row, operation.name, order, "done" if result.done else "failed", result.reason)
     return result
+
+
+def tell(row: MailCredentials, what: str, order: Order, outcome: str, reason: str = "") -> None:
+    """Write to the site's log what somebody had done to a mailbox."""
+    by = str(order.actor.pk) if order.actor is not None else ""
+    about = {"action": "operation", "operation": what, "mailbox": str(row.pk), "actor": by}
+    logger.info(
+        "%s of mailbox %s by user %s: %s %s",
+        what,
+        row.pk,
+        by,
+        outcome,
+        reason,
+        extra=about | {"outcome": outcome, "reason": reason},
+    )
 
 
 def record(row: MailCredentials, kind: EventKind, order: Order, *, reason: str = "", note: str = "") -> bool:

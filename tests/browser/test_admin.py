@@ -18,6 +18,7 @@ from django.test import Client
 from django.utils import timezone
 from playwright.sync_api import Browser, Error, Page, expect
 
+from mail_oauth.connect.inviting import Invited, invite
 from mail_oauth.managers.vocabulary import EventKind, Status, TroubleKind
 from mail_oauth.models import BulkJob, CredentialEvent, MailCredentials, ProviderHealth
 from mail_oauth.operations.contract import Order
@@ -175,13 +176,17 @@ def test_every_page_fits_the_screen_and_breaks_no_policy(browser, site, signed_i
     page.on("console", lambda message: said.append(message.text) if "Security Policy" in message.text else None)
     for name, path in pages.items():
         page.goto(site + path)
-        if SHOTS:
-            page.screenshot(path=Path(SHOTS) / f"{name}-{width}-{scheme}.png", full_page=True)
+        picture(page, f"{name}-{width}-{scheme}")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
         found += [f"{name}: {finding}" for finding in examined(page)]
     context.close()
     assert said == []
     assert found == [], "\n".join(found)
+
+
+def picture(page: Page, name: str) -> None:
+    if SHOTS:
+        page.screenshot(path=Path(SHOTS) / f"{name}.png", full_page=True)
 
 
 def examined(page: Page) -> list[str]:
@@ -203,9 +208,32 @@ def test_asking_a_user_to_reconnect_works_without_scripts(plain, site, lost, mai
     plain.get_by_role("button", name="Ask to reconnect").click()
     expect(plain.get_by_role("heading", name="Are you sure?")).to_be_visible()
     expect(plain.get_by_text("link that works once")).to_be_visible()
+    picture(plain, "question")
     plain.get_by_role("button", name="Yes: Ask to reconnect").click()
     expect(plain.get_by_text("its user was sent a link to reconnect it")).to_be_visible()
-    assert [message.to for message in mailoutbox] == [["ada@elsewhere.example"]]
+    (message,) = mailoutbox
+    assert message.to == ["ada@elsewhere.example"]
+
+
+def test_the_user_follows_the_link_signs_in_and_reconnects(browser, site, lost, mailoutbox, provider):
+    """On a phone, and without scripts."""
+    User.objects.filter(pk=lost.user.pk).update(email="ada@elsewhere.example")
+    lost.user.set_password("password")
+    User.objects.filter(pk=lost.user.pk).update(password=lost.user.password, is_staff=True)
+    assert invite(MailCredentials.objects.get(pk=lost.pk)) is Invited.SENT
+    context = browser.new_context(java_script_enabled=False, viewport={"width": 320, "height": 700})
+    page = context.new_page()
+    page.set_content(mailoutbox[0].alternatives[0][0])
+    picture(page, "mail")
+    page.get_by_role("link", name="Reconnect lost@example.com").click()
+    page.get_by_label("Username").fill(User.objects.get(pk=lost.user.pk).username)
+    page.get_by_label("Password").fill("password")
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("heading", name="Reconnect lost@example.com")).to_be_visible()
+    picture(page, "reconnect")
+    page.get_by_role("button", name="Reconnect").click()
+    expect(page.get_by_role("button", name="Allow")).to_be_visible()  # at the provider
+    context.close()
 
 
 def test_a_token_is_shown_for_a_reason(plain, site, mailbox):
@@ -215,6 +243,7 @@ def test_a_token_is_shown_for_a_reason(plain, site, mailbox):
     plain.get_by_label("Reason").fill("Ticket 4711: the mail host asks for it")
     plain.get_by_role("button", name="Show").click()
     expect(plain.locator(".mail-oauth-revealed")).to_be_visible()
+    picture(plain, "revealed")
     plain.get_by_role("link", name="Back to the mailbox").click()
     expect(plain.get_by_text("Ticket 4711")).to_be_visible()
     with contextlib.suppress(Error):  # the browser kept nothing that it could go back to
