@@ -9,7 +9,6 @@ from django import forms
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -53,7 +52,7 @@ class RevealsTokens(ActsOnMailboxes):
 
     @keeps_locals_in
     def reveal_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        """Ask which token and why; then write that down, and show it once, on a page that nothing keeps."""
+        """Ask which token and why; then write that down, and show it once, on a page that nothing keeps (`admin_view`: no-store)."""
         row = self.get_object(request, str(pk))
         if row is None:
             raise Http404
@@ -65,7 +64,6 @@ class RevealsTokens(ActsOnMailboxes):
             token, problem = self._revealed(request, row, **form.cleaned_data)
             context |= {"token": token, "problem": problem, "which": dict(_TOKENS)[form.cleaned_data["token"]]}
         response = TemplateResponse(request, f"{TEMPLATES}/reveal.html", context)
-        add_never_cache_headers(response)  # no-store, so neither the history nor a proxy has it
         response.headers["Referrer-Policy"] = "same-origin"
         return response
 

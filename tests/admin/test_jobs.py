@@ -238,6 +238,15 @@ def test_what_is_stopped_begins_no_more(root, many, provider):
     assert "/steer/continue/" not in text
 
 
+def test_a_worker_sees_that_it_was_stopped_meanwhile(many, provider, monkeypatch):
+    job = ordered(many(3))
+    monkeypatch.setitem(
+        OPERATIONS, "pause", replace(PAUSE, run=lambda _row, _order: Result(stop(job), "stopped by another"))
+    )
+    assert work(job, seconds=60)["done"] == 1
+    assert progress_of(job).waiting == 2
+
+
 def test_results_are_in_the_language_of_the_one_who_asked(many, provider):
     with override("de"):
         job = ordered(many(1))

@@ -13,10 +13,11 @@ from django.core import mail, signing
 from django.test import Client
 from django.utils import timezone
 
-from mail_oauth.connect.inviting import Invited, invite, new_link
+from mail_oauth.connect.inviting import Invited, invite, new_link, use_link
 from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.models import ConnectAttempt, MailCredentials, ReconnectLink
 from mail_oauth.upkeep.prune import prune_events
+from tests.concurrency import together
 
 pytestmark = pytest.mark.django_db
 
@@ -129,6 +130,16 @@ def test_looking_does_not_use_it_up_and_pressing_does(mailbox, ada):
         assert again.status_code == 400
         assert "This link does not work" in again.content.decode()
     assert ConnectAttempt.objects.count() == 1
+
+
+def test_of_two_who_press_at_the_same_moment_one_begins(mailbox):
+    name = new_link(mailbox)
+    assert [use_link(name), use_link(name)] == [True, False]
+
+
+def test_of_many_at_once_one_uses_it(separate_connections, mailbox):
+    name = new_link(mailbox)
+    assert sorted(together(4, lambda: use_link(name))) == [False, False, False, True]
 
 
 def test_a_newer_one_ends_it(mailbox, ada):
