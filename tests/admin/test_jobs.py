@@ -329,6 +329,13 @@ def test_the_page_of_a_job_under_way_asks_for_itself_again(root, many, provider)
     assert "http-equiv" not in root.get(page(job)).content.decode()
 
 
+def test_the_bar_is_right_where_thousands_are_parted(root, many, provider, settings):
+    settings.USE_THOUSAND_SEPARATOR, settings.LANGUAGE_CODE = True, "de"
+    job = ordered(many(1))
+    BulkJob.objects.update(total=1234)
+    assert '<progress id="progress" max="1234" value="0">' in root.get(page(job)).content.decode()
+
+
 def test_it_can_be_gone_on_with_by_hand(root, many, provider):
     job = ordered(many(2))
     assert root.post(page(job, "steer/continue/")).url == page(job)
