@@ -21,11 +21,12 @@ from mail_oauth.models import CredentialEvent, MailCredentials
 LEFT, RIGHT, NOW = 112, 704, 350
 """From where to where the axis goes, and where it is now, in the picture's own units."""
 
-_NEAR = timedelta(minutes=10)
+_NEAR = timedelta(minutes=3)
 """What is nearer than this lies about as it would on an even scale."""
 
-_LEAST = timedelta(hours=2)
+_LEAST = timedelta(minutes=30)
 _TICKS = (
+    timedelta(minutes=10),
     timedelta(hours=1),
     timedelta(hours=6),
     timedelta(days=1),
@@ -194,6 +195,8 @@ def _apart(side: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
 
 
 def _short(away: timedelta) -> str:
+    if away < timedelta(hours=1):
+        return _("%(number)d min") % {"number": away // timedelta(minutes=1)}
     if away < timedelta(days=1):
         return _("%(number)d h") % {"number": away // timedelta(hours=1)}
     return _("%(number)d d") % {"number": away.days}
