@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
+from django import VERSION
 
 from mail_oauth.tokens import MailServer
 
@@ -94,6 +95,14 @@ if not REDIS_URL:
         "data_folder_out": str(DATA_DIR / "broker"),
         "control_folder": str(DATA_DIR / "control"),
     }
+
+# --- the site's own mail: shown in the terminal ---------------------------------------------------------------
+
+_CONSOLE = "django.core.mail.backends.console.EmailBackend"
+if VERSION < (6, 1):
+    EMAIL_BACKEND = _CONSOLE
+else:
+    MAILERS = {"default": {"BACKEND": _CONSOLE}}
 
 # --- mail_oauth ---------------------------------------------------------------------------------------------
 

@@ -158,6 +158,10 @@ class Settings:
     """For how many days the history keeps routine refreshes; 0: they are counted, but not written down."""
     count_days: int = 90
     """For how many days the counts of refreshes are kept."""
+    reconnect_link_days: float = 7.0
+    """For how many days the link works by which staff ask a user to reconnect a mailbox; 0: they cannot ask."""
+    reveal_tokens: bool = False
+    """Whether the admin shows tokens in clear to staff with a permission of its own, who must give a reason."""
     celery_queue: str = ""
     """The queue of this app's tasks; empty: the project's own default."""
 

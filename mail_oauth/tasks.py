@@ -15,6 +15,7 @@ from celery.signals import worker_init, worker_process_shutdown, worker_shutting
 
 from mail_oauth.conf import app_settings
 from mail_oauth.connect.disconnect import retry_revocation
+from mail_oauth.operations.jobs import forsaken, work
 from mail_oauth.upkeep import prune, pulse, reconcile, rekey, sweep
 from mail_oauth.upkeep.stopping import StopSign
 from mail_oauth.usage import uses
@@ -49,6 +50,8 @@ def refresh_due() -> int:
     limit = settings.batch_seconds + settings.lease_seconds
     for _ in range(wanted):
         refresh_batch.apply_async(expires=max(settings.batch_seconds * 10, 300), soft_time_limit=limit)
+    if forsaken():
+        run_jobs.apply_async(expires=max(settings.batch_seconds * 10, 300))
     pulse.beat("refresh_due")
     return wanted
 
@@ -57,6 +60,15 @@ def refresh_due() -> int:
 def refresh_batch() -> dict[str, Any]:
     """Refresh due mailboxes until none is left, the time is over, or the worker is told to stop."""
     return asdict(sweep.refresh_batch(revoke=retry_revocation, stopped=stop_sign.raised))
+
+
+@shared_task(base=UpkeepTask)
+def run_jobs() -> dict[str, Any]:
+    """Go on with bulk actions for `BATCH_SECONDS`; if that was not enough, enqueue itself once more."""
+    report = work(seconds=app_settings().batch_seconds, stopped=stop_sign.raised)
+    if report["ended"] == "time":
+        run_jobs.apply_async()
+    return report
 
 
 @shared_task(base=UpkeepTask)

@@ -12,5 +12,6 @@ urlpatterns = [
     path("callback/<slug:alias>/", views.callback, name="callback"),
     path("refused/<slug:alias>/<slug:code>/", views.refused, name="refused"),
     path("disconnect/<uuid:pk>/", views.disconnect, name="disconnect"),
+    path("reconnect/<str:name>/", views.reconnect, name="reconnect"),
     path("test/<uuid:pk>/", views.send_test, name="send_test"),
 ]

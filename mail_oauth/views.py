@@ -26,6 +26,7 @@ from mail_oauth.connect.answers import parse_answer
 from mail_oauth.connect.attempts import Wish, begin, take
 from mail_oauth.connect.complete import complete
 from mail_oauth.connect.disconnect import disconnect as disconnect_mailbox
+from mail_oauth.connect.inviting import give_link_back, mailbox_of, use_link
 from mail_oauth.connect.refusals import REFUSALS
 from mail_oauth.connect.results import DISCONNECTED
 from mail_oauth.connect.urls import after_connecting, redirect_uri, safe_next
@@ -86,16 +87,48 @@ def start(request: HttpRequest, alias: str) -> HttpResponse:
     )
     if _wants_address(request, provider, wish) and not is_address(wish.typed_email):
         return _ask_address(request, provider, wish)
-    user = cast("AbstractBaseUser", request.user)
-    redirected_to = redirect_uri(request, alias)
     try:
-        return redirect_privately(begin(provider, user, request.session, redirected_to, wish))
-    except TooManyStarts as refusal:
-        page = _refusal_page(request, refusal.code, status=429)
-        page.headers["Retry-After"] = str(refusal.retry_after)
-        return page
+        return _to_provider(request, provider, wish)
     except ConnectRefused as refusal:
-        return _refuse(alias, refusal, mailbox.pk if mailbox else None)
+        return _not_begun(request, provider, refusal, mailbox)
+
+
+@flow_page
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def reconnect(request: HttpRequest, name: str) -> HttpResponse:
+    """Show the button that a link promised to its user, and use the link up when it is pressed."""
+    mailbox = mailbox_of(name, request.user)
+    if mailbox is None or not mailbox.provider_configured:
+        return _refusal_page(request, "bad_link", status=400)
+    if request.method != "POST":
+        return render(request, "mail_oauth/reconnect.html", {"mailbox": mailbox})
+    if not use_link(name):
+        return _refusal_page(request, "bad_link", status=400)
+    provider = provider_for(mailbox.provider)
+    try:
+        typed = "" if provider.names_account else mailbox.email
+        return _to_provider(request, provider, Wish(mailbox=mailbox, typed_email=typed))
+    except ConnectRefused as refusal:
+        give_link_back(name)
+        return _not_begun(request, provider, refusal, mailbox)
+
+
+def _to_provider(request: HttpRequest, provider: Provider, wish: Wish) -> HttpResponse:
+    """Begin a consent. Raises `ConnectRefused`."""
+    user = cast("AbstractBaseUser", request.user)
+    redirected_to = redirect_uri(request, provider.alias)
+    return redirect_privately(begin(provider, user, request.session, redirected_to, wish))
+
+
+def _not_begun(
+    request: HttpRequest, provider: Provider, refusal: ConnectRefused, mailbox: MailCredentials | None
+) -> HttpResponse:
+    if not isinstance(refusal, TooManyStarts):
+        return _refuse(provider.alias, refusal, mailbox.pk if mailbox else None)
+    page = _refusal_page(request, refusal.code, status=429)
+    page.headers["Retry-After"] = str(refusal.retry_after)
+    return page
 
 
 @takes_query

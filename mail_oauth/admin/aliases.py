@@ -24,6 +24,14 @@ def provider_problem(alias: str) -> str:
     return ""
 
 
+def required_scopes(alias: str) -> tuple[str, ...]:
+    """Return the scopes that the settings want of a provider's mailboxes now; none where they cannot be read."""
+    try:
+        return provider_for(alias).requested_scopes
+    except ConfigurationError:
+        return ()
+
+
 def configured_aliases() -> list[str]:
     """Return the aliases of the settings, in their order; none where the settings cannot be read."""
     try:

@@ -1,16 +1,18 @@
-"""How the providers are: the lanes that are or were held, what to do about it, and trying or releasing them."""
+"""How the providers are: the lanes that are or were held, what to do about it, and trying, releasing or holding them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+import logging
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
+from django.contrib.admin import helpers
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.text import capfirst
@@ -19,95 +21,35 @@ from django.utils.translation import gettext_lazy
 
 from mail_oauth.admin.aliases import provider_name
 from mail_oauth.admin.filters import ProviderFilter
-from mail_oauth.admin.moments import DASH, distance
-from mail_oauth.admin.notices import Badge, Level
-from mail_oauth.admin.operations import Result
+from mail_oauth.admin.lanes import (
+    LANE_OPERATIONS,
+    RELEASE,
+    TRY_NOW,
+    HoldForm,
+    LaneOperation,
+    lane_badge,
+    what_to_do,
+)
+from mail_oauth.admin.moments import DASH, distance, span
 from mail_oauth.managers.lanes import Lanes
-from mail_oauth.managers.vocabulary import TroubleKind
 from mail_oauth.models import MailCredentials, ProviderHealth
 
 if TYPE_CHECKING:
-    from django.utils.functional import _StrOrPromise
-
     _HealthAdmin = admin.ModelAdmin[ProviderHealth]
 else:
     _HealthAdmin = admin.ModelAdmin
 
+logger = logging.getLogger(__name__)
+
+TEMPLATES = "admin/mail_oauth/providerhealth"
+
 AT_ONCE = 100
 """How many lanes one action takes."""
-
-_NEXT_STEPS: dict[str, _StrOrPromise] = {
-    TroubleKind.CLIENT: gettext_lazy(
-        'The provider refuses this site\'s client id or secret: mend it in MAIL_OAUTH["PROVIDERS"], or renew it at '
-        "the provider. Calls then resume by themselves."
-    ),
-    TroubleKind.CONFIGURATION: gettext_lazy(
-        "The provider refuses how this site, or the organisation, is set up there: look up what the reason means, "
-        "and mend MAIL_OAUTH[\"PROVIDERS\"] or the app's registration, or have the organisation's administrator "
-        "allow it. Calls then resume by themselves."
-    ),
-    TroubleKind.OUTAGE: gettext_lazy(
-        "The provider cannot be reached, or answers with errors of its own: look at its status page, and whether "
-        "this site's network lets calls out. Calls resume by themselves when it answers."
-    ),
-    TroubleKind.THROTTLE: gettext_lazy(
-        "The provider asks for a pause. Nobody has to act: calls resume by themselves. If it happens often, ask the "
-        "provider for a higher limit."
-    ),
-    TroubleKind.REAUTH: gettext_lazy(
-        "The provider refused so many grants at once that it is hardly their users' doing: look for an incident or a "
-        "changed policy there. Calls go on; users are told to reconnect only if they are refused again afterwards. "
-        "“Release” ends this now."
-    ),
-}
-
-
-def lane_badge(row: ProviderHealth, now: datetime) -> Badge:
-    """Return the state of a lane in a few words."""
-    if not row.held:
-        return Badge(Level.GOOD, _("free"))
-    if row.held_until is not None and row.held_until > now:
-        return Badge(Level.BAD, _("held"))
-    # The brake holds no calls that could try: it is lifted.
-    return Badge(Level.WAIT, _("ends soon") if row.trouble == TroubleKind.REAUTH else _("trying soon"))
-
-
-def what_to_do(row: ProviderHealth) -> str:
-    """Say who must act, and how."""
-    return str(_NEXT_STEPS[row.trouble]) if row.held else _("Nobody has to act: nothing is held.")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LaneOperation:
-    """Something that can be done to a lane."""
-
-    label: _StrOrPromise
-    run: Callable[[Lanes, ProviderHealth], Result]
-
-
-def _try_now(lanes: Lanes, row: ProviderHealth) -> Result:
-    if lanes.health.filter(pk=row.pk).try_now():
-        return Result(True, _("the next call that is due tries"))
-    if row.held and row.trouble == TroubleKind.REAUTH:
-        return Result(False, _("it holds no calls that could try; “Release” ends it"))
-    return Result(False, _("it is not held"))
-
-
-def _release(lanes: Lanes, row: ProviderHealth) -> Result:
-    if not lanes.release(row.pk):
-        return Result(False, _("it is not held"))
-    if row.trouble == TroubleKind.REAUTH:
-        return Result(True, _("released; users are told of refused grants again"))
-    return Result(True, _("released; calls are made again as they fall due"))
-
-
-TRY_NOW = LaneOperation(label=gettext_lazy("Try now"), run=_try_now)
-RELEASE = LaneOperation(label=gettext_lazy("Release"), run=_release)
 
 
 @admin.register(ProviderHealth)
 class ProviderHealthAdmin(_HealthAdmin):
-    """Lanes to look at. Nothing is edited; `change` permission opens the actions."""
+    """Lanes to look at. Nothing is edited: holding has a permission of its own, and so have trying and releasing."""
 
     list_display = (
         "provider_words",
@@ -195,8 +137,8 @@ class ProviderHealthAdmin(_HealthAdmin):
             allowed = self.get_actions(request)
             if any(name and name not in allowed for name in request.POST.getlist("action")):
                 raise PermissionDenied
-        title = {"title": capfirst(self.opts.verbose_name_plural)}
-        return super().changelist_view(request, title | (extra_context or {}))
+        shown = {"title": capfirst(self.opts.verbose_name_plural), "may_hold": self.has_hold_permission(request)}
+        return super().changelist_view(request, shown | (extra_context or {}))
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -204,7 +146,11 @@ class ProviderHealthAdmin(_HealthAdmin):
         """Show a lane and what to do about it. There is nothing to save, and a POST is refused."""
         if request.method == "POST":
             raise PermissionDenied
-        shown = {"title": capfirst(self.opts.verbose_name), "show_save": False, "show_save_and_continue": False}
+        shown: dict[str, Any] = {"title": capfirst(self.opts.verbose_name)}
+        shown |= {"show_save": False, "show_save_and_continue": False}
+        row = self.get_object(request, object_id)
+        if row is not None and self.has_release_permission(request):
+            shown["operations"] = [each for each in LANE_OPERATIONS.values() if each.offered(row)]
         return super().change_view(request, object_id, form_url, shown | (extra_context or {}))
 
     # --- permissions ---
@@ -217,28 +163,104 @@ class ProviderHealthAdmin(_HealthAdmin):
         """A hold is released, not deleted: its row remembers since when failures count."""
         return False
 
+    def has_hold_permission(self, request: HttpRequest) -> bool:
+        """Whether the user may hold calls."""
+        return request.user.has_perm("mail_oauth.hold_providerhealth")
+
+    def has_release_permission(self, request: HttpRequest) -> bool:
+        """Whether the user may have calls tried, and release them."""
+        return request.user.has_perm("mail_oauth.release_providerhealth")
+
     # --- operations ---
 
-    @admin.action(description=TRY_NOW.label, permissions=("change",))
-    def try_now(self, request: HttpRequest, queryset: QuerySet[ProviderHealth]) -> None:
+    def get_urls(self) -> list[URLPattern]:
+        """Add the buttons of a lane, and the page on which calls are held."""
+        operate = transaction.non_atomic_requests(self.admin_site.admin_view(self.operate_view))
+        hold = transaction.non_atomic_requests(self.admin_site.admin_view(self.hold_view))
+        return [
+            path("hold/", hold, name="mail_oauth_providerhealth_hold"),
+            path("<int:pk>/operation/<slug:name>/", operate, name="mail_oauth_providerhealth_operation"),
+            *super().get_urls(),
+        ]
+
+    def operate_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponse:
+        """Try or release one lane, after a question where there is one."""
+        operation, row = LANE_OPERATIONS.get(name), self.get_object(request, str(pk))
+        if operation is None or row is None:
+            raise Http404
+        if not self.has_release_permission(request):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if operation.warning and "confirmed" not in request.POST:
+            return self._question(request, operation, [row])
+        self._perform(request, operation, [row])
+        return HttpResponseRedirect(reverse(f"{self.admin_site.name}:mail_oauth_providerhealth_change", args=[pk]))
+
+    def hold_view(self, request: HttpRequest) -> HttpResponse:
+        """Ask whose calls to hold and for how long, and hold them."""
+        if not self.has_hold_permission(request):
+            raise PermissionDenied
+        form = HoldForm(request.POST if request.method == "POST" else None)
+        if form.is_valid():
+            row = Lanes(MailCredentials.objects).hold_by_hand(**form.cleaned_data)
+            text = _("held for %(span)s") % {"span": span(form.cleaned_data["seconds"])}
+            self._tell(request, row, "hold", f"{_('Hold calls')}: ", text, messages.SUCCESS)
+            return HttpResponseRedirect(reverse(f"{self.admin_site.name}:mail_oauth_providerhealth_changelist"))
+        context = self._context(request) | {"title": _("Hold calls"), "form": form}
+        return TemplateResponse(request, f"{TEMPLATES}/hold.html", context)
+
+    @admin.action(description=TRY_NOW.label, permissions=("release",))
+    def try_now(self, request: HttpRequest, queryset: QuerySet[ProviderHealth]) -> HttpResponse | None:
         """Let the next call that is due try."""
-        self._operate(request, queryset, TRY_NOW)
+        return self._operate(request, queryset, TRY_NOW)
 
-    @admin.action(description=RELEASE.label, permissions=("change",))
-    def release(self, request: HttpRequest, queryset: QuerySet[ProviderHealth]) -> None:
+    @admin.action(description=RELEASE.label, permissions=("release",))
+    def release(self, request: HttpRequest, queryset: QuerySet[ProviderHealth]) -> HttpResponse | None:
         """End holds and brakes."""
-        self._operate(request, queryset, RELEASE)
+        return self._operate(request, queryset, RELEASE)
 
-    def _operate(self, request: HttpRequest, queryset: QuerySet[ProviderHealth], operation: LaneOperation) -> None:
+    def _operate(
+        self, request: HttpRequest, queryset: QuerySet[ProviderHealth], operation: LaneOperation
+    ) -> HttpResponse | None:
         rows = list(queryset[: AT_ONCE + 1])
         if len(rows) > AT_ONCE:
             text = _("Nothing was done: select at most %(number)d lanes for “%(operation)s”.")
             text %= {"number": AT_ONCE, "operation": operation.label}
             self.message_user(request, text, messages.ERROR)
-            return
+            return None
+        if operation.warning and "confirmed" not in request.POST:
+            return self._question(request, operation, rows)
+        self._perform(request, operation, rows)
+        return None
+
+    def _perform(self, request: HttpRequest, operation: LaneOperation, rows: list[ProviderHealth]) -> None:
         lanes = Lanes(MailCredentials.objects)
         for row in rows:
             result = operation.run(lanes, row)
             level = messages.SUCCESS if result.done else messages.WARNING
-            self.message_user(request, f"{row}: {result.text}.", level)
-            self.log_change(request, row, f"{operation.label}: {result.text}.")
+            self._tell(request, row, operation.name, f"{operation.label}: ", result.text, level)
+
+    def _tell(
+        self, request: HttpRequest, row: ProviderHealth, action: str, label: str, text: str, level: int
+    ) -> None:
+        """Tell, write to the log of the admin, and to that of the site, what somebody did to a lane."""
+        self.message_user(request, f"{row}: {text}.", level)
+        self.log_change(request, row, f"{label}{text}.")
+        about = {"action": "lane_by_staff", "outcome": action, "actor": str(request.user.pk)}
+        lane = {"provider": row.provider, "tenant": row.tenant, "trouble": row.trouble}
+        logger.warning("%s: %s by user %s", row, action, request.user.pk, extra=about | lane)
+
+    def _question(
+        self, request: HttpRequest, operation: LaneOperation, rows: list[ProviderHealth]
+    ) -> HttpResponse:
+        context = self._context(request) | {
+            "title": _("Are you sure?"),
+            "operation": operation,
+            "rows": rows,
+            "action_checkbox_name": helpers.ACTION_CHECKBOX_NAME,
+        }
+        return TemplateResponse(request, f"{TEMPLATES}/release_confirmation.html", context)
+
+    def _context(self, request: HttpRequest) -> dict[str, Any]:
+        return {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}

@@ -14,6 +14,7 @@ from mail_oauth.admin.moments import DASH, Moment, moment
 from mail_oauth.admin.notices import Badge, Notice, badge, is_called, notices
 from mail_oauth.admin.panels import ScopeLine, TokenPanel, access_token_panel, refresh_token_panel, scope_lines
 from mail_oauth.admin.policies import policy_words
+from mail_oauth.admin.timeline import Timeline, timeline
 from mail_oauth.cache import token_cache
 from mail_oauth.managers.lanes import Lanes
 from mail_oauth.models import CredentialEvent, MailCredentials
@@ -38,6 +39,7 @@ class Inspection:
 
     badge: Badge
     notices: list[Notice]
+    timeline: Timeline
     account: list[Fact]
     schedule: list[Fact]
     tokens: list[TokenPanel]
@@ -54,15 +56,17 @@ def inspect_mailbox(row: MailCredentials, *, user_url: str = "") -> Inspection:
     hold = Lanes(MailCredentials.objects).holding(row) if is_called(row) else None
     tokens = [access_token_panel(row, now), refresh_token_panel(row, now)]
     unreadable = bool(tokens[1].problem)  # an access token alone is replaced by the next refresh
+    events = list(row.events.select_related("actor").order_by("-created_at", "-pk")[:EVENTS_SHOWN])
     return Inspection(
         badge=badge(row, unreadable=unreadable),
         notices=notices(row, now, unreadable=unreadable, provider_problem=problem, hold=hold),
+        timeline=timeline(row, events, now),
         account=account(row, now, user_url),
         schedule=schedule(row, now),
         tokens=tokens,
         scopes=scope_lines(row),
         cache=cache_state(row, now),
-        events=list(row.events.select_related("actor").order_by("-created_at", "-pk")[:EVENTS_SHOWN]),
+        events=events,
     )
 
 

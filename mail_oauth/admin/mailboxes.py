@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
-from django.contrib.admin import helpers
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -22,27 +20,28 @@ from django.utils.text import capfirst, format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from mail_oauth.admin import operations
+from mail_oauth.admin.acting import TEMPLATES, Rows
 from mail_oauth.admin.aliases import provider_name
-from mail_oauth.admin.batches import perform_all
 from mail_oauth.admin.filters import FailingFilter, PolicyFilter, ProviderFilter
 from mail_oauth.admin.inspection import inspect_mailbox
 from mail_oauth.admin.moments import DASH, distance
-from mail_oauth.admin.notices import badge, is_idle
-from mail_oauth.admin.operations import OPERATIONS, Operation, perform
+from mail_oauth.admin.notices import badge, is_idle, remedy
 from mail_oauth.admin.policies import POLICIES, choose_for_all
-from mail_oauth.admin.reports import log_choice, report, report_choice, report_one
-from mail_oauth.admin.sign_ins import TEST_SIGN_IN
+from mail_oauth.admin.reports import log_choice, report_choice
+from mail_oauth.admin.revealing import RevealsTokens
 from mail_oauth.models import MailCredentials
+from mail_oauth.operations.catalogue import OPERATIONS
+from mail_oauth.operations.contract import Operation
 
-if TYPE_CHECKING:
-    _MailboxAdmin = admin.ModelAdmin[MailCredentials]
-else:
-    _MailboxAdmin = admin.ModelAdmin
 
-Rows = QuerySet[MailCredentials]
-TEMPLATES = "admin/mail_oauth/mailcredentials"
-BUTTONS = OPERATIONS | {TEST_SIGN_IN.name: TEST_SIGN_IN}
+def _doing(operation: Operation) -> Any:
+    """Return the action that does this to many mailboxes."""
+
+    def operate(model_admin: MailCredentialsAdmin, request: HttpRequest, queryset: Rows) -> HttpResponse | None:
+        return model_admin.operate_on_all(request, queryset, operation)
+
+    operate.__name__ = operation.name
+    return admin.action(operate, description=operation.label)
 
 
 def _choosing(operation: Operation) -> Any:
@@ -54,7 +53,7 @@ def _choosing(operation: Operation) -> Any:
 
     choose.__name__ = operation.name
     words = format_lazy("{keep} {policy}", keep=gettext_lazy("Keep warm:"), policy=operation.label)
-    return admin.action(choose, description=words, permissions=operation.permissions)
+    return admin.action(choose, description=words)
 
 
 class MailboxList(ChangeList):
@@ -67,8 +66,8 @@ class MailboxList(ChangeList):
 
 
 @admin.register(MailCredentials)
-class MailCredentialsAdmin(_MailboxAdmin):
-    """Mailboxes to look at. Nothing is edited freely: `change` permission opens the operations."""
+class MailCredentialsAdmin(RevealsTokens):
+    """Mailboxes to look at. Nothing is edited freely: each operation has a permission of its own."""
 
     list_display = ("email", "state", "expires", "refreshed", "failures", "provider_words", "user")
     list_filter = ("status", ProviderFilter, "use_oauth", FailingFilter, PolicyFilter)
@@ -79,11 +78,7 @@ class MailCredentialsAdmin(_MailboxAdmin):
     ordering = ("email",)
     show_full_result_count = False
     empty_value_display = DASH
-    actions = (
-        *("refresh_now", "test_sign_in", "rebuild_cache_entry", "pause", "resume"),
-        *map(_choosing, POLICIES.values()),
-        "disconnect",
-    )
+    actions = (*map(_doing, OPERATIONS.values()), *map(_choosing, POLICIES.values()))
 
     class Media:
         css = {"all": ("mail_oauth/admin.css",)}
@@ -153,11 +148,6 @@ class MailCredentialsAdmin(_MailboxAdmin):
         """Mailboxes are connected by their users."""
         return False
 
-    def allowed(self, request: HttpRequest, operation: Operation, row: MailCredentials | None = None) -> bool:
-        """Whether the user may do this; any one of the operation's permissions suffices."""
-        checks = {"change": self.has_change_permission, "delete": self.has_delete_permission}
-        return any(checks[name](request, row) for name in operation.permissions)
-
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, Any, Any]:
         """Name the mailboxes; their events, often thousands, are only counted."""
         nested: tuple[Any, ...] = super().get_deleted_objects(objs, request)
@@ -166,10 +156,14 @@ class MailCredentialsAdmin(_MailboxAdmin):
     # --- the inspection page ---
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the buttons of the inspection page."""
+        """Add the buttons of the inspection page, and what may be revealed."""
         operate = transaction.non_atomic_requests(self.admin_site.admin_view(self.operate_view))
-        route = "<uuid:pk>/operation/<slug:name>/"
-        return [path(route, operate, name="mail_oauth_mailcredentials_operation"), *super().get_urls()]
+        reveal = transaction.non_atomic_requests(self.admin_site.admin_view(self.reveal_view))
+        return [
+            path("<uuid:pk>/operation/<slug:name>/", operate, name="mail_oauth_mailcredentials_operation"),
+            path("<uuid:pk>/reveal/", reveal, name="mail_oauth_mailcredentials_reveal"),
+            *super().get_urls(),
+        ]
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -182,34 +176,20 @@ class MailCredentialsAdmin(_MailboxAdmin):
             raise PermissionDenied
         if row is None:
             raise Http404
-        context = self._context(request, row) | {
+        context = self.page_context(request, row) | {
             "inspection": inspect_mailbox(row, user_url=self._user_url(request, row)),
             "operations": [
-                each for each in BUTTONS.values() if each.offered(row) and self.allowed(request, each, row)
+                each for each in OPERATIONS.values() if each.offered(row) and self.allowed(request, each, row)
             ],
             "policies": [
                 (each, each.offered(row)) for each in POLICIES.values() if self.allowed(request, each, row)
             ],
+            "remedy": remedy(row),
+            "may_reveal": self.may_reveal(request, row),
             "has_delete_permission": self.has_delete_permission(request, row),
             **(extra_context or {}),
         }
         return TemplateResponse(request, f"{TEMPLATES}/change_form.html", context)
-
-    def operate_view(self, request: HttpRequest, pk: UUID, name: str) -> HttpResponse:
-        """Do something to one mailbox, after a question where the operation wants one."""
-        operation, row = (BUTTONS | POLICIES).get(name), self.get_object(request, str(pk))
-        if operation is None or row is None:
-            raise Http404
-        if not self.allowed(request, operation, row):
-            raise PermissionDenied
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        if operation.confirmed and "confirmed" not in request.POST:
-            return self._question(request, operation, [row], row)
-        report_one(self, request, operation, row, perform(operation, row, request.user))
-        return HttpResponseRedirect(
-            reverse(f"{self.admin_site.name}:mail_oauth_mailcredentials_change", args=[pk])
-        )
 
     def _user_url(self, request: HttpRequest, row: MailCredentials) -> str:
         """Return where the admin shows the user; nothing where it does not, or not to this person."""
@@ -221,7 +201,8 @@ class MailCredentialsAdmin(_MailboxAdmin):
         name = f"{self.admin_site.name}:{model._meta.app_label}_{model._meta.model_name}_change"
         return reverse(name, args=[row.user_id])
 
-    def _context(self, request: HttpRequest, row: MailCredentials | None) -> dict[str, Any]:
+    def page_context(self, request: HttpRequest, row: MailCredentials | None) -> dict[str, Any]:
+        """Return what every page of this admin's own needs."""
         return {
             **self.admin_site.each_context(request),
             "title": capfirst(self.opts.verbose_name),
@@ -233,55 +214,3 @@ class MailCredentialsAdmin(_MailboxAdmin):
             "is_popup": False,
             "has_view_permission": True,
         }
-
-    # --- operations on many ---
-
-    @admin.action(description=operations.REFRESH.label, permissions=operations.REFRESH.permissions)
-    def refresh_now(self, request: HttpRequest, queryset: Rows) -> HttpResponse | None:
-        """Refresh the first fifty; the sweep takes the rest."""
-        return self._operate(request, queryset, operations.REFRESH)
-
-    @admin.action(description=TEST_SIGN_IN.label, permissions=TEST_SIGN_IN.permissions)
-    def test_sign_in(self, request: HttpRequest, queryset: Rows) -> HttpResponse | None:
-        """Sign in to each, step by step."""
-        return self._operate(request, queryset, TEST_SIGN_IN)
-
-    @admin.action(description=operations.REBUILD.label, permissions=operations.REBUILD.permissions)
-    def rebuild_cache_entry(self, request: HttpRequest, queryset: Rows) -> HttpResponse | None:
-        """Write the cached copies anew."""
-        return self._operate(request, queryset, operations.REBUILD)
-
-    @admin.action(description=operations.PAUSE.label, permissions=operations.PAUSE.permissions)
-    def pause(self, request: HttpRequest, queryset: Rows) -> HttpResponse | None:
-        """Switch OAuth off."""
-        return self._operate(request, queryset, operations.PAUSE)
-
-    @admin.action(description=operations.RESUME.label, permissions=operations.RESUME.permissions)
-    def resume(self, request: HttpRequest, queryset: Rows) -> HttpResponse | None:
-        """Switch OAuth on."""
-        return self._operate(request, queryset, operations.RESUME)
-
-    @admin.action(description=operations.DISCONNECT.label, permissions=operations.DISCONNECT.permissions)
-    def disconnect(self, request: HttpRequest, queryset: Rows) -> HttpResponse | None:
-        """Disconnect, after a question."""
-        return self._operate(request, queryset, operations.DISCONNECT)
-
-    def _operate(self, request: HttpRequest, queryset: Rows, operation: Operation) -> HttpResponse | None:
-        if operation.confirmed and "confirmed" not in request.POST:
-            asked = queryset[: operation.at_once + 1]
-            if len(asked) <= operation.at_once:
-                return self._question(request, operation, list(asked))
-        report(self, request, operation, perform_all(operation, queryset, request.user))
-        return None
-
-    def _question(
-        self, request: HttpRequest, operation: Operation, rows: list[MailCredentials], row: Any = None
-    ) -> HttpResponse:
-        """Ask before doing what cannot be undone; the answer is posted to where the question came from."""
-        context = self._context(request, row) | {
-            "title": _("Are you sure?"),
-            "operation": operation,
-            "rows": rows,
-            "action_checkbox_name": helpers.ACTION_CHECKBOX_NAME,
-        }
-        return TemplateResponse(request, f"{TEMPLATES}/{operation.name}_confirmation.html", context)

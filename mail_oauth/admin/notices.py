@@ -73,6 +73,17 @@ def badge(row: MailCredentials, *, unreadable: bool = False) -> Badge:
     return Badge(_LEVELS[Status(row.status)], str(row.get_status_display()))
 
 
+def remedy(row: MailCredentials) -> str:
+    """Name the operation that helps a mailbox in its state, if there is one; staff may have others done as well."""
+    if row.status == Status.DISCONNECTED:
+        return ""
+    if not row.use_oauth:
+        return "resume"
+    if row.status == Status.NEEDS_REAUTH or (row.status == Status.UNREADABLE and not row.waits_for_operator):
+        return "ask_to_reconnect"
+    return "refresh_now" if row.status in {Status.CONNECTED, Status.NEEDS_ADMIN, Status.NEEDS_ATTENTION} else ""
+
+
 def is_idle(row: MailCredentials, now: datetime) -> bool:
     """Tell whether a mailbox that works is refreshed only when its token is asked for, which may have expired."""
     try:
@@ -160,7 +171,10 @@ def _switched_off() -> Notice:
 
 def _needs_reauth(row: MailCredentials) -> Notice:
     headline = _("The provider no longer accepts this grant (%(reason)s).") % {"reason": row.status_reason or DASH}
-    next_step = _("The user must connect the mailbox again; nothing on this page can do it for them.")
+    next_step = _(
+        "The user must connect the mailbox again; nothing on this page can do it for them. “Ask to reconnect” sends "
+        "them a link."
+    )
     return Notice(Level.BAD, headline, next_step)
 
 

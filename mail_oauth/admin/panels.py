@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 
 from django.utils.translation import gettext as _
 
+from mail_oauth.admin.aliases import required_scopes
+from mail_oauth.admin.claims import Claims, claims_of
 from mail_oauth.admin.moments import Moment, moment
 from mail_oauth.admin.notices import Level
 from mail_oauth.encryption import fingerprint_of, keyring, unseal
@@ -38,13 +40,16 @@ class TokenPanel:
     issued: Moment
     stored: Moment
     expires: Moment
+    claims: Claims | None = None
+    """What the access token says of itself; of a refresh token, None."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScopeLine:
-    """One scope: whether it was asked for, whether it was granted, and what that means."""
+    """One scope: whether the settings want it now, whether it was asked for, whether granted, and what that means."""
 
     scope: str
+    required: bool
     requested: bool
     granted: bool
     level: Level
@@ -52,10 +57,9 @@ class ScopeLine:
 
 
 def access_token_panel(row: MailCredentials, now: datetime) -> TokenPanel:
-    """Describe the stored access token."""
-    return _token_panel(
-        row, "access_token", _("Access token"), now, issued=row.token_issued_at, expires=row.token_expiry
-    )
+    """Describe the stored access token, and what it says of itself."""
+    lifetime = {"issued": row.token_issued_at, "expires": row.token_expiry}
+    return _token_panel(row, "access_token", _("Access token"), now, **lifetime, speaks=True)
 
 
 def refresh_token_panel(row: MailCredentials, now: datetime) -> TokenPanel:
@@ -71,6 +75,7 @@ def _token_panel(
     *,
     issued: datetime | None = None,
     expires: datetime | None = None,
+    speaks: bool = False,
 ) -> TokenPanel:
     sealed = getattr(row, column)
     secret, problem = _opened(sealed, row.place(column))
@@ -86,6 +91,7 @@ def _token_panel(
         issued=moment(issued, now),
         stored=moment(_sealed_at(sealed), now),
         expires=moment(expires, now),
+        claims=claims_of(secret, now) if speaks and sealed is not None else None,
     )
 
 
@@ -148,19 +154,21 @@ def _sealed_at(sealed: Sealed | None) -> datetime | None:
 
 
 def scope_lines(row: MailCredentials) -> list[ScopeLine]:
-    """Compare what was asked for with what was granted, scope by scope."""
-    requested, granted = scope_set(row.requested_scopes), scope_set(row.granted_scopes)
-    return [
-        _scope_line(scope, scope in requested, scope in granted) for scope in scope_set((*requested, *granted))
-    ]
+    """Compare what the settings want now, what was asked for, and what was granted, scope by scope."""
+    required, requested = required_scopes(row.provider), scope_set(row.requested_scopes)
+    granted = scope_set(row.granted_scopes)
+    every = scope_set((*required, *requested, *granted))
+    return [_scope_line(scope, scope in required, scope in requested, scope in granted) for scope in every]
 
 
-def _scope_line(scope: str, requested: bool, granted: bool) -> ScopeLine:
+def _scope_line(scope: str, required: bool, requested: bool, granted: bool) -> ScopeLine:
     level, words = Level.GOOD, _("granted")
-    if granted and not requested:
+    if granted and not (requested or required):
         level, words = Level.OFF, _("granted unasked")
     elif not granted and scope in NOT_MAIL_SCOPES:
         level, words = Level.OFF, _("not named")
     elif not granted:
-        level, words = Level.BAD, _("not granted")
-    return ScopeLine(scope=scope, requested=requested, granted=granted, level=level, words=words)
+        level, words = Level.BAD, _("not granted") if requested else _("not asked for yet")
+    return ScopeLine(
+        scope=scope, required=required, requested=requested, granted=granted, level=level, words=words
+    )

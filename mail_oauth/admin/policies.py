@@ -11,12 +11,11 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from mail_oauth.admin.batches import BUDGET_SECONDS
-from mail_oauth.admin.operations import Operation, Result
 from mail_oauth.conf import Policy
 from mail_oauth.managers.keeping import policy_of
 from mail_oauth.managers.vocabulary import RefreshPolicy
 from mail_oauth.models import MailCredentials
+from mail_oauth.operations.contract import BUDGET_SECONDS, Operation, Order, Result
 from mail_oauth.upkeep.schedule import AT_ONCE, set_policies, set_policy
 
 
@@ -33,7 +32,7 @@ def policy_words(row: MailCredentials) -> str:
 def _choice(policy: Policy | None) -> Operation:
     label = RefreshPolicy(policy.value).label if policy else gettext_lazy("as the settings say")
 
-    def choose(row: MailCredentials, _actor: Any) -> Result:
+    def choose(row: MailCredentials, _order: Order) -> Result:
         set_policy(row, policy)
         return chosen(label)
 
@@ -41,6 +40,7 @@ def _choice(policy: Policy | None) -> Operation:
         name=f"keep_{policy.value if policy else 'default'}",
         label=label,
         run=choose,
+        permissions=("change",),
         offered=lambda row: row.refresh_policy != (policy.value if policy else ""),
         at_once=10_000,
     )

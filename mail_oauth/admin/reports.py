@@ -9,42 +9,16 @@ from django.contrib import messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
-from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from mail_oauth.admin.batches import Batch
-from mail_oauth.admin.operations import Operation, Result
 from mail_oauth.admin.policies import Choice, chosen
-from mail_oauth.models import MailCredentials
+from mail_oauth.models import BulkJob, ItemState, MailCredentials
+from mail_oauth.operations.contract import Operation, Result
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
 
     _Admin = ModelAdmin[MailCredentials]
-
-
-def report(admin: _Admin, request: HttpRequest, operation: Operation, batch: Batch) -> None:
-    """Tell and log every row's result, and what was left or refused."""
-    for row, result in batch.results:
-        report_one(admin, request, operation, row, result)
-    if batch.refused:
-        text = _("Nothing was done: select at most %(number)d mailboxes for “%(operation)s”.")
-        text %= {"number": operation.at_once, "operation": operation.label}
-        admin.message_user(request, text, messages.ERROR)
-    if batch.undone:
-        text = ngettext(
-            "There was no time for %(number)d more mailbox: choose it again.",
-            "There was no time for %(number)d more mailboxes: choose them again.",
-            batch.undone,
-        )
-        admin.message_user(request, text % {"number": batch.undone}, messages.WARNING)
-    if batch.left:
-        text = ngettext(
-            "%(number)d more mailbox is due now: the sweep takes it next.",
-            "%(number)d more mailboxes are due now: the sweep takes them next.",
-            batch.left,
-        )
-        admin.message_user(request, text % {"number": batch.left}, messages.INFO)
 
 
 def _listed(text: str, lines: Sequence[str]) -> str:
@@ -56,10 +30,25 @@ def report_one(
     admin: _Admin, request: HttpRequest, operation: Operation, row: MailCredentials, result: Result
 ) -> None:
     """Tell and log what came of one row."""
-    level = messages.SUCCESS if result.done else messages.WARNING
-    text = f"{row.email}: {result.text}."
-    admin.message_user(request, _listed(text, result.lines) if result.lines else text, level)
+    _tell(admin, request, row.email, result)
     admin.log_change(request, row, f"{operation.label}: {result.text}.")
+
+
+def report_items(admin: _Admin, request: HttpRequest, job: BulkJob) -> None:
+    """Tell what came of each mailbox of a small job; it was logged as it was done."""
+    items = list(job.items.order_by("pk"))
+    rows = MailCredentials.objects.filter(pk__in=[item.mailbox for item in items])
+    emails = dict(rows.values_list("pk", "email"))
+    for item in items:
+        text, *lines = item.text.split("\n")
+        result = Result(item.state == ItemState.DONE, text, tuple(lines))
+        _tell(admin, request, emails.get(item.mailbox, str(item.mailbox)), result)
+
+
+def _tell(admin: _Admin, request: HttpRequest, name: str, result: Result) -> None:
+    level = messages.SUCCESS if result.done else messages.WARNING
+    text = f"{name}: {result.text}."
+    admin.message_user(request, _listed(text, result.lines) if result.lines else text, level)
 
 
 def report_choice(admin: _Admin, request: HttpRequest, operation: Operation, choice: Choice) -> None:

@@ -54,6 +54,7 @@ DEPLOYED: tuple[Look, ...] = (
     leftovers.insecure_transport,
     leftovers.testing,
     leftovers.private_hosts,
+    leftovers.revealing,
     keys.secret_key,
     keys.key_file,
     keys.unbound,

@@ -212,6 +212,10 @@ _DEPLOYED = {
         "workers are killed in the middle of a sweep",
         "CELERY_TASK_TIME_LIMIT above BATCH_SECONDS + LEASE_SECONDS",
     ),
+    "W029": (
+        "the admin shows tokens in clear to staff who may see them",
+        'MAIL_OAUTH["REVEAL_TOKENS"] = False',
+    ),
     "W026": (
         "the cache drops values when it is full, parked token pairs among them",
         '"OPTIONS": {"MAX_ENTRIES": 1_000_000}, or django-redis',

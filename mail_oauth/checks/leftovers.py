@@ -1,4 +1,4 @@
-"""What development needs and production must not have.
+"""What development needs and production must not, or had better not, have.
 
 DEBUG, cookies without `Secure` and plain http are Django's own to find (security.W018, W012, W016, W008).
 """
@@ -28,6 +28,15 @@ def testing() -> Found:
     """Find the provider of tests and demos."""
     if "mail_oauth.testing" in settings.INSTALLED_APPS:
         yield found("W001", "mail_oauth.testing is for tests and demos.", "Take it out of INSTALLED_APPS.")
+
+
+def revealing() -> Found:
+    """Find a site whose staff may see tokens in clear."""
+    if app_settings().reveal_tokens:
+        yield found(
+            "W029",
+            'MAIL_OAUTH["REVEAL_TOKENS"] is on: staff with the permission to can see tokens in clear, and take them along.',
+        )
 
 
 def private_hosts() -> Found:

@@ -38,6 +38,14 @@ REFUSALS = {
             "user. Nothing was changed."
         ),
     ),
+    "bad_link": Refusal(
+        title=_("This link does not work"),
+        text=_(
+            "It has expired, was already used, was followed by a newer one, or is for another user: then sign in as the "
+            "one who got it. Nothing was changed."
+        ),
+        try_again=False,
+    ),
     "start_again": Refusal(
         title=_("Please start again"),
         text=_("The mail provider no longer accepts this sign-in; it may have taken too long."),

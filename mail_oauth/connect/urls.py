@@ -17,15 +17,19 @@ def redirect_uri(request: HttpRequest, alias: str) -> str:
 
     Raises `ConfigurationError` when neither `BASE_URL` nor `ALLOWED_HOSTS` says which host is ours.
     """
-    path = reverse("mail_oauth:callback", args=[alias])
+    return origin(request) + reverse("mail_oauth:callback", args=[alias])
+
+
+def origin(request: HttpRequest) -> str:
+    """Return the scheme and host of this site. Raises `ConfigurationError` as `redirect_uri` does."""
     base_url = app_settings().base_url
     if base_url:
-        return base_url.rstrip("/") + path
+        return base_url.rstrip("/")
     if "*" in settings.ALLOWED_HOSTS:
         raise ConfigurationError(
             'ALLOWED_HOSTS lets any Host through: add MAIL_OAUTH["BASE_URL"] = "https://your.site".'
         )
-    return request.build_absolute_uri(path)
+    return request.build_absolute_uri("/").rstrip("/")
 
 
 LONGEST_NEXT = 2000

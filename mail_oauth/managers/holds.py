@@ -52,14 +52,22 @@ class Holds:
             _send(signals.lane_released, health)
         return released
 
+    def hold_by_hand(self, provider: str, tenant: str, seconds: float) -> Any:
+        """Hold a lane because staff want it; return its row. One that they hold already is held on at least that long."""
+        self._begin(provider, tenant, Trouble.BY_HAND, "by_hand", seconds)
+        return self.health.get(provider=provider, tenant=tenant, trouble=Trouble.BY_HAND.value)
+
     def _hold(self, provider: str, tenant: str, verdict: Verdict, seconds: float) -> None:
-        """Hold a lane for a verdict's trouble, and say so once."""
-        if verdict.trouble is None:
-            return
-        health = self.health.hold(provider, tenant, verdict.trouble, reason=verdict.reason, seconds=seconds)
+        """Hold a lane for a verdict's trouble."""
+        if verdict.trouble is not None:
+            self._begin(provider, tenant, verdict.trouble, verdict.reason, seconds)
+
+    def _begin(self, provider: str, tenant: str, trouble: Trouble, reason: str, seconds: float) -> None:
+        """Hold a lane, and say so once."""
+        health = self.health.hold(provider, tenant, trouble, reason=reason, seconds=seconds)
         board.forget()
         if health is not None:
-            logger.error("%s (%s)", health, verdict.reason, extra=_about(health, "held"))
+            logger.error("%s (%s)", health, reason, extra=_about(health, "held"))
             _send(signals.lane_held, health)
 
     def _note(self, row: Calling, trouble: Trouble) -> str:

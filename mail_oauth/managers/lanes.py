@@ -22,6 +22,7 @@ from mail_oauth.managers.queryset import REFRESHABLE
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.refresh.classification import Trouble
 from mail_oauth.refresh.lanes import (
+    WISHED,
     Admission,
     Brake,
     Calling,
@@ -83,10 +84,10 @@ class Lanes(Holds):
         """Say whether a call may be made for a mailbox, and for which holds it is the trial.
 
         With `force`, when a person has asked for it, a call tries before its time; not against the provider's own
-        wish for a pause. Where calls have a budget, this waits for its turn, up to `CALLERS_AHEAD` seconds.
+        wish for a pause, or staff's. Where calls have a budget, this waits for its turn, up to `CALLERS_AHEAD` seconds.
         """
         holds = self._holds(row)
-        obeyed = [hold for hold in holds if hold.trouble is Trouble.THROTTLE or not force]
+        obeyed = [hold for hold in holds if hold.trouble in WISHED or not force]
         waiting = [hold for hold in obeyed if hold.seconds > 0]
         if waiting:
             return Admission(hold=max(waiting, key=lambda hold: hold.seconds))

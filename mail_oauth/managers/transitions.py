@@ -138,13 +138,21 @@ class Transitions:
         raise OperationalError(f"Mailbox {pk} is changed by others all the time.")
 
     def record(
-        self, row: MailCredentials, kind: EventKind, *, reason: str = "", generation: int, actor: Any = None
+        self,
+        row: MailCredentials,
+        kind: EventKind,
+        *,
+        reason: str = "",
+        generation: int,
+        actor: Any = None,
+        note: str = "",
     ) -> None:
-        """Write an event to the history of a mailbox."""
+        """Write an event to the history of a mailbox; `note` is what whoever did it gave as a reason."""
         if not is_told(kind, reason):
             return
         events = row.events.model._default_manager.using(self.using)
-        events.create(credentials_id=row.pk, kind=kind, reason=reason[:64], generation=generation, actor=actor)
+        about = {"reason": reason[:64], "generation": generation, "actor": actor, "note": note}
+        events.create(credentials_id=row.pk, kind=kind, **about)
 
     def save_tokens(
         self, grant: Any, tokens: TokenSet, received_at: datetime | None = None, *, reason: str = ""

@@ -43,6 +43,11 @@ class EventKind(TextChoices):
     REVOKED = "revoked", _("grant revoked at the provider")
     REVOCATION_FAILED = "revocation_failed", _("revocation failed")
     TOKENS_DROPPED = "tokens_dropped", _("tokens deleted here")
+    REFRESH_ORDERED = "refresh_ordered", _("refresh asked for by staff")
+    SIGN_IN_TESTED = "sign_in_tested", _("sign-in tested by staff")
+    CACHE_REBUILT = "cache_rebuilt", _("cache entry rebuilt by staff")
+    RECONNECT_ASKED = "reconnect_asked", _("user asked to reconnect")
+    TOKEN_REVEALED = "token_revealed", _("token shown to staff")
 
 
 class TroubleKind(TextChoices):
@@ -53,6 +58,7 @@ class TroubleKind(TextChoices):
     OUTAGE = Trouble.OUTAGE.value, _("provider unavailable")
     THROTTLE = Trouble.THROTTLE.value, _("provider asks for a pause")
     REAUTH = Trouble.REAUTH.value, _("too many grants refused at once")
+    BY_HAND = Trouble.BY_HAND.value, _("held by staff")
 
 
 class RefreshPolicy(TextChoices):

@@ -4,16 +4,22 @@ from mail_oauth.models import refusals as _refusals  # noqa: F401  # connects it
 from mail_oauth.models.consents import ConnectAttempt, ConnectPace, ConnectTurn
 from mail_oauth.models.events import CredentialEvent
 from mail_oauth.models.health import CallBudget, ProviderFault, ProviderHealth, RefreshCount
+from mail_oauth.models.invitations import ReconnectLink
+from mail_oauth.models.jobs import BulkItem, BulkJob, ItemState
 from mail_oauth.models.mailboxes import MailCredentials
 
 __all__ = [
+    "BulkItem",
+    "BulkJob",
     "CallBudget",
     "ConnectAttempt",
     "ConnectPace",
     "ConnectTurn",
     "CredentialEvent",
+    "ItemState",
     "MailCredentials",
     "ProviderFault",
     "ProviderHealth",
+    "ReconnectLink",
     "RefreshCount",
 ]

@@ -12,7 +12,7 @@ from mail_oauth.models.mailboxes import MailCredentials
 
 
 class CredentialEvent(models.Model):
-    """Something that happened to a mailbox. Holds codes, never a token or a provider's words."""
+    """Something that happened to a mailbox. Holds codes and what staff noted, never a token or a provider's words."""
 
     credentials = models.ForeignKey(  # the history's index begins with it
         MailCredentials, models.CASCADE, related_name="events", db_index=False
@@ -20,6 +20,14 @@ class CredentialEvent(models.Model):
     created_at = models.DateTimeField(_("when"), default=timezone.now)
     kind = models.CharField(_("what"), max_length=32, choices=EventKind)
     reason = models.CharField(_("reason"), max_length=64, blank=True)
+    note = models.CharField(
+        _("note"),
+        max_length=200,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("What the one who did it gave as a reason."),
+    )
     generation = models.PositiveBigIntegerField(_("generation"), default=0)
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("by")

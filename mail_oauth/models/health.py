@@ -35,6 +35,10 @@ class ProviderHealth(models.Model):
     class Meta:
         verbose_name = _("provider health")
         verbose_name_plural = _("provider health")
+        permissions = [
+            ("hold_providerhealth", "Can hold the calls of a provider"),
+            ("release_providerhealth", "Can try and release the calls of a provider, and release the brake"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["provider", "tenant", "trouble"], name="mail_oauth_one_row_per_trouble"

@@ -119,6 +119,15 @@ class MailCredentials(OpensMail, models.Model):
     class Meta:
         verbose_name = _("mailbox")
         verbose_name_plural = _("mailboxes")
+        permissions = [
+            ("refresh_mailcredentials", "Can refresh mailboxes now"),
+            ("test_sign_in_mailcredentials", "Can test the sign-in to mailboxes"),
+            ("rebuild_mailcredentials", "Can rebuild cache entries of mailboxes"),
+            ("ask_reconnect_mailcredentials", "Can ask users to reconnect mailboxes"),
+            ("pause_mailcredentials", "Can switch OAuth of mailboxes off and on"),
+            ("disconnect_mailcredentials", "Can disconnect mailboxes"),
+            ("reveal_mailcredentials", "Can see tokens of mailboxes in clear"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["user", "provider", "subject", "email"], name="mail_oauth_one_row_per_mailbox"

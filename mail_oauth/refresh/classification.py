@@ -44,6 +44,8 @@ class Trouble(StrEnum):
     """The provider asks for a pause."""
     REAUTH = "reauth"
     """A grant was refused: many of them at once are hardly their users' doing."""
+    BY_HAND = "by_hand"
+    """No failure: staff hold the calls. Nobody's verdict says it, and a call that somebody asks for waits as well."""
 
 
 ERRORS: dict[str, Action] = {

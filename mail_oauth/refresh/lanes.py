@@ -21,6 +21,9 @@ _CLIENT_ACCEPTED = frozenset({Action.GRANTED, Action.REAUTH, Action.ADMIN})
 
 _SILENCE = frozenset({Trouble.OUTAGE, Trouble.THROTTLE})
 
+WISHED = frozenset({Trouble.THROTTLE, Trouble.BY_HAND})
+"""Holds that somebody wants: no call tries before their time, whoever asks for it."""
+
 
 class Calling(Protocol):
     """A claimed row, as far as lanes need to know it."""

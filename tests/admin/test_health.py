@@ -12,8 +12,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from mail_oauth.admin import health
-from mail_oauth.admin.health import lane_badge, what_to_do
-from mail_oauth.admin.notices import Level
+from mail_oauth.admin.lanes import lane_badge, what_to_do
+from mail_oauth.admin.notices import Badge, Level
 from mail_oauth.exceptions import ProviderUnavailable
 from mail_oauth.managers.health import board
 from mail_oauth.managers.vocabulary import Status, TroubleKind
@@ -38,9 +38,17 @@ def hold(db, provider):
 
 
 def act(browser, name: str, lanes, **data):
-    """Run an action on lanes of the list."""
+    """Run an action on lanes of the list, and answer its question with yes, unless `confirmed` is None."""
     selected = [str(lane.pk) for lane in lanes]
+    data = {"confirmed": "yes", **data}
+    if data["confirmed"] is None:
+        del data["confirmed"]
     return browser.post(LANES, {"action": name, "_selected_action": selected, "index": "0", **data})
+
+
+def press(browser, lane, name: str, **data):
+    """Press a button of a lane's page."""
+    return browser.post(f"{LANES}{lane.pk}/operation/{name}/", data)
 
 
 def said(response) -> list[str]:
@@ -74,7 +82,7 @@ def line(lane) -> str:
 )
 def test_the_state_of_a_lane_is_said_in_words(trouble, held_until, level, words):
     row = ProviderHealth(trouble=trouble.value, held=held_until is not None, held_until=held_until)
-    assert lane_badge(row, NOW) == health.Badge(level, words)
+    assert lane_badge(row, NOW) == Badge(level, words)
 
 
 @pytest.mark.parametrize("trouble", TroubleKind)
@@ -183,10 +191,24 @@ def test_who_may_not_look_is_refused(hold, staff, signed_in):
     assert again(lane).held
 
 
-def test_change_permission_suffices_for_the_actions(hold, staff, signed_in):
+@pytest.mark.parametrize("name", ["try_now", "release"])
+def test_the_permission_to_release_opens_the_actions_and_no_other_does(hold, staff, signed_in, name):
     lane = hold()
-    assert act(signed_in(staff("change", model="providerhealth")), "release", [lane]).status_code == 302
-    assert not again(lane).held
+    others = signed_in(staff("view", "change", "hold", model="providerhealth"))
+    assert act(others, name, [lane]).status_code == 403
+    assert press(others, lane, name, confirmed="yes").status_code == 403
+    assert "/operation/" not in others.get(line(lane)).content.decode()
+    browser = signed_in(staff("view", "release", model="providerhealth"))
+    assert press(browser, lane, name, confirmed="yes").status_code == 302
+    assert act(browser, name, [lane]).status_code == 302
+    assert browser.get(f"{LANES}hold/").status_code == 403
+
+
+def test_holding_has_a_permission_of_its_own(hold, staff, signed_in):
+    others = signed_in(staff("view", "change", "release", model="providerhealth"))
+    assert others.get(f"{LANES}hold/").status_code == 403
+    assert "Hold calls" not in others.get(LANES).content.decode()
+    assert "Hold calls" in signed_in(staff("view", "hold", model="providerhealth")).get(LANES).content.decode()
 
 
 # --- the actions ---
@@ -236,6 +258,107 @@ def test_too_many_at_once_are_refused(root, hold, monkeypatch):
     monkeypatch.setattr(health, "AT_ONCE", 2)
     assert said(act(root, "release", lanes)) == ["Nothing was done: select at most 2 lanes for “Release”."]
     assert ProviderHealth.objects.filter(held=True).count() == 3
+
+
+@pytest.mark.parametrize("name", ["try_now", "release"])
+def test_the_page_of_a_lane_has_the_buttons_while_it_is_held(root, hold, name):
+    lane = hold()
+    address = f"{LANES}{lane.pk}/operation/{name}/"
+    assert address in root.get(line(lane)).content.decode()
+    assert root.get(address).status_code == 405
+    assert press(root, lane, "drop").status_code == 404
+    press(root, lane, "release", confirmed="yes")
+    assert address not in root.get(line(lane)).content.decode()
+
+
+def test_the_brake_has_no_button_to_try_what_it_does_not_hold(root, hold):
+    text = root.get(line(hold(trouble=Trouble.REAUTH))).content.decode()
+    assert "/operation/release/" in text
+    assert "/operation/try_now/" not in text
+
+
+def test_releasing_asks_first(root, hold):
+    lane = hold(trouble=Trouble.REAUTH)
+    for question in (act(root, "release", [lane], confirmed=None), press(root, lane, "release")):
+        text = question.content.decode()
+        assert str(lane) in text
+        assert "users are told at once" in text
+    assert again(lane).held
+
+
+# --- holding by hand ---
+
+
+def hold_calls(browser, **data):
+    return browser.post(f"{LANES}hold/", {"provider": "google", "tenant": "", "seconds": "3600", **data})
+
+
+def test_held_by_hand_no_call_is_made_whoever_asks(root, connect, provider, posts):
+    mailbox, other = connect("google", seconds_left=-10), connect("microsoft", seconds_left=-10)
+    (message,) = said(hold_calls(root))
+    assert message == "google: held by staff: held for 60 min."
+    for ask in (mailbox.get_access_token, mailbox.refresh_now):
+        with pytest.raises(ProviderUnavailable, match="by_hand"):
+            ask()
+    assert posts(mailbox) == 0
+    assert other.get_access_token()
+
+
+def test_a_token_that_is_still_good_is_given_out_meanwhile(root, connect):
+    mailbox = connect("google")
+    hold_calls(root)
+    assert mailbox.get_access_token()
+
+
+def test_one_organisation_may_be_held(root, connect):
+    mailbox, other = (connect("google", tenant=tenant, seconds_left=-10) for tenant in ("corp", "acme"))
+    hold_calls(root, tenant="corp")
+    with pytest.raises(ProviderUnavailable):
+        mailbox.get_access_token()
+    assert other.get_access_token()
+
+
+def test_when_the_time_is_over_one_call_tries_and_its_success_releases(root, connect):
+    mailbox = connect("google", seconds_left=-10)
+    hold_calls(root)
+    ProviderHealth.objects.update(held_until=timezone.now() - MINUTE)
+    board.forget()
+    assert mailbox.get_access_token()
+    assert not ProviderHealth.objects.filter(held=True).exists()
+
+
+def test_a_hold_by_hand_is_released_like_any_other(root, connect, superuser):
+    mailbox = connect("google", seconds_left=-10)
+    hold_calls(root)
+    lane = ProviderHealth.objects.get()
+    assert headlines(root, mailbox)[-1] == "Calls of its provider are held (by_hand)."
+    act(root, "release", [lane])
+    assert mailbox.get_access_token()
+    entries = LogEntry.objects.filter(user=superuser).order_by("pk").values_list("change_message", flat=True)
+    assert [entry.partition(":")[0] for entry in entries] == ["Hold calls", "Release"]
+
+
+@pytest.mark.parametrize("data", [{"provider": "unknown"}, {"seconds": "1"}, {"tenant": "x" * 129}])
+def test_what_cannot_be_held_is_said_on_the_page(root, provider, data):
+    response = hold_calls(root, **data)
+    assert response.status_code == 200
+    assert "errorlist" in response.content.decode()
+    assert not ProviderHealth.objects.exists()
+
+
+def test_a_spoilt_settings_dict_breaks_not_the_page_of_holding(root, settings):
+    settings.MAIL_OAUTH = {"PROVIDER": {}}
+    assert root.get(f"{LANES}hold/").status_code == 200
+
+
+def test_the_pages_of_lanes_cost_few_queries(root, hold, django_assert_num_queries):
+    lane = hold()
+    root.get(line(lane))
+    for address, queries in ((line(lane), 4), (f"{LANES}hold/", 2)):
+        with django_assert_num_queries(queries):
+            root.get(address)
+    with django_assert_num_queries(4):  # session, person, count, lanes
+        act(root, "release", [lane], confirmed=None)
 
 
 # --- the page of a mailbox ---

@@ -46,7 +46,21 @@ def test_the_page_names_tokens_by_length_fingerprint_and_key(root, connect):
 def test_scopes_asked_for_and_granted_stand_side_by_side(root, connect):
     mailbox = connect("google", requested_scopes="https://mail.google.com/ openid", granted_scopes="openid extra")
     lines = {line.scope: line.words for line in root.get(page_of(mailbox)).context["inspection"].scopes}
-    assert lines == {"https://mail.google.com/": "not granted", "openid": "granted", "extra": "granted unasked"}
+    assert lines == {
+        "https://mail.google.com/": "not granted",
+        "openid": "granted",
+        "extra": "granted unasked",
+        "email": "not named",
+    }
+
+
+def test_a_scope_that_the_settings_want_by_now_is_marked(root, connect, settings):
+    mailbox = connect("keycloak")
+    wanted = {**settings.MAIL_OAUTH["PROVIDERS"]["keycloak"], "SCOPES": ["openid", "mail", "calendar"]}
+    settings.MAIL_OAUTH = {**settings.MAIL_OAUTH, "PROVIDERS": {"keycloak": wanted}}
+    lines = {line.scope: line for line in root.get(page_of(mailbox)).context["inspection"].scopes}
+    assert (lines["calendar"].required, lines["calendar"].words) == (True, "not asked for yet")
+    assert (lines["offline_access"].required, lines["offline_access"].requested) == (False, True)
 
 
 def test_the_page_costs_the_same_however_long_the_history(root, connect):

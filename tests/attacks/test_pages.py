@@ -11,6 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 import mail_oauth
+from mail_oauth.connect.inviting import new_link
 from mail_oauth.connect.refusals import REFUSALS
 from mail_oauth.models import MailCredentials
 from mail_oauth.urls import urlpatterns
@@ -32,14 +33,18 @@ ANSWERS = [
     ("disconnect", "post", ["row"], {}, 302),
     ("disconnect", "put", ["row"], {}, 405),
     ("send_test", "get", ["row"], {}, 405),
+    ("reconnect", "get", ["link"], {}, 200),
+    ("reconnect", "post", ["link"], {}, 302),
+    ("reconnect", "get", ["forged"], {}, 400),
+    ("reconnect", "put", ["link"], {}, 405),
 ]
 
 
 def answer(client: Client, name: str, method: str, args: list[str], fields: dict[str, str]):
     row = MailCredentials.objects.first()
-    return getattr(client, method)(
-        reverse(f"mail_oauth:{name}", args=[row.pk if arg == "row" else arg for arg in args]), fields or None
-    )
+    named = {"row": lambda: row.pk, "link": lambda: new_link(row)}
+    found = [named[arg]() if arg in named else arg for arg in args]
+    return getattr(client, method)(reverse(f"mail_oauth:{name}", args=found), fields or None)
 
 
 def assert_private(reply, *, is_callback: bool) -> None:

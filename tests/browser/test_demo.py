@@ -33,7 +33,7 @@ def test_connect_watch_inspect_disconnect(demo: Demo, page: Page):
 
     page.goto(f"{demo.url}/admin/mail_oauth/mailcredentials/?q=admin")
     page.get_by_role("link", name="ada@example.com").click()
-    expect(page.get_by_text("token refreshed").first).to_be_visible()
+    expect(page.get_by_role("cell", name="token refreshed").first).to_be_visible()
 
     page.goto(f"{demo.url}/mail/")
     page.get_by_role("link", name="Disconnect ada@example.com").click()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,10 @@ from tests.canary.spool import Spool
 CARRIED = ("state", "nonce")
 """What stands in the open in one place: the redirect with which a consent begins, for the browser to take to the
 provider (RFC 6749 §4.1.1, OIDC Core §3.1.2.1). Not the verifier, of which there is only the hash (RFC 7636 §4.3)."""
+
+
+BEGINNINGS = ("mail_oauth:start", "mail_oauth:reconnect")
+"""The views that begin one."""
 
 
 def tap(spool: Spool, around: Callable[..., None]) -> None:
@@ -48,11 +53,18 @@ def tap(spool: Spool, around: Callable[..., None]) -> None:
 def _keep(spool: Spool, request: Any, response: Any) -> None:
     headers = dict(response.items())
     match = request.resolver_match
-    if match is not None and match.view_name == "mail_oauth:start" and "Location" in headers:
+    if match is not None and match.view_name in BEGINNINGS and "Location" in headers:
         headers["Location"] = _without_what_is_carried(spool, headers["Location"])
     spool.write("responses", f"{response.status_code} {headers} {response.cookies.output()}")
-    spool.write("responses", b"" if response.streaming else response.content)
+    spool.write("responses", b"" if response.streaming else _without_what_is_revealed(match, response.content))
     spool.write("responses", shown_value([request, response]))
+
+
+def _without_what_is_revealed(match: Any, content: bytes) -> bytes:
+    """The one page that shows a token is to show it in one place, and nowhere else."""
+    if match is None or match.view_name != "admin:mail_oauth_mailcredentials_reveal":
+        return content
+    return re.sub(rb'(<code class="mail-oauth-revealed">).*?(</code>)', rb"\1\2", content, count=1)
 
 
 def _without_what_is_carried(spool: Spool, location: str) -> str:

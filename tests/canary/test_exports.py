@@ -28,7 +28,7 @@ def whole_life(surfer, provider, django_user_model):
     root = Client()
     root.force_login(django_user_model.objects.create_superuser("root"))
     for operation in ("refresh_now", "rebuild_cache_entry", "pause", "resume"):
-        root.post(page_of(mailbox, f"operation/{operation}/"))
+        root.post(page_of(mailbox, f"operation/{operation}/"), {"confirmed": "yes"})
     surfer.start("keycloak")
     return mailbox
 
@@ -75,7 +75,7 @@ def broker(monkeypatch):
     return app, kept
 
 
-ALL = [tasks.refresh_due, tasks.refresh_batch, tasks.reconcile_cache, tasks.prune_events]
+ALL = [tasks.refresh_due, tasks.refresh_batch, tasks.run_jobs, tasks.reconcile_cache, tasks.prune_events]
 
 
 @pytest.mark.parametrize("task", ALL, ids=lambda task: task.name)

@@ -219,6 +219,7 @@ MISTAKES = [
     ours("W017", "below REFRESH_MARGIN", MIN_VALIDITY=301),
     *(ours("W018", f"Take '{host}' out", PRIVATE_HOSTS=[host]) for host in ("localhost", "127.0.0.1", "::1")),
     ours("W018", "metadata", PRIVATE_HOSTS=["169.254.169.254"]),
+    ours("W029", '"REVEAL_TOKENS"] = False', REVEAL_TOKENS=True),
     django("W023", '("HTTP_X_FORWARDED_PROTO", "https")', SECURE_PROXY_SSL_HEADER=("X-Forwarded-Proto", "https")),
     django("W023", '("HTTP_X_FORWARDED_PROTO", "https")', SECURE_PROXY_SSL_HEADER="HTTP_X_FORWARDED_PROTO"),
     django("W026", "memcached", CACHES={"default": MEMCACHED}),

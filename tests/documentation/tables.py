@@ -87,12 +87,30 @@ def probes_table() -> str:
     return "\n".join(rows)
 
 
+def operations_table() -> str:
+    """Every operation of the admin: who may have it done, what stays of it, and whether one is asked for it."""
+    from mail_oauth.operations.catalogue import OPERATIONS  # models, which want Django set up
+
+    written = {
+        "pause": "paused",
+        "resume": "resumed",
+        "disconnect": "disconnected",
+    }  # by the transitions themselves
+    rows = ["| operation | permission | event | asks before it is done to one |", "|---|---|---|---|"]
+    for name, operation in OPERATIONS.items():
+        permissions = " or ".join(f"`{each}_mailcredentials`" for each in operation.permissions)
+        kind = operation.kind.value if operation.kind else written[name]
+        rows.append(f"| {operation.label} | {permissions} | `{kind}` | {'yes' if operation.confirmed else 'no'} |")
+    return "\n".join(rows)
+
+
 TABLES = {
     "settings": (README, settings_table),
     "providers": (README, providers_table),
     "benchmark": (README, benchmark_table),
     "checks": (CHECKS, checks_table),
     "probes": (CHECKS, probes_table),
+    "operations": (DOCS / "admin.md", operations_table),
 }
 """By name: the document that has it, and what makes it."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,10 +12,8 @@ from django.contrib.auth.models import Permission, User
 from django.contrib.messages import get_messages
 from django.test import Client
 
-from mail_oauth.admin import mailboxes as admin_of_mailboxes
-from mail_oauth.admin.batches import perform_all
-from mail_oauth.admin.sign_ins import TEST_SIGN_IN
-from mail_oauth.models import CredentialEvent, MailCredentials
+from mail_oauth.managers.vocabulary import EventKind
+from mail_oauth.models import MailCredentials
 from tests.admin.conftest import CHANGELIST, page_of
 
 pytestmark = pytest.mark.django_db
@@ -43,7 +40,7 @@ def press(browser: Client, mailbox: MailCredentials) -> Any:
 
 def act(browser: Client, *mailboxes: MailCredentials) -> Any:
     selected = [str(mailbox.pk) for mailbox in mailboxes]
-    return browser.post(CHANGELIST, {"action": "test_sign_in", "_selected_action": selected, "index": "0"})
+    return browser.post(CHANGELIST, {"action": "test_sign_in", "_selected_action": selected, "confirmed": "yes"})
 
 
 def said(response: Any) -> list[str]:
@@ -51,7 +48,7 @@ def said(response: Any) -> list[str]:
 
 
 def test_each_step_is_shown(browser_of_staff, mailbox, dovecot, provider):
-    browser = browser_of_staff("view", "change")
+    browser = browser_of_staff("view", "test_sign_in")
     response = press(browser, mailbox)
     assert response.url == page_of(mailbox)
     page = browser.get(response.url).content.decode()
@@ -65,7 +62,7 @@ def test_each_step_is_shown(browser_of_staff, mailbox, dovecot, provider):
 
 def test_what_fails_is_shown_with_who_must_act(browser_of_staff, site, dovecot, mailbox):
     site(host=dovecot.wrong_host)
-    [message] = said(press(browser_of_staff("view", "change"), mailbox))
+    [message] = said(press(browser_of_staff("view", "test_sign_in"), mailbox))
     assert message.startswith(f"{mailbox.email}: sign-in tested, and failed: IMAP TLS, POP TLS, SMTP TLS.<br>")
     assert "\N{BALLOT X} IMAP TLS: 127.0.0.2 cannot be reached by IMAP (tls)" in message
     assert "\N{EN DASH} IMAP sign-in: skipped: TLS failed" in message
@@ -73,7 +70,7 @@ def test_what_fails_is_shown_with_who_must_act(browser_of_staff, site, dovecot, 
 
 def test_nothing_that_a_row_or_a_setting_holds_is_markup(browser_of_staff, site, connect):
     site(POP=None, SMTP=None, NAME="<b>Mail</b>")
-    browser = browser_of_staff("view", "change")
+    browser = browser_of_staff("view", "test_sign_in")
     mailbox = connect(email='"<i>ada</i>"@example.com')
     page = browser.get(press(browser, mailbox).url).content.decode()
     assert "&lt;b&gt;Mail&lt;/b&gt; names no POP server" in page
@@ -81,43 +78,35 @@ def test_nothing_that_a_row_or_a_setting_holds_is_markup(browser_of_staff, site,
     assert "<i>ada" not in page
 
 
-def test_it_is_logged_in_short_and_is_no_event(browser_of_staff, mailbox):
-    press(browser_of_staff("view", "change"), mailbox)
+def test_it_is_logged_in_short_and_leaves_an_event(browser_of_staff, mailbox):
+    press(browser_of_staff("view", "test_sign_in"), mailbox)
     entry = LogEntry.objects.get()
     assert entry.change_message == "Test sign-in: sign-in tested: it works by IMAP, POP, SMTP."
-    assert not CredentialEvent.objects.filter(credentials=mailbox).exists()
+    event = mailbox.events.get(kind=EventKind.SIGN_IN_TESTED)
+    assert (event.actor, event.reason) == (entry.user, "")
+
+
+def test_the_event_of_a_failure_has_its_reason(browser_of_staff, site, dovecot, mailbox):
+    site(host=dovecot.wrong_host)
+    press(browser_of_staff("view", "test_sign_in"), mailbox)
+    assert mailbox.events.get(kind=EventKind.SIGN_IN_TESTED).reason == "tls"
 
 
 def test_many_are_signed_in_to_from_the_list(browser_of_staff, site, connect):
     first, second = connect(email="first@example.com"), connect(email="second@example.com")
-    told = said(act(browser_of_staff("view", "change"), first, second))
+    told = said(act(browser_of_staff("view", "test_sign_in"), first, second))
     assert [text.split(":")[0] for text in told] == [first.email, second.email]
 
 
-def test_too_many_are_refused(browser_of_staff, site, connect, monkeypatch):
-    assert TEST_SIGN_IN.at_once == 20
-    monkeypatch.setattr(admin_of_mailboxes, "TEST_SIGN_IN", replace(TEST_SIGN_IN, at_once=1))
-    told = said(act(browser_of_staff("view", "change"), connect(), connect()))
-    assert told == ["Nothing was done: select at most 1 mailboxes for “Test sign-in”."]
-
-
-def test_those_for_whom_there_is_no_time_are_told(browser_of_staff, site, connect, user, monkeypatch):
-    rows = [connect(), connect()]
-    assert perform_all(TEST_SIGN_IN, MailCredentials.objects.all(), user, budget=-1).undone == 2
-    monkeypatch.setattr(admin_of_mailboxes, "perform_all", lambda *args: perform_all(*args, budget=-1))
-    told = said(act(browser_of_staff("view", "change"), *rows))
-    assert told == ["There was no time for 2 more mailboxes: choose them again."]
-
-
-def test_who_may_not_change_mailboxes_may_not(browser_of_staff, mailbox):
-    browser = browser_of_staff("view")
+def test_who_may_do_no_more_than_change_mailboxes_may_not(browser_of_staff, mailbox):
+    browser = browser_of_staff("view", "change")
     assert press(browser, mailbox).status_code == 403
     assert act(browser, mailbox).status_code == 403
     assert b"test_sign_in" not in browser.get(page_of(mailbox)).content
 
 
 def test_it_wants_a_post_with_a_token_of_the_form(browser_of_staff, mailbox):
-    browser = browser_of_staff("view", "change")
+    browser = browser_of_staff("view", "test_sign_in")
     assert browser.get(page_of(mailbox, "operation/test_sign_in/")).status_code == 405
     browser.handler.enforce_csrf_checks = True
     assert press(browser, mailbox).status_code == 403

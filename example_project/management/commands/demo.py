@@ -67,7 +67,7 @@ def prepare(write: Any) -> None:
     call_command("migrate", verbosity=0)
     users = get_user_model()._default_manager
     for name, rights in (("admin", {"is_staff": True, "is_superuser": True}), ("ada", {})):
-        user, made = users.get_or_create(username=name, defaults=rights)
+        user, made = users.get_or_create(username=name, defaults={**rights, "email": f"{name}@demo.example"})
         if made:
             user.set_password(name)
             user.save()

@@ -25,6 +25,7 @@ from mail_oauth.management.naming import named
 from mail_oauth.management.progress import Progress, about_how_many
 from mail_oauth.management.tables import figures, table
 from mail_oauth.models import MailCredentials
+from mail_oauth.operations.jobs import work
 from mail_oauth.upkeep.forecast import forecast
 from mail_oauth.upkeep.prune import prune_events
 from mail_oauth.upkeep.reconcile import reconcile_cache
@@ -65,6 +66,8 @@ class Command(BaseCommand):
         sign_ins.add_arguments(
             add_action(actions, "test_mailbox", self.test_mailbox, "sign in to a mailbox, step by step")
         )
+        jobs = add_action(actions, "jobs", self.jobs, "go on with bulk actions that staff began in the admin")
+        jobs.add_argument("--seconds", type=float, help="begin no mailbox after this long")
         prune = add_action(actions, "prune", self.prune, "delete old events and unfinished consents")
         prune.add_argument("--days", type=float, help="how long events are kept (default: EVENT_DAYS)")
         keys.add_actions(actions, self)
@@ -123,6 +126,11 @@ class Command(BaseCommand):
     def test_mailbox(self, options: dict[str, Any]) -> None:
         """Sign in by every protocol; the exit code says whether a step failed."""
         sign_ins.run(options, self.stdout, self.style)
+
+    def jobs(self, options: dict[str, Any]) -> None:
+        """Do what waits of bulk actions, as workers do."""
+        report = work(seconds=float("inf") if options["seconds"] is None else options["seconds"])
+        self._say(("mailboxes", "number"), figures(report))
 
     def prune(self, options: dict[str, Any]) -> None:
         """Delete what is old."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from mail_oauth.admin.batches import BUDGET_SECONDS
-from mail_oauth.admin.operations import Operation, Result
 from mail_oauth.mailbox.stages import Stage
 from mail_oauth.mailbox.trials import Outcome, Step
-from mail_oauth.managers.vocabulary import Status
+from mail_oauth.managers.vocabulary import EventKind
 from mail_oauth.models import MailCredentials
+from mail_oauth.operations.contract import BUDGET_SECONDS, Operation, Order, Result
+from mail_oauth.operations.use import present
 from mail_oauth.upkeep.signing_in import SignIns, sign_in_everywhere
 
 if TYPE_CHECKING:
@@ -33,10 +33,15 @@ _MARKS = {
 }
 
 
-def _test(row: MailCredentials, _actor: Any) -> Result:
+def _test(row: MailCredentials, _order: Order) -> Result:
     found = sign_in_everywhere(row, seconds=BUDGET_SECONDS)
     works = found.came_to(Outcome.OK)
-    return Result(bool(works) and not found.failed, _in_short(found, works), tuple(map(_line, found.steps)))
+    done = bool(works) and not found.failed
+    return Result(done, _in_short(found, works), tuple(map(_line, found.steps)), "" if done else _reason(found))
+
+
+def _reason(found: SignIns) -> str:
+    return found.failed[0].reason if found.failed else "no_protocol"
 
 
 def _in_short(found: SignIns, works: list[str]) -> str:
@@ -61,7 +66,9 @@ TEST_SIGN_IN = Operation(
     name="test_sign_in",
     label=gettext_lazy("Test sign-in"),
     run=_test,
-    offered=lambda row: row.status != Status.DISCONNECTED and row.use_oauth,
-    at_once=20,
-    hurries=True,
+    offered=lambda row: present(row) and row.use_oauth,
+    permissions=("test_sign_in",),
+    kind=EventKind.SIGN_IN_TESTED,
+    warning=gettext_lazy("Each is signed in to by IMAP, POP and SMTP. Nothing is read, sent or changed."),
+    at_once=3,
 )

@@ -1,0 +1,1 @@
+"""What staff may have done to mailboxes, one or many: services below the admin and the tasks."""

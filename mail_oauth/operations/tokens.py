@@ -1,0 +1,71 @@
+"""Refreshing a mailbox's token, and writing its cached copy anew."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from mail_oauth.cache import token_cache
+from mail_oauth.managers.queryset import REFRESHABLE
+from mail_oauth.managers.vocabulary import EventKind
+from mail_oauth.models import MailCredentials
+from mail_oauth.operations.contract import Operation, Order, Result
+
+
+def _refresh_now(row: MailCredentials, _order: Order) -> Result:
+    minutes = int(row.refresh_now().seconds_left() // 60)
+    text = ngettext(
+        "refreshed; the new token is valid for %(number)d minute",
+        "refreshed; the new token is valid for %(number)d minutes",
+        minutes,
+    )
+    return Result(True, text % {"number": minutes})
+
+
+def _rebuild(row: MailCredentials, _order: Order) -> Result:
+    """Replace what the cache holds by what the row says now.
+
+    Forgetting also removes a tombstone. Should the mailbox change between reading the row and writing the
+    copy, the copy goes again: nothing may outlive a disconnect.
+    """
+    rows = MailCredentials.objects.using(MailCredentials.objects.write_alias())
+    current = rows.get(pk=row.pk)
+    token_cache.forget(current.pk)
+    if not current.is_connected:
+        buried = token_cache.bury(current.pk, current.generation)
+        return Result(True, _("a tombstone stands in the cache")) if buried else _unwritten()
+    token = current.open_access_token()
+    if token is None or token.seconds_left(timezone.now()) < 1:
+        return Result(True, _("the cache entry was removed; the next refresh fills it"))
+    stored = token_cache.put(current.pk, token)
+    latest = rows.filter(pk=row.pk).values_list("generation", flat=True).first()
+    if latest != current.generation:
+        token_cache.bury(row.pk, current.generation)
+        return Result(False, _("it changed meanwhile: the next use fills the cache"), reason="changed")
+    return Result(True, _("the cache entry was rebuilt")) if stored else _unwritten()
+
+
+def _unwritten() -> Result:
+    return Result(False, _("the cache could not be written"), reason="cache_unavailable")
+
+
+REFRESH = Operation(
+    name="refresh_now",
+    label=gettext_lazy("Refresh now"),
+    run=_refresh_now,
+    offered=lambda row: row.use_oauth and row.status in REFRESHABLE,
+    permissions=("refresh",),
+    kind=EventKind.REFRESH_ORDERED,
+    warning=gettext_lazy("Each is refreshed at its provider, however long its token is still valid."),
+    leave=lambda rows: int(rows.make_due()),
+)
+REBUILD = Operation(
+    name="rebuild_cache_entry",
+    label=gettext_lazy("Rebuild cache entry"),
+    run=_rebuild,
+    offered=lambda _row: True,
+    permissions=("rebuild",),
+    kind=EventKind.CACHE_REBUILT,
+    warning=gettext_lazy("What the cache holds of them is replaced by what the database says."),
+)

@@ -1,0 +1,104 @@
+"""Taking mailboxes out of use and into it again, and disconnecting them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from mail_oauth.connect.disconnect import disconnect
+from mail_oauth.connect.switch import pause, resume
+from mail_oauth.exceptions import ConfigurationError
+from mail_oauth.managers.vocabulary import Status
+from mail_oauth.models import MailCredentials
+from mail_oauth.operations.contract import Operation, Order, Result
+from mail_oauth.providers import Revocation, provider_for
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrOrPromise
+
+
+def _pause(row: MailCredentials, order: Order) -> Result:
+    if pause(row, actor=order.actor):
+        return Result(True, _("OAuth is switched off; the tokens are kept"))
+    return Result(False, _("OAuth was switched off already"))
+
+
+def _resume(row: MailCredentials, order: Order) -> Result:
+    if resume(row, actor=order.actor):
+        return Result(True, _("OAuth is switched on"))
+    return Result(False, _("OAuth was switched on already"))
+
+
+_REVOCATIONS: dict[Revocation, _StrOrPromise] = {
+    Revocation.REVOKED: gettext_lazy("disconnected; the grant was revoked at the provider"),
+    Revocation.UNSUPPORTED: gettext_lazy(
+        "disconnected; its provider has no way to revoke, so the user withdraws access in their account there"
+    ),
+    Revocation.KEPT: gettext_lazy("disconnected; the grant stays, because another mailbox lives on it"),
+    Revocation.FAILED: gettext_lazy("disconnected; revoking the grant at the provider failed"),
+}
+
+
+def _disconnect(row: MailCredentials, order: Order) -> Result:
+    if row.status == Status.DISCONNECTED:
+        return Result(False, _("it was disconnected already"))
+    came = disconnect(row, actor=order.actor)
+    text, url = str(_REVOCATIONS[came]), _account_url(row)
+    if came is Revocation.FAILED and _is_tried_again(row):
+        text = _("disconnected; revoking the grant at the provider failed, and is tried again")
+    if came is not Revocation.REVOKED and url:
+        text += f": {url}"
+    return Result(True, text)
+
+
+def _is_tried_again(row: MailCredentials) -> bool:
+    rows = MailCredentials.objects.using(MailCredentials.objects.write_alias())
+    return bool(rows.filter(pk=row.pk, status=Status.DISCONNECTED, refresh_at__isnull=False).exists())
+
+
+def _account_url(row: MailCredentials) -> str:
+    """Return where a user withdraws what they granted; empty where it is not known."""
+    try:
+        return str(provider_for(row.provider).setting("ACCOUNT_URL") or "")
+    except ConfigurationError:
+        return ""
+
+
+def present(row: MailCredentials) -> bool:
+    """Tell whether a mailbox was not disconnected."""
+    return row.status != Status.DISCONNECTED
+
+
+PAUSE = Operation(
+    name="pause",
+    label=gettext_lazy("Switch OAuth off"),
+    run=_pause,
+    offered=lambda row: present(row) and row.use_oauth,
+    permissions=("pause",),
+    warning=gettext_lazy(
+        "Their tokens are kept, but neither used nor refreshed: mail is neither read nor sent until “Switch OAuth on”."
+    ),
+    confirmed=True,
+)
+RESUME = Operation(
+    name="resume",
+    label=gettext_lazy("Switch OAuth on"),
+    run=_resume,
+    offered=lambda row: present(row) and not row.use_oauth,
+    permissions=("pause",),
+    warning=gettext_lazy("Their tokens are used and refreshed again."),
+)
+DISCONNECT = Operation(
+    name="disconnect",
+    label=gettext_lazy("Disconnect"),
+    run=_disconnect,
+    offered=present,
+    permissions=("disconnect", "delete"),
+    warning=gettext_lazy(
+        "Their tokens are deleted here, and their grants revoked at the providers that can do that. This cannot be "
+        "undone: to use a mailbox again, its user must connect it again."
+    ),
+    confirmed=True,
+)
