@@ -25,7 +25,7 @@ from django.utils.translation import gettext_lazy
 from mail_oauth.admin import operations
 from mail_oauth.admin.aliases import provider_name
 from mail_oauth.admin.batches import perform_all
-from mail_oauth.admin.filters import FailingFilter, PolicyFilter, ProviderFilter
+from mail_oauth.admin.filters import FailingFilter, PolicyFilter, ProviderFilter, TimeFilter
 from mail_oauth.admin.inspection import inspect_mailbox
 from mail_oauth.admin.moments import DASH, distance
 from mail_oauth.admin.notices import badge, is_idle
@@ -71,7 +71,7 @@ class MailCredentialsAdmin(_MailboxAdmin):
     """Mailboxes to look at. Nothing is edited freely: `change` permission opens the operations."""
 
     list_display = ("email", "state", "expires", "refreshed", "failures", "provider_words", "user")
-    list_filter = ("status", ProviderFilter, "use_oauth", FailingFilter, PolicyFilter)
+    list_filter = ("status", ProviderFilter, "use_oauth", FailingFilter, TimeFilter, PolicyFilter)
     list_per_page = 50
     search_fields = ("email", "sign_in_address")
     search_help_text = gettext_lazy("Mailbox address, sign-in address, user name or UUID")

@@ -1,10 +1,11 @@
-"""The tables: mailboxes and their history, consents under way, and how the providers are."""
+"""The tables: mailboxes and their history, consents under way, how the providers are, and what upkeep found last."""
 
 from mail_oauth.models import refusals as _refusals  # noqa: F401  # connects its receiver
 from mail_oauth.models.consents import ConnectAttempt, ConnectPace, ConnectTurn
 from mail_oauth.models.events import CredentialEvent
 from mail_oauth.models.health import CallBudget, ProviderFault, ProviderHealth, RefreshCount
 from mail_oauth.models.mailboxes import MailCredentials
+from mail_oauth.models.reports import Dashboard, UpkeepReport
 
 __all__ = [
     "CallBudget",
@@ -12,8 +13,10 @@ __all__ = [
     "ConnectPace",
     "ConnectTurn",
     "CredentialEvent",
+    "Dashboard",
     "MailCredentials",
     "ProviderFault",
     "ProviderHealth",
     "RefreshCount",
+    "UpkeepReport",
 ]

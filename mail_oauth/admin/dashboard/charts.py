@@ -1,0 +1,119 @@
+"""Charts of stacked columns, as numbers for one small template: pure geometry, without a word of style."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mail_oauth.admin.dashboard.findings import figure
+
+WIDTH, HEIGHT = 600.0, 120.0
+"""The units of the drawing, which is stretched to whatever room there is; all words stand beside it."""
+
+LEAST = 2.0
+"""So high is a number that is not zero, at least: one failure among a million successes is seen."""
+
+GAP = 0.2
+"""The part of its room that a column leaves empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One kind of what is counted: its name, the class by which it is coloured, and a number for each column."""
+
+    name: str
+    style: str
+    numbers: tuple[int, ...]
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return sum(self.numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A rectangle of the drawing."""
+
+    x: str
+    y: str
+    width: str
+    height: str
+    style: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chart:
+    """A chart: `labels` name the columns, of which `ticks` are written under it. `key` makes its ids unique."""
+
+    key: str
+    title: str
+    description: str
+    unit: str
+    labels: tuple[str, ...]
+    ticks: tuple[str, ...]
+    series: tuple[Series, ...]
+
+    @property
+    def highest(self) -> int:
+        """The highest column."""
+        return max(self._totals, default=0)
+
+    @property
+    def total(self) -> int:
+        """All of everything."""
+        return sum(self._totals)
+
+    @property
+    def bars(self) -> list[Bar]:
+        """What is drawn, column by column, each from the ground up."""
+        return [bar for column in range(len(self.labels)) for bar in self._column(column)]
+
+    @property
+    def highest_words(self) -> str:
+        """The highest column in words."""
+        return figure(self.highest)
+
+    @property
+    def table(self) -> list[tuple[str, list[str], str]]:
+        """The same as a table: a label, a number of each series, and their sum; columns without any are left out."""
+        return [
+            (label, [figure(each.numbers[column]) for each in self.series], figure(total))
+            for column, (label, total) in enumerate(zip(self.labels, self._totals, strict=True))
+            if total
+        ]
+
+    @property
+    def _totals(self) -> list[int]:
+        return [sum(numbers) for numbers in zip(*(each.numbers for each in self.series), strict=True)]
+
+    def _column(self, column: int) -> list[Bar]:
+        room = WIDTH / len(self.labels)
+        heights = [(each.style, self._height(each.numbers[column])) for each in self.series]
+        # What was made higher to be seen is taken from the highest part, so that no column leaves the drawing.
+        excess = sum(height for _, height in heights) - HEIGHT
+        bars, ground = list[Bar](), HEIGHT
+        tallest = max((height for _, height in heights), default=0.0)
+        for style, height in heights:
+            if excess > 0 and height == tallest:
+                height, excess = height - excess, 0.0
+            if height > 0:
+                ground -= height
+                x, width = room * (column + GAP / 2), room * (1 - GAP)
+                bars.append(Bar(_written(x), _written(ground), _written(width), _written(height), style))
+        return bars
+
+    def _height(self, number: int) -> float:
+        return max(number / self.highest * HEIGHT, LEAST) if number else 0.0
+
+
+def _written(value: float) -> str:
+    """Write a coordinate as SVG wants it in every language."""
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def spread_ticks(labels: Sequence[str], number: int) -> tuple[str, ...]:
+    """Choose so many labels, evenly, the first and the last among them."""
+    if len(labels) <= number:
+        return tuple(labels)
+    return tuple(labels[round(place * (len(labels) - 1) / (number - 1))] for place in range(number))
