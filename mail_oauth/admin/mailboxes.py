@@ -25,13 +25,16 @@ from django.utils.translation import gettext_lazy
 from mail_oauth.admin import operations
 from mail_oauth.admin.aliases import provider_name
 from mail_oauth.admin.batches import perform_all
+from mail_oauth.admin.counting import EstimatingPaginator
 from mail_oauth.admin.filters import FailingFilter, PolicyFilter, ProviderFilter, TimeFilter
 from mail_oauth.admin.inspection import inspect_mailbox
+from mail_oauth.admin.listing import MailboxList
 from mail_oauth.admin.moments import DASH, distance
 from mail_oauth.admin.notices import badge, is_idle
 from mail_oauth.admin.operations import OPERATIONS, Operation, perform
 from mail_oauth.admin.policies import POLICIES, choose_for_all
 from mail_oauth.admin.reports import log_choice, report, report_choice, report_one
+from mail_oauth.admin.search import find
 from mail_oauth.admin.sign_ins import TEST_SIGN_IN
 from mail_oauth.models import MailCredentials
 
@@ -57,15 +60,6 @@ def _choosing(operation: Operation) -> Any:
     return admin.action(choose, description=words, permissions=operation.permissions)
 
 
-class MailboxList(ChangeList):
-    """The list, which never fetches a token."""
-
-    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> Rows:
-        """Leave the token columns in the database."""
-        found: Rows = super().get_queryset(request, exclude_parameters)
-        return found.defer("access_token", "refresh_token")
-
-
 @admin.register(MailCredentials)
 class MailCredentialsAdmin(_MailboxAdmin):
     """Mailboxes to look at. Nothing is edited freely: `change` permission opens the operations."""
@@ -78,6 +72,8 @@ class MailCredentialsAdmin(_MailboxAdmin):
     sortable_by = ("email", "provider_words", "state")
     ordering = ("email",)
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # each is a count of its own; the dashboard has them
+    paginator = EstimatingPaginator
     empty_value_display = DASH
     actions = (
         *("refresh_now", "test_sign_in", "rebuild_cache_entry", "pause", "resume"),
@@ -126,16 +122,9 @@ class MailCredentialsAdmin(_MailboxAdmin):
         """Use the list that fetches no token."""
         return MailboxList
 
-    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
-        """Add what users are called on this site."""
-        return (*self.search_fields, f"user__{get_user_model().USERNAME_FIELD}")
-
     def get_search_results(self, request: HttpRequest, queryset: Rows, search_term: str) -> tuple[Rows, bool]:
-        """Find a UUID by its index; anything else by words."""
-        try:
-            return queryset.filter(pk=UUID(search_term.strip())), False
-        except ValueError:
-            return super().get_search_results(request, queryset, search_term)
+        """Find by an index where that can be done."""
+        return (find(queryset, search_term) if search_term.strip() else queryset), False
 
     @transaction.non_atomic_requests
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:

@@ -30,7 +30,7 @@ class UpkeepReportQuerySet(models.QuerySet["UpkeepReport"]):
             return bool(self.filter(name=name, made_at__lte=made_at).update(content=content, made_at=made_at))
         return True
 
-    def latest(self, names: Iterable[str]) -> dict[str, UpkeepReport]:
+    def named(self, names: Iterable[str]) -> dict[str, UpkeepReport]:
         """Return the reports that there are of these names."""
         return {report.name: report for report in self.filter(name__in=list(names))}
 

@@ -86,7 +86,7 @@ class Overview:
 def overview() -> Overview:
     """Look at everything. What the cache raises is told, not raised, as are mistakes in the settings."""
     now, using = timezone.now(), MailCredentials.objects.write_alias()
-    kept = UpkeepReport.objects.using(using).latest([survey.NAME, reconcile.NAME])
+    kept = UpkeepReport.objects.using(using).named([survey.NAME, reconcile.NAME])
     counts = RefreshCount.objects.using(using)
     held = ProviderHealth.objects.using(using).filter(held=True).order_by("provider", "tenant", "trouble")
     lanes = tuple(held[: LANES_SHOWN + 1])

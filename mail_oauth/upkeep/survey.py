@@ -95,7 +95,7 @@ class Survey:
 def take_survey() -> Survey:
     """Count, and keep what was counted. Some seconds for a million mailboxes, in a handful of queries."""
     reports = UpkeepReport.objects.using(MailCredentials.objects.write_alias())
-    survey = count(_read(reports.latest([NAME]).get(NAME)))
+    survey = count(_read(reports.named([NAME]).get(NAME)))
     reports.keep(NAME, survey.content(), survey.taken_at)
     pulse.beat("take_survey")
     about = {"action": "survey", "mailboxes": survey.status.mailboxes, "seconds": survey.seconds}
@@ -137,7 +137,7 @@ def _in_steps(found: Forecast) -> Ahead:
         begins_at=found.begins_at,
         steps=tuple(sum(numbers[start : start + size]) for start in starts),
         overdue=found.overdue,
-        peak_at=found.peak and found.peak.at,
+        peak_at=found.peak.at if found.peak else None,
         peak=found.peak.number if found.peak else 0,
     )
 

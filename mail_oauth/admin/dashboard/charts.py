@@ -89,18 +89,15 @@ class Chart:
 
     def _column(self, column: int) -> list[Bar]:
         room = WIDTH / len(self.labels)
-        heights = [(each.style, self._height(each.numbers[column])) for each in self.series]
+        heights = [self._height(each.numbers[column]) for each in self.series]
         # What was made higher to be seen is taken from the highest part, so that no column leaves the drawing.
-        excess = sum(height for _, height in heights) - HEIGHT
+        heights[heights.index(max(heights))] -= max(sum(heights) - HEIGHT, 0.0)
+        x, width = _written(room * (column + GAP / 2)), _written(room * (1 - GAP))
         bars, ground = list[Bar](), HEIGHT
-        tallest = max((height for _, height in heights), default=0.0)
-        for style, height in heights:
-            if excess > 0 and height == tallest:
-                height, excess = height - excess, 0.0
-            if height > 0:
+        for each, height in zip(self.series, heights, strict=True):
+            if height:
                 ground -= height
-                x, width = room * (column + GAP / 2), room * (1 - GAP)
-                bars.append(Bar(_written(x), _written(ground), _written(width), _written(height), style))
+                bars.append(Bar(x, _written(ground), width, _written(height), each.style))
         return bars
 
     def _height(self, number: int) -> float:

@@ -10,7 +10,7 @@ from django.utils.translation import ngettext
 from mail_oauth.admin.aliases import provider_name
 from mail_oauth.admin.dashboard.findings import PROVIDER, US, Finding, Way
 from mail_oauth.admin.health import what_to_do
-from mail_oauth.admin.moments import DASH, distance
+from mail_oauth.admin.moments import DASH, span
 from mail_oauth.admin.notices import Level
 from mail_oauth.managers.vocabulary import TroubleKind
 from mail_oauth.models import ProviderHealth
@@ -40,12 +40,13 @@ def _held(row: ProviderHealth, seen: Overview) -> Finding:
     lane = provider_name(row.provider)
     lane = f"{lane} / {row.tenant}" if row.tenant else lane
     ours = row.trouble in _OURS
-    words = {"lane": lane, "trouble": row.get_trouble_display(), "reason": row.reason or DASH}
-    headline = _("%(lane)s: %(trouble)s (%(reason)s), %(when)s.")
+    held = span((seen.now - row.held_since).total_seconds()) if row.held_since else DASH
+    words = {"lane": lane, "trouble": row.get_trouble_display(), "reason": row.reason or DASH, "span": held}
+    headline = _("%(lane)s: %(trouble)s (%(reason)s), held for %(span)s.")
     return Finding(
         level=Level.BAD if ours else Level.WAIT,
         who=US if ours or row.trouble == TroubleKind.REAUTH else PROVIDER,
-        headline=headline % {**words, "when": distance(row.held_since, seen.now)},
+        headline=headline % words,
         next_step=what_to_do(row),
         way=Way(_("Try now, or release"), "providerhealth", {"held__exact": "1", "provider": row.provider}),
     )

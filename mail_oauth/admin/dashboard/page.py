@@ -61,7 +61,7 @@ class DashboardAdmin(_DashboardAdmin):
             "may_count": not seen.live and request.user.has_perm(CHANGE_MAILBOXES),
             **(extra_context or {}),
         }
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/mail_oauth/dashboard/dashboard.html", context)
 
     def count_view(self, request: HttpRequest) -> HttpResponse:

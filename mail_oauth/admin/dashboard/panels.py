@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +17,7 @@ from mail_oauth.admin.moments import distance
 from mail_oauth.admin.notices import Badge, Level
 from mail_oauth.managers.vocabulary import CountedOutcome, Status
 from mail_oauth.upkeep.drift import Drift
-from mail_oauth.upkeep.overview import DUE_COUNTED, Overview
+from mail_oauth.upkeep.overview import DUE_COUNTED, Overview, Reconciled
 from mail_oauth.upkeep.status import GroupStatus
 from mail_oauth.upkeep.survey import Survey
 
@@ -65,7 +66,7 @@ def panels(seen: Overview) -> list[Panel]:
     made = [_work(seen), _providers(seen)]
     if seen.survey is not None:
         made = [_waiting(seen.survey), _mailboxes(seen.survey), *made, _keys(seen.survey)]
-    return [*made, _drift(seen)] if seen.reconciled is not None else made
+    return made if seen.reconciled is None else [*made, _drift(seen.reconciled, seen.now)]
 
 
 def _waiting(survey: Survey) -> Panel:
@@ -139,9 +140,9 @@ def _providers(seen: Overview) -> Panel:
     return Panel(
         key="providers",
         title=_("Providers"),
-        head=(_("Provider"), _("Calls"), _("Refreshed, last hour"), _("Not refreshed")),
+        head=(_("Provider"), _("Calls"), _("Refreshed"), _("Not")),
         rows=tuple((provider_name(alias), _provider(seen, alias)) for alias in aliases),
-        note=_("A lane is held while calls would be in vain; then one of them tries.") if seen.held else "",
+        note=_("Whether calls are made or held, and what became of those of the last hour."),
     )
 
 
@@ -152,7 +153,7 @@ def _provider(seen: Overview, alias: str) -> tuple[Cell, ...]:
         whole = any(not row.tenant for row in held)
         badge = Badge(Level.BAD, _("held") if whole else _("held for organisations"))
     way = Way("", "providerhealth", {"held__exact": "1", "provider": alias}) if held else None
-    numbers = seen.lately.get(alias, {})
+    numbers = seen.lately.get(alias, Counter())
     granted = numbers.get(CountedOutcome.GRANTED, 0)
     return (
         Cell("", way, badge),
@@ -194,9 +195,7 @@ def _ago(at: datetime | None, now: datetime) -> str:
     return distance(at, now) if at else _("not seen")
 
 
-def _drift(seen: Overview) -> Panel:
-    last = seen.reconciled
-    assert last is not None
+def _drift(last: Reconciled, now: datetime) -> Panel:
     causes = {cause: last.drift.get(cause.value, 0) for cause in Drift}
     words = _(
         "%(walked)s mailboxes walked %(when)s in %(seconds).1f s; %(repaired)s copies repaired, %(left)s left."
@@ -209,7 +208,7 @@ def _drift(seen: Overview) -> Panel:
         note=words
         % {
             "walked": figure(last.walked),
-            "when": distance(last.at, seen.now),
+            "when": distance(last.at, now),
             "seconds": last.seconds,
             "repaired": figure(last.repaired),
             "left": figure(last.left),
