@@ -18,6 +18,9 @@ else:
 EXACT_UPTO = 10_000
 """So many are counted one by one; above that a person does not turn the pages, but narrows the search."""
 
+CHEAP = 2_000.0
+"""The planner's cost of what is counted within milliseconds, as some thousand rows are: no statement is worth a thought."""
+
 COUNT_MILLISECONDS = 50
 """How long that may take, before the estimate is taken instead."""
 
@@ -35,16 +38,21 @@ class EstimatingPaginator(_Paginator):
         rows = self.object_list
         if not isinstance(rows, QuerySet) or connections[rows.db].vendor != "postgresql":
             return int(super().count)
-        about = _estimate(rows)
+        about, cost = _planned(rows)
+        if cost <= CHEAP:
+            return rows.count()
         exact = _counted(rows) if about <= EXACT_UPTO else None
         self.estimated = exact is None
         return about if exact is None else exact
 
 
-def _estimate(rows: QuerySet[Any]) -> int:
-    """Ask the planner, which knows the table by its last ANALYZE and by its size as it is now."""
+def _planned(rows: QuerySet[Any]) -> tuple[int, float]:
+    """Ask the planner how many there are, about, and what it costs to find them.
+
+    It knows the table by its last ANALYZE, and by its size as it is now.
+    """
     [plan] = json.loads(rows.order_by().explain(format="json"))
-    return int(plan["Plan"]["Plan Rows"])
+    return int(plan["Plan"]["Plan Rows"]), float(plan["Plan"]["Total Cost"])
 
 
 def _counted(rows: QuerySet[Any]) -> int | None:
