@@ -13,8 +13,8 @@ def mail_oauth_beat_schedule(
     """Return the entries of this app, to be added to ``app.conf.beat_schedule``.
 
     Due mailboxes are looked for every `interval` seconds, the cache is compared with the table every
-    `reconcile_interval` seconds, mailboxes are counted for the dashboard every `survey_interval` seconds (where there
-    are so many that it does not count them itself), and old events are deleted at night.
+    `reconcile_interval` seconds, mailboxes are counted for dashboard and metrics every `survey_interval` seconds, and
+    old events are deleted at night.
 
     Each message expires, so that workers which were away for a day do not meet a thousand of them. It does so
     only after many intervals: where a project's own tasks keep the queue waiting for longer than one, messages

@@ -18,6 +18,7 @@ from mail_oauth.conf import app_settings
 from mail_oauth.managers.queryset import REFRESHABLE, MailCredentialsQuerySet
 from mail_oauth.managers.transitions import Transitions
 from mail_oauth.managers.vocabulary import Status
+from mail_oauth.metrics import DRIFT, RECONCILE_SECONDS
 from mail_oauth.models import MailCredentials, UpkeepReport
 from mail_oauth.refresh.adoption import parked_for
 from mail_oauth.refresh.engine import adopt
@@ -75,6 +76,10 @@ def reconcile_cache(
         pulse.beat("reconcile_cache")
     if not dry_run and limit is None:
         _keep(report)
+    if not dry_run:
+        RECONCILE_SECONDS.record(report.seconds)
+        for cause, number in report.drift.items():
+            DRIFT.add(number, cause=cause)
     level = logging.WARNING if report.cache_error else logging.INFO
     logger.log(level, "reconciliation ended: %s", report, extra={"action": "reconcile", **asdict(report)})
     return report

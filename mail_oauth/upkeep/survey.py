@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from django.utils import timezone
 
 from mail_oauth.encryption import keyring
 from mail_oauth.managers.queryset import MailCredentialsQuerySet
+from mail_oauth.metrics import MAILBOXES, OVERDUE
 from mail_oauth.models import MailCredentials, UpkeepReport
 from mail_oauth.upkeep import pulse
 from mail_oauth.upkeep.columns import OTHER, PLAIN, SealedColumn
@@ -98,9 +100,20 @@ def take_survey() -> Survey:
     survey = count(_read(reports.named([NAME]).get(NAME)))
     reports.keep(NAME, survey.content(), survey.taken_at)
     pulse.beat("take_survey")
+    _measure(survey.status)
     about = {"action": "survey", "mailboxes": survey.status.mailboxes, "seconds": survey.seconds}
     logger.info("%d mailboxes were counted", survey.status.mailboxes, extra=about)
     return survey
+
+
+def _measure(status: StatusReport) -> None:
+    """Tell whoever collects metrics."""
+    overdue: Counter[str] = Counter()
+    for group in status.groups:
+        MAILBOXES.set(group.mailboxes, provider=group.provider, status=group.status)
+        overdue[group.provider] += group.overdue
+    for provider, number in overdue.items():
+        OVERDUE.set(number, provider=provider)
 
 
 def survey(kept: UpkeepReport | None, *, live: bool) -> Survey | None:
