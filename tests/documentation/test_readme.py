@@ -86,7 +86,7 @@ def test_the_urls_and_the_schedule():
     assert names["urlpatterns"]
     app = Celery("documentation", set_as_current=False)
     exec(block(README, "python", "beat_schedule |="), {"app": app})
-    shown = re.findall(r"^\| `(\w+)` \| (?:60 s|10 min|night) \|", TEXT, re.MULTILINE)
+    shown = re.findall(r"^\| `(\w+)` \| (?:60 s|10 min|5 min|night) \|", TEXT, re.MULTILINE)
     assert {f"mail_oauth.tasks.{name}" for name in shown} == {
         entry["task"] for entry in app.conf.beat_schedule.values()
     }
@@ -139,7 +139,7 @@ def test_the_exceptions_exist():
 def test_the_commands(connect, provider):
     connect(email="ada@example.com")
     shown = [arguments for arguments in commands(README) if arguments[0] == "mail_oauth"]
-    assert len(shown) == 8
+    assert len(shown) == 9
     for arguments in shown:
         call_command(*arguments, stdout=io.StringIO())
 
