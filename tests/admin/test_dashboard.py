@@ -197,7 +197,7 @@ class TestNumbers:
         connect(seconds_left=3600)
         *_, ahead = root.get(DASHBOARD).context["charts"]
         assert ahead.series[0].numbers[3] == 1
-        assert "fullest minute" in ahead.description
+        assert re.search(r"fullest minute begins at \d\d:\d\d, with 1 refresh\.", ahead.description)
 
     def test_what_the_last_reconciliation_found(self, root, connect, shared):
         connect()

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.utils import dateformat, timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from mail_oauth.admin.dashboard.charts import Chart, Series, spread_ticks
 from mail_oauth.admin.dashboard.findings import figure
@@ -74,7 +75,11 @@ def _foreseen(ahead: Ahead) -> Chart:
 def _peak(ahead: Ahead) -> str:
     if ahead.peak_at is None:
         return _("Nothing falls due.")
-    words = _("The fullest minute begins at %(when)s: %(number)s refreshes, %(rate).1f a second.") % {
+    words = ngettext(
+        "The fullest minute begins at %(when)s, with %(number)s refresh.",
+        "The fullest minute begins at %(when)s, with %(number)s refreshes: %(rate).1f a second.",
+        ahead.peak,
+    ) % {
         "when": _labels([ahead.peak_at], _HOUR_OF_DAY)[0],
         "number": figure(ahead.peak),
         "rate": ahead.peak / 60,

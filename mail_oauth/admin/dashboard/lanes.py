@@ -26,9 +26,9 @@ def of_lanes(seen: Overview) -> Iterator[Finding]:
         yield _held(row, seen)
     more = len(seen.held) - LANES_TOLD
     if more > 0:
-        headline = ngettext("%(number)d more lane is held.", "%(number)d more lanes are held.", more) % {
-            "number": more
-        }
+        number = f"{more}+" if seen.more_held else str(more)
+        headline = ngettext("%(number)s more lane is held.", "%(number)s more lanes are held.", more)
+        headline %= {"number": number}
         way = Way(_("Provider health"), "providerhealth", {"held__exact": "1"})
         yield Finding(level=Level.WAIT, who=US, headline=headline, next_step=_("They are listed there."), way=way)
 

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 from mail_oauth.admin.aliases import configured_aliases, provider_name
 from mail_oauth.admin.dashboard.findings import ADMINISTRATORS, US, USERS, Way, figure, mailboxes
 from mail_oauth.admin.dashboard.grants import by_status, orphans
+from mail_oauth.admin.filters import NOT_CONFIGURED
 from mail_oauth.admin.moments import distance
 from mail_oauth.admin.notices import Badge, Level
 from mail_oauth.managers.vocabulary import CountedOutcome, Status
@@ -84,7 +85,7 @@ def _waiting(survey: Survey) -> Panel:
             numbers[Status.UNREADABLE],
             {"status__exact": Status.UNREADABLE.value},
         ),
-        (_("%(us)s: provider not in the settings") % {"us": US}, orphans(survey), {"provider": "-"}),
+        (_("%(us)s: provider not in the settings") % {"us": US}, orphans(survey), {"provider": NOT_CONFIGURED}),
     )
     return Panel(
         key="waiting",
