@@ -16,6 +16,7 @@ from mail_oauth import metrics, tasks
 from mail_oauth.exceptions import MailboxError
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials, ProviderHealth
+from mail_oauth.testing.mailservers import MailServers
 from tests.mailboxes import stored
 
 api = pytest.importorskip("opentelemetry.metrics")
@@ -122,6 +123,24 @@ def test_connecting(user, browser_of, measured):
         of(provider="google", outcome="connected"): 1,
         of(provider="google", outcome="declined"): 1,
     }
+
+
+def test_sign_ins_to_mail_servers(connect, provider, settings, measured):
+    pytest.importorskip("aiosmtpd", reason="aiosmtpd is not installed")
+    with MailServers(provider) as mail:
+        settings.MAIL_OAUTH = mail.settings(settings.MAIL_OAUTH)
+        row = connect()
+        with row.imap() as client:
+            client.noop()
+        with pytest.raises(MailboxError), row.smtp(user="somebody.else@example.com"):
+            pass
+        ended = connect(status=Status.NEEDS_REAUTH, seconds_left=-5)
+        with pytest.raises(MailboxError), ended.imap():
+            pass
+    found = {tuple(sorted(dict(key).items())) for key in measured(metrics.SIGN_INS)}
+    ways = {(dict(each)["protocol"], dict(each)["outcome"]) for each in found}
+    assert ways >= {("IMAP", "ok"), ("IMAP", "no_token")}
+    assert len([outcome for protocol, outcome in ways if protocol == "SMTP" and outcome != "ok"]) == 1
 
 
 def test_drift(connect, locmem_cache, measured):
