@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -15,8 +14,10 @@ from typing import Any
 
 from django.utils import timezone
 
+from mail_oauth.conf import app_settings
 from mail_oauth.encryption import keyring
 from mail_oauth.managers.queryset import MailCredentialsQuerySet
+from mail_oauth.managers.vocabulary import Status
 from mail_oauth.metrics import MAILBOXES, OVERDUE
 from mail_oauth.models import MailCredentials, UpkeepReport
 from mail_oauth.upkeep import pulse
@@ -107,13 +108,14 @@ def take_survey() -> Survey:
 
 
 def _measure(status: StatusReport) -> None:
-    """Tell whoever collects metrics."""
-    overdue: Counter[str] = Counter()
-    for group in status.groups:
-        MAILBOXES.set(group.mailboxes, provider=group.provider, status=group.status)
-        overdue[group.provider] += group.overdue
-    for provider, number in overdue.items():
-        OVERDUE.set(number, provider=provider)
+    """Tell whoever collects metrics; of what there is no more, too, for a gauge keeps what it was set."""
+    aliases = dict.fromkeys([*app_settings().providers, *(group.provider for group in status.groups)])
+    numbers = {(group.provider, group.status): group for group in status.groups}
+    for alias in aliases:
+        groups = {value: numbers.get((alias, value)) for value in Status.values}
+        for value, group in groups.items():
+            MAILBOXES.set(group.mailboxes if group else 0, provider=alias, status=value)
+        OVERDUE.set(sum(group.overdue for group in groups.values() if group), provider=alias)
 
 
 def survey(kept: UpkeepReport | None, *, live: bool) -> Survey | None:

@@ -158,6 +158,12 @@ def test_how_many_mailboxes_there_are(connect, measured):
     assert found[of(provider="keycloak", status="connected")] == 1
     assert found[of(provider="keycloak", status="needs_admin")] == 1
     assert measured(metrics.OVERDUE)[of(provider="keycloak")] == 1
+    MailCredentials.objects.all().delete()
+    tasks.take_survey()
+    assert measured(metrics.MAILBOXES)[of(provider="keycloak", status="needs_admin")] == 0, (
+        "a gauge keeps what it was set"
+    )
+    assert measured(metrics.OVERDUE)[of(provider="keycloak")] == 0
 
 
 def test_lanes_that_are_held_as_far_as_a_process_has_met_them(connect, measured):
