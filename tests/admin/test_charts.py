@@ -30,17 +30,17 @@ def test_bars_lie_in_the_frame_and_on_each_other(rows):
     for x, bars in itertools.groupby(drawn.bars, key=lambda bar: bar.x):
         ground = HEIGHT
         for bar in bars:
-            assert float(bar.height) >= 1.9
-            assert float(bar.y) + float(bar.height) == pytest.approx(ground, abs=0.02)
-            ground = float(bar.y)
-            assert 0 <= float(x) <= float(x) + float(bar.width) <= WIDTH
+            assert bar.height >= 1.9
+            assert bar.y + bar.height == pytest.approx(ground, abs=0.02)
+            ground = bar.y
+            assert 0 <= x <= x + bar.width <= WIDTH
         assert ground >= -0.02
 
 
 def test_heights_are_in_proportion():
     low, high = chart((1, 4)).bars
-    assert float(high.height) == pytest.approx(4 * float(low.height))
-    assert float(high.height) == HEIGHT
+    assert high.height == pytest.approx(4 * low.height)
+    assert high.height == HEIGHT
 
 
 def test_without_numbers_nothing_is_drawn():
@@ -57,3 +57,10 @@ def test_ticks_begin_and_end_with_the_labels():
     ticks = spread_ticks(labels, 5)
     assert (len(ticks), ticks[0], ticks[-1]) == (5, "0", "23")
     assert spread_ticks(labels[:3], 5) == ("0", "1", "2")
+
+
+def test_there_is_one_path_for_each_series():
+    [(style, path), (other, _)] = chart((1, 0, 2), (1, 1, 0), (0, 0, 0)).paths
+    assert (style, other) == ("s0", "s1")
+    assert path.count("M") == path.count("z") == 2
+    assert path.startswith("M20.00 60.00h160.00v60.00h-160.00z")

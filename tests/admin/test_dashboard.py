@@ -387,6 +387,7 @@ class TestThePage:
         )
         settings.LANGUAGE_CODE = "de"
         text = root.get(DASHBOARD).content.decode()
-        bars = re.findall(r'<rect class="mail-oauth-bar-\w+" x="([^"]+)" y="([^"]+)"', text)
-        assert bars
-        assert all(re.fullmatch(r"[0-9.]+", each) for bar in bars for each in bar)
+        paths = re.findall(r'<path class="mail-oauth-bar-\w+" d="([^"]+)"', text)
+        assert paths
+        number = r"-?\d+\.\d\d"
+        assert all(re.fullmatch(rf"(M{number} {number}h{number}v{number}h{number}z)+", path) for path in paths)
