@@ -88,7 +88,7 @@ def test_a_whole_address_is_found_by_the_index_and_others_that_its_user_opens(ro
 
     assert shown("Ada@example.com") == {"Ada@example.com", "info@example.com"}
     assert shown(" info@EXAMPLE.com ") == {"info@example.com"}
-    assert shown("ada@example.co") == {"Ada@example.com", "xada@example.com", "info@example.com"}, "a part of it"
+    assert shown("da@example.co") == {"Ada@example.com", "xada@example.com", "info@example.com"}, "a part of it"
     assert shown("nobody@example.com") == set()
     assert shown("eve example") == {"xada@example.com"}, "every word"
     assert shown('"xada@"') == {"xada@example.com"}
