@@ -95,10 +95,13 @@ class Survey:
             return None
 
 
-def take_survey() -> Survey:
-    """Count, and keep what was counted. Some seconds for a million mailboxes, in a handful of queries."""
+def take_survey(*, keys: bool = True) -> Survey:
+    """Count, and keep what was counted. Some seconds for a million mailboxes, in a handful of queries.
+
+    Without `keys`, which take the longest, for whoever waits for it: they stay as they were counted before, if ever.
+    """
     reports = UpkeepReport.objects.using(MailCredentials.objects.write_alias())
-    survey = count(_read(reports.named([NAME]).get(NAME)))
+    survey = count(_read(reports.named([NAME]).get(NAME)), keys=keys)
     reports.keep(NAME, survey.content(), survey.taken_at)
     pulse.beat("take_survey")
     _measure(survey.status)
@@ -129,16 +132,16 @@ def is_small() -> bool:
     return rows[: COUNTED_AT_ONCE + 1].count() <= COUNTED_AT_ONCE
 
 
-def count(before: Survey | None = None) -> Survey:
-    """Count everything as it is now, but for keys that were counted `before`, within the hour."""
+def count(before: Survey | None = None, *, keys: bool = True) -> Survey:
+    """Count everything as it is now, but for keys that were counted `before`, within the hour, or without `keys` ever."""
     begun, now = time.monotonic(), timezone.now()
     status, ahead = status_report(), _in_steps(forecast(HOURS))
-    if before is not None and before.keys_at > now - KEYS_KEPT:
-        keys, keys_at = before.keys, before.keys_at
-    else:
-        keys, keys_at = _keys(), now
+    due = now - KEYS_KEPT
+    counted, keys_at = (before.keys, before.keys_at) if before is not None else ((), due)
+    if keys and keys_at <= due:
+        counted, keys_at = _keys(), now
     seconds = round(time.monotonic() - begun, 3)
-    return Survey(taken_at=now, seconds=seconds, status=status, ahead=ahead, keys=keys, keys_at=keys_at)
+    return Survey(taken_at=now, seconds=seconds, status=status, ahead=ahead, keys=counted, keys_at=keys_at)
 
 
 def _read(kept: UpkeepReport | None) -> Survey | None:

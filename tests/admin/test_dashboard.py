@@ -118,6 +118,12 @@ class TestTheSummary:
         assert found.level == "bad"
         assert "beat" in found.next_step
 
+    def test_a_site_that_has_forgotten_beat_is_told_before_anything_is_late(self, root, connect, file_cache):
+        cache.clear()
+        assert headlines(root.get(DASHBOARD)) == [], "where there is no mailbox there is nothing to refresh"
+        connect()
+        assert finding(root.get(DASHBOARD), "no sweep was seen").level == "wait"
+
     def test_refreshes_may_come_late_although_there_are_sweeps(self, root, connect, shared):
         connect(refresh_at=timezone.now() - timedelta(minutes=9))
         found = finding(root.get(DASHBOARD), "the longest was due 9 min ago")
@@ -281,6 +287,9 @@ class TestALargeTable:
         response = root.post(f"{DASHBOARD}count/", follow=True)
         assert "2 mailboxes were counted." in response.content.decode()
         assert headlines(response) == []
+        assert not [each for each in response.context["panels"] if each.key == "keys"], "nobody waits for these"
+        tasks.take_survey()
+        assert sum(int(cells[0]) for cells in panel(root.get(DASHBOARD), "keys").values()) == 2
 
     def test_keys_are_counted_once_an_hour(self, connect, shared, settings):
         connect(), connect()

@@ -66,7 +66,8 @@ def panels(seen: Overview) -> list[Panel]:
     """Return every table that there is something to show in."""
     made = [_work(seen), _providers(seen)]
     if seen.survey is not None:
-        made = [_waiting(seen.survey), _mailboxes(seen.survey), *made, _keys(seen.survey)]
+        made = [_waiting(seen.survey), _mailboxes(seen.survey), *made]
+        made += [_keys(seen.survey)] if seen.survey.keys else []
     return made if seen.reconciled is None else [*made, _drift(seen.reconciled, seen.now)]
 
 

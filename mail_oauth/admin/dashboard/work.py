@@ -21,9 +21,10 @@ SURVEY_WITHIN = timedelta(minutes=30)
 def of_sweeps(seen: Overview) -> Iterator[Finding]:
     """Say whether anything refreshes the mailboxes, and in time."""
     waiting = seen.oldest_due is not None and seen.oldest_due < seen.now - LATE
+    has_any = seen.survey is not None and seen.survey.status.mailboxes > 0
     if seen.pulse.error not in {"", "private"}:
         yield _cache_away(seen)
-    elif not seen.pulse.error and seen.pulse.sweeps_late and (waiting or seen.pulse.swept_at is not None):
+    elif not seen.pulse.error and seen.pulse.sweeps_late and (waiting or has_any):
         yield _no_sweeps(seen, Level.BAD if waiting else Level.WAIT)
         return
     if waiting:
