@@ -19,6 +19,7 @@ class Plan:
     refresh_batch: int
     claim_rounds: int
     reconcile_rounds: int
+    page_rounds: int
     crews: tuple[tuple[int, int], ...]
     crew_seconds: float
     load: tuple[int, int]
@@ -33,6 +34,7 @@ FULL = Plan(
     refresh_batch=1_500,
     claim_rounds=15,
     reconcile_rounds=3,
+    page_rounds=9,
     crews=tuple((workers, threads) for workers in (1, 2) for threads in (4, 8, 16, 32, 64)),
     crew_seconds=8,
     load=(2, 32),
@@ -47,6 +49,7 @@ QUICK = Plan(
     refresh_batch=500,
     claim_rounds=9,
     reconcile_rounds=2,
+    page_rounds=5,
     crews=((1, 8), (1, 32), (2, 8), (2, 32)),
     crew_seconds=5,
     load=(2, 32),

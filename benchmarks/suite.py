@@ -14,6 +14,7 @@ from benchmarks.claims import measure_claims
 from benchmarks.databases import empty_peers, prepare
 from benchmarks.machine import facts
 from benchmarks.mailboxes import settle, top_up
+from benchmarks.pages import measure_pages
 from benchmarks.peers import peers
 from benchmarks.plan import Plan
 from benchmarks.reads import Reads, measure_reads
@@ -51,6 +52,7 @@ class Suite:
         self._measure_upkeep()
         self._measure_refreshes()
         self._measure_crews()
+        self._measure_pages()
         self.say("done")
 
     def say(self, words: str) -> None:
@@ -104,6 +106,12 @@ class Suite:
         findings.tabulate_crews(self.results, self.crews)
         settle()
         findings.judge_load(self.results, self._sweep(self.plan.load, self.plan.load_seconds))
+
+    def _measure_pages(self) -> None:
+        """Last, for it gives mailboxes other fates than the rest was measured with."""
+        self.say("the admin's pages")
+        pages = measure_pages(rounds=self.plan.page_rounds)
+        findings.judge_pages(self.results, pages, self.plan.sizes[-1])
 
     def _sweep(self, crew: tuple[int, int], seconds: float) -> Sweeping:
         """Have a crew sweep for so long, with mailboxes in plenty."""

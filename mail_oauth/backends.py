@@ -92,7 +92,9 @@ class EmailBackend(BaseEmailBackend):
         except MailboxError as error:
             if not self.fail_silently:
                 raise
-            logger.warning("mail is not sent: %s", error)
+            logger.warning(
+                "mail is not sent: %s", error, extra={"action": "mail_not_sent", "reason": error.reason}
+            )
             return 0
         connection = self._connections.get(mailbox.pk)
         if connection is None:

@@ -95,7 +95,8 @@ class TokenCache:
         ):  # a miss: another host that has the key may still use it, and ours will stand in its place
             return None
         except SealError as error:
-            logger.warning("cached token refused", extra={"mailbox": name, "cause": str(error)})
+            about = {"action": "cache_refused", "mailbox": name, "cause": str(error)}
+            logger.warning("cached token refused", extra=about)
             self.forget(pk, resource)
             value_refused.send_robust(type(self), mailbox=pk, where="cache", cause=error.code)
             return None
@@ -290,5 +291,9 @@ def tolerantly(action: Callable[[], T], missing: T) -> T:
     try:
         return action()
     except Exception as error:  # noqa: BLE001  # whatever a cache backend raises, the database answers
-        logger.warning("token cache failed: %s", type(error).__name__, extra={"action": "cache_failed"})
+        logger.warning(
+            "token cache failed: %s",
+            type(error).__name__,
+            extra={"action": "cache_failed", "cause": type(error).__name__},
+        )
         return missing

@@ -197,7 +197,7 @@ def _evaluate_many(client: Any, script: _Script, commands: Sequence[tuple[Any, .
         answers = _execute(client, commands)
     faults = [answer for answer in answers if isinstance(answer, Exception)]
     if faults:
-        about = {"action": "cache_failed"}
+        about = {"action": "cache_failed", "cause": type(faults[0]).__name__}
         logger.warning("token cache refused %d values: %s", len(faults), type(faults[0]).__name__, extra=about)
     return [answer == 1 for answer in answers]
 

@@ -16,7 +16,7 @@ from celery.signals import worker_init, worker_process_shutdown, worker_shutting
 from mail_oauth.conf import app_settings
 from mail_oauth.connect.disconnect import retry_revocation
 from mail_oauth.operations.jobs import forsaken, work
-from mail_oauth.upkeep import prune, pulse, reconcile, rekey, sweep
+from mail_oauth.upkeep import prune, pulse, reconcile, rekey, survey, sweep
 from mail_oauth.upkeep.stopping import StopSign
 from mail_oauth.usage import uses
 
@@ -87,6 +87,12 @@ def rotate_keys() -> dict[str, Any]:
     if report.ended == "time":
         rotate_keys.apply_async()
     return asdict(report)
+
+
+@shared_task(base=UpkeepTask)
+def take_survey() -> None:
+    """Count the mailboxes, for the dashboard and for metrics."""
+    survey.take_survey()
 
 
 @shared_task(base=UpkeepTask)

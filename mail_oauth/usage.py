@@ -144,7 +144,7 @@ def _write(moments: Mapping[UUID, int]) -> None:
         for begin in range(0, len(values), _BATCH):
             write_all(dict(values[begin : begin + _BATCH]), KEPT_SECONDS)
     except Exception as error:  # noqa: BLE001  # whatever a cache backend raises; who reads tokens tells of it
-        about = {"action": "uses_lost"}
+        about = {"action": "uses_lost", "cause": type(error).__name__}
         logger.debug("%d uses were not marked: %s", len(moments), type(error).__name__, extra=about)
 
 

@@ -13,6 +13,7 @@ from django.utils.html import format_html
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
+from mail_oauth.admin.counting import EstimatingPaginator
 from mail_oauth.admin.moments import DASH, stamp
 from mail_oauth.models import CredentialEvent
 
@@ -35,6 +36,8 @@ class CredentialEventAdmin(_EventAdmin):
     sortable_by = ("when",)
     ordering = ("-created_at",)
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    paginator = EstimatingPaginator
     empty_value_display = DASH
     actions = None
 

@@ -7,14 +7,16 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from mail_oauth.admin.aliases import configured_aliases, provider_name
-from mail_oauth.conf import Policy
+from mail_oauth.conf import Policy, app_settings
 from mail_oauth.exceptions import ConfigurationError
 from mail_oauth.managers.keeping import under
 from mail_oauth.managers.vocabulary import RefreshPolicy
 from mail_oauth.models import MailCredentials
+from mail_oauth.upkeep.status import LATE, ends_within
 
 NOT_CONFIGURED = "-"
 
@@ -57,6 +59,31 @@ class FailingFilter(admin.SimpleListFilter):
         if self.value() == "yes":
             return queryset.filter(refresh_failures__gt=0)
         return queryset.filter(refresh_failures=0) if self.value() == "no" else None
+
+
+class TimeFilter(admin.SimpleListFilter):
+    """By what is late, or over soon."""
+
+    title = _("time")
+    parameter_name = "time"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """Refreshes that should have been, and grants that end."""
+        return [("late", _("refresh overdue")), ("ending", _("grant ends soon"))]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[MailCredentials]
+    ) -> QuerySet[MailCredentials] | None:
+        """Keep what the dashboard counts under these words."""
+        now = timezone.now()
+        if self.value() == "late":
+            return queryset.filter(refresh_at__lt=now - LATE)
+        if self.value() != "ending":
+            return None
+        try:
+            return queryset.filter(ends_within(now, app_settings().grant_warning_days))
+        except ConfigurationError:
+            return queryset.none()
 
 
 class PolicyFilter(admin.SimpleListFilter):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
@@ -22,13 +21,16 @@ from django.utils.translation import gettext_lazy
 
 from mail_oauth.admin.acting import TEMPLATES, Rows
 from mail_oauth.admin.aliases import provider_name
-from mail_oauth.admin.filters import FailingFilter, PolicyFilter, ProviderFilter
+from mail_oauth.admin.counting import EstimatingPaginator
+from mail_oauth.admin.filters import FailingFilter, PolicyFilter, ProviderFilter, TimeFilter
 from mail_oauth.admin.inspection import inspect_mailbox
+from mail_oauth.admin.listing import MailboxList
 from mail_oauth.admin.moments import DASH, distance
 from mail_oauth.admin.notices import badge, is_idle, remedy
 from mail_oauth.admin.policies import POLICIES, choose_for_all
 from mail_oauth.admin.reports import log_choice, report_choice
 from mail_oauth.admin.revealing import RevealsTokens
+from mail_oauth.admin.search import find
 from mail_oauth.models import MailCredentials
 from mail_oauth.operations.catalogue import OPERATIONS
 from mail_oauth.operations.contract import Operation
@@ -56,27 +58,20 @@ def _choosing(operation: Operation) -> Any:
     return admin.action(choose, description=words)
 
 
-class MailboxList(ChangeList):
-    """The list, which never fetches a token."""
-
-    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> Rows:
-        """Leave the token columns in the database."""
-        found: Rows = super().get_queryset(request, exclude_parameters)
-        return found.defer("access_token", "refresh_token")
-
-
 @admin.register(MailCredentials)
 class MailCredentialsAdmin(RevealsTokens):
     """Mailboxes to look at. Nothing is edited freely: each operation has a permission of its own."""
 
     list_display = ("email", "state", "expires", "refreshed", "failures", "provider_words", "user")
-    list_filter = ("status", ProviderFilter, "use_oauth", FailingFilter, PolicyFilter)
+    list_filter = ("status", ProviderFilter, "use_oauth", FailingFilter, TimeFilter, PolicyFilter)
     list_per_page = 50
     search_fields = ("email", "sign_in_address")
     search_help_text = gettext_lazy("Mailbox address, sign-in address, user name or UUID")
     sortable_by = ("email", "provider_words", "state")
     ordering = ("email",)
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # each is a count of its own; the dashboard has them
+    paginator = EstimatingPaginator
     empty_value_display = DASH
     actions = (*map(_doing, OPERATIONS.values()), *map(_choosing, POLICIES.values()))
 
@@ -121,16 +116,9 @@ class MailCredentialsAdmin(RevealsTokens):
         """Use the list that fetches no token."""
         return MailboxList
 
-    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
-        """Add what users are called on this site."""
-        return (*self.search_fields, f"user__{get_user_model().USERNAME_FIELD}")
-
     def get_search_results(self, request: HttpRequest, queryset: Rows, search_term: str) -> tuple[Rows, bool]:
-        """Find a UUID by its index; anything else by words."""
-        try:
-            return queryset.filter(pk=UUID(search_term.strip())), False
-        except ValueError:
-            return super().get_search_results(request, queryset, search_term)
+        """Find by an index where that can be done."""
+        return (find(queryset, search_term) if search_term.strip() else queryset), False
 
     @transaction.non_atomic_requests
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:

@@ -14,6 +14,7 @@ from mail_oauth.connect.refusals import faults_refused
 from mail_oauth.connect.verifying import verify
 from mail_oauth.exceptions import ConnectRefused, TransportError
 from mail_oauth.frames import keeps_locals_in
+from mail_oauth.metrics import CONNECTS
 from mail_oauth.models import ConnectAttempt, MailCredentials
 from mail_oauth.providers import Provider, provider_for
 from mail_oauth.redaction.text import scrub
@@ -53,6 +54,7 @@ def _report(attempt: ConnectAttempt, refused: ConnectRefused) -> None:
     message = "" if str(refused) == refused.code else str(refused)
     reason = scrub(message)[:LONGEST_REASON]  # a provider of the site's own may say anything
     about = {"action": "connect", "provider": attempt.provider, "outcome": refused.code, "reason": reason}
+    CONNECTS.add(provider=attempt.provider, outcome=refused.code)
     logger.warning("connect refused: %s%s", refused.code, reason and f" ({reason})", extra=about)
 
 
@@ -67,6 +69,7 @@ def _complete(attempt: ConnectAttempt, answer: Answer) -> MailCredentials:
         _check_grant(provider, attempt, tokens)
         identity = _identity(provider, tokens, nonce)
     row = _save(attempt, tokens, _with_address(identity, attempt))
+    CONNECTS.add(provider=row.provider, outcome="connected")
     logger.info(
         "mailbox %s connected",
         row.pk,
@@ -88,7 +91,7 @@ def _save(attempt: ConnectAttempt, tokens: TokenSet, identity: Identity) -> Mail
         verify(attempt, tokens, identity)
         return link(attempt, tokens, identity)
     except DatabaseError:
-        about = {"action": "connect", "provider": attempt.provider}
+        about = {"action": "connect", "provider": attempt.provider, "outcome": "not_saved"}
         logger.exception("connect: a grant could not be saved and is lost", extra=about)
         raise ConnectRefused("not_saved") from None
 

@@ -87,7 +87,9 @@ class HttpConnection(BaseEmailBackend):
         except MailboxError as error:
             if not self.fail_silently:
                 raise
-            logger.warning("mail is not sent: %s", error)
+            logger.warning(
+                "mail is not sent: %s", error, extra={"action": "mail_not_sent", "reason": error.reason}
+            )
             return False
         return True
 

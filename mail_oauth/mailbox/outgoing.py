@@ -72,7 +72,9 @@ class MailboxConnection(EmailBackend):
                 return True
             if not self.fail_silently:
                 raise
-            logger.warning("mail is not sent: %s", error)
+            logger.warning(
+                "mail is not sent: %s", error, extra={"action": "mail_not_sent", "reason": error.reason}
+            )
             return None
         return True
 

@@ -24,6 +24,7 @@ from mail_oauth.mailbox.refusals import Fault, Refusal, Refused, smtp_refusal
 from mail_oauth.mailbox.sasl import chosen_mechanism, field
 from mail_oauth.mailbox.stages import Stage, Watch, unwatched
 from mail_oauth.mailbox.wires import BROKEN, C, Wire
+from mail_oauth.metrics import SIGN_INS
 from mail_oauth.providers import Provider, provider_for
 from mail_oauth.tokens import AccessToken, MailServer
 from mail_oauth.transport import deadline
@@ -72,6 +73,18 @@ class Session(Generic[C]):
 
     def open(self) -> C:
         """Return a signed-in client, whose goodbye is the caller's."""
+        outcome = "no_token"
+        try:
+            client = self._opened()
+            outcome = "ok"
+        except MailServerError as error:
+            outcome = error.reason
+            raise
+        finally:
+            SIGN_INS.add(provider=self._grant.provider, protocol=self._wire.name, outcome=outcome)
+        return client
+
+    def _opened(self) -> C:
         field("user name", self.user)  # nobody is asked about one that cannot be shown
         token = self._grant.get_access_token()
         try:

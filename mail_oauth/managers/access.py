@@ -27,6 +27,7 @@ from mail_oauth.managers.readability import turn_readable
 from mail_oauth.managers.resources import other_resource_token, resource_token
 from mail_oauth.managers.transitions import Transitions, after_commit, only_test_transactions
 from mail_oauth.managers.vocabulary import Status
+from mail_oauth.metrics import READS
 from mail_oauth.near import Look, near_copies
 from mail_oauth.refresh.engine import Outcome, refresh
 from mail_oauth.refresh.policy import least_validity, margin
@@ -85,6 +86,7 @@ class TokenAccess:
         cached = token_cache.get(pk)
         if cached is not None and self._will_do(pk, cached, min_validity, look):
             uses.note(pk)
+            READS.add(source="cache")
             return cached
         row = self._row(pk)
         uses.note(pk)
@@ -93,8 +95,11 @@ class TokenAccess:
             look = None  # what a caller's own transaction sees may never be committed, or be long out of date
         if token is not None and self._will_do(pk, token, min_validity, look):
             after_commit(self.using, lambda: token_cache.put(pk, token))
+            READS.add(source="row")
             return token
-        return outside_transaction(self.using, lambda: self._refresh_or_wait(row, min_validity))
+        fresh = outside_transaction(self.using, lambda: self._refresh_or_wait(row, min_validity))
+        READS.add(source="refresh")
+        return fresh
 
     def refresh(self, pk: UUID) -> AccessToken:
         """Refresh whatever the token's age, or wait for the one who does. Raises a `MailboxError`."""

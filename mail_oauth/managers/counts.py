@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from django.db import IntegrityError, models, transaction
 from django.db.models import F, Sum
+from django.db.models.functions import TruncHour
 from django.utils import timezone
 
 from mail_oauth.managers.vocabulary import CountedOutcome
@@ -74,6 +75,20 @@ class RefreshCountQuerySet(models.QuerySet["RefreshCount"]):
         """Return how many refreshes succeeded since then, of the first slot all of them."""
         slots = self.filter(provider=provider, outcome=CountedOutcome.GRANTED, begins_at__gte=slot_of(since))
         return int(slots.aggregate(number=Sum("number"))["number"] or 0)
+
+    def by_hour(self, since: datetime) -> dict[tuple[datetime, str], int]:
+        """Return how many calls had each outcome within each hour (UTC, by its beginning), from that of `since` on."""
+        slots = self.filter(begins_at__gte=since.astimezone(UTC).replace(minute=0, second=0, microsecond=0))
+        hours = slots.order_by().values_list(TruncHour("begins_at", tzinfo=UTC), "outcome")
+        return {(hour, outcome): number for hour, outcome, number in hours.annotate(sum=Sum("number"))}
+
+    def by_provider(self, since: datetime) -> dict[str, Counter[str]]:
+        """Return how many calls of each provider had each outcome since then, of the first slot all of them."""
+        slots = self.filter(begins_at__gte=slot_of(since)).order_by().values_list("provider", "outcome")
+        found: dict[str, Counter[str]] = {}
+        for provider, outcome, number in slots.annotate(sum=Sum("number")):
+            found.setdefault(provider, Counter())[outcome] += number
+        return found
 
 
 class RefreshCountManager(_Base.from_queryset(RefreshCountQuerySet)):  # type: ignore[misc]

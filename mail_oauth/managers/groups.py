@@ -132,7 +132,10 @@ class GroupCommit:
                 try:
                     self._commit(group)
                 except Exception:  # whoever waits must go on, and so must this thread
-                    logger.exception("a group of saves went wrong; what was not saved is saved one by one")
+                    about = {"action": "group_save", "outcome": "broken"}
+                    logger.exception(
+                        "a group of saves went wrong; what was not saved is saved one by one", extra=about
+                    )
                 finally:
                     for save in group:
                         save.finish()
@@ -160,7 +163,10 @@ class GroupCommit:
                 saved = self._statements.save(saves)
             except Exception as error:  # noqa: BLE001  # each is saved by itself now, and has its own error raised
                 logger.warning(
-                    "a group of %d saves failed (%s): they are saved one by one", len(saves), type(error).__name__
+                    "a group of %d saves failed (%s): they are saved one by one",
+                    len(saves),
+                    type(error).__name__,
+                    extra={"action": "group_save", "outcome": "failed"},
                 )
                 self._statements.close()
                 continue

@@ -7,6 +7,7 @@ one holds the lane, one tries it again, and one releases it.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -16,6 +17,7 @@ from django.db.models import Count, Max, Q
 
 from mail_oauth.conf import app_settings
 from mail_oauth.managers.clock import DatabaseNow
+from mail_oauth.metrics import HELD_LANES, Observed
 from mail_oauth.refresh.classification import Trouble
 from mail_oauth.refresh.lanes import Hold, Sightings
 
@@ -29,6 +31,10 @@ else:
 
 SNAPSHOT_SECONDS = 2.0
 """For how long a process goes by what it has read of held lanes."""
+
+
+WATCHED_SECONDS = 300.0
+"""For how long metrics go by it: a sweep reads it each minute."""
 
 
 class ProviderHealthQuerySet(models.QuerySet["ProviderHealth"]):
@@ -148,5 +154,13 @@ class Board:
         """Read again next time."""
         self._read.clear()
 
+    def watched(self) -> Observed:
+        """Count the holds that were read lately by provider and trouble, for metrics; costs no query."""
+        lately = time.monotonic() - WATCHED_SECONDS
+        holds = [hold for read_at, held in list(self._read.values()) if read_at > lately for hold in held]
+        for (provider, trouble), number in Counter((hold.provider, hold.trouble.value) for hold in holds).items():
+            yield number, {"provider": provider, "trouble": trouble}
+
 
 board = Board()
+HELD_LANES.watch(board.watched)

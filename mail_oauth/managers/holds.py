@@ -133,7 +133,8 @@ def _table(name: str) -> Any:
 def _send(signal: Any, health: Any) -> None:
     for receiver, answer in signal.send_robust(type(health), health=health):
         if isinstance(answer, Exception):
-            logger.error("receiver %r failed", receiver, exc_info=answer)
+            about = {**_about(health, "told"), "action": "receiver_failed"}
+            logger.error("receiver %r failed", receiver, exc_info=answer, extra=about)
 
 
 def _about(health: Any, outcome: str) -> dict[str, object]:

@@ -20,6 +20,7 @@ from mail_oauth.managers.health import board
 from mail_oauth.managers.holds import Holds
 from mail_oauth.managers.queryset import REFRESHABLE
 from mail_oauth.managers.vocabulary import Status
+from mail_oauth.metrics import REFRESHES
 from mail_oauth.refresh.classification import Trouble
 from mail_oauth.refresh.lanes import (
     WISHED,
@@ -108,6 +109,7 @@ class Lanes(Holds):
     def learn(self, row: Calling, verdict: Verdict, admission: Admission) -> None:
         """Count, and hold, hold on or release lanes, after a verdict that is saved by now: no error is raised."""
         tally.add(row.provider, verdict)
+        REFRESHES.add(provider=row.provider, outcome=verdict.action.value)
         if not self.prepaid:
             _tolerantly(lambda: tally.flush_now_and_then(self.counts), None)
         if verdict.trouble is not None or admission.probing:

@@ -118,7 +118,8 @@ def _tidy() -> None:
     try:
         close_old_connections()
     except Error as error:  # that connection is gone in any case, and the work must be done
-        logger.warning("a connection could not be closed: %s", type(error).__name__)
+        about = {"action": "connection_lost"}
+        logger.warning("a connection could not be closed: %s", type(error).__name__, extra=about)
 
 
 def _join(threads: Iterable[threading.Thread], seconds: float) -> None:

@@ -21,6 +21,7 @@ from mail_oauth.managers.lanes import Lanes
 from mail_oauth.managers.latecomers import INSISTENCE, save_late
 from mail_oauth.managers.readability import turn_unreadable
 from mail_oauth.managers.vocabulary import EventKind, Status
+from mail_oauth.metrics import STATUS_CHANGES
 from mail_oauth.refresh.classification import Action
 from mail_oauth.refresh.policy import failures_in_a_row, postponement
 from mail_oauth.refresh.verdicts import Verdict
@@ -256,6 +257,7 @@ class Transitions:
         if kind in _SIGNALS:
             sent.append((_SIGNALS[kind], {}))
         if row.status != old_status:
+            STATUS_CHANGES.add(provider=row.provider, old_status=old_status, new_status=row.status)
             sent.append((signals.mailbox_status_changed, {"old_status": old_status, "new_status": row.status}))
         for signal, extra in sent:
             _send(signal, row, reason=reason, **extra)
@@ -264,7 +266,8 @@ class Transitions:
 def _send(signal: Signal, row: MailCredentials, **about: Any) -> None:
     for receiver, answer in signal.send_robust(type(row), credentials=row, **about):
         if isinstance(answer, Exception):
-            logger.error("receiver %r failed", receiver, exc_info=answer)
+            about_row = {"action": "receiver_failed", "mailbox": str(row.pk)}
+            logger.error("receiver %r failed", receiver, exc_info=answer, extra=about_row)
 
 
 def _token(row: Any, tokens: TokenSet) -> AccessToken:

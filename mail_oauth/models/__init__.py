@@ -1,4 +1,4 @@
-"""The tables: mailboxes and their history, consents under way, and how the providers are."""
+"""The tables: mailboxes and their history, consents under way, how the providers are, and what upkeep found last."""
 
 from mail_oauth.models import refusals as _refusals  # noqa: F401  # connects its receiver
 from mail_oauth.models.consents import ConnectAttempt, ConnectPace, ConnectTurn
@@ -7,6 +7,7 @@ from mail_oauth.models.health import CallBudget, ProviderFault, ProviderHealth, 
 from mail_oauth.models.invitations import ReconnectLink
 from mail_oauth.models.jobs import BulkItem, BulkJob, ItemState
 from mail_oauth.models.mailboxes import MailCredentials
+from mail_oauth.models.reports import Dashboard, UpkeepReport
 
 __all__ = [
     "BulkItem",
@@ -16,10 +17,12 @@ __all__ = [
     "ConnectPace",
     "ConnectTurn",
     "CredentialEvent",
+    "Dashboard",
     "ItemState",
     "MailCredentials",
     "ProviderFault",
     "ProviderHealth",
     "ReconnectLink",
     "RefreshCount",
+    "UpkeepReport",
 ]

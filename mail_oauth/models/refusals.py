@@ -40,4 +40,5 @@ def _write(using: str, mailbox: UUID | str, reason: str) -> None:
         if generation is not None and not events.filter(**told, created_at__gt=timezone.now() - ONCE_IN).exists():
             events.create(**told, generation=generation)
     except Exception:
-        logger.exception("a refused value of mailbox %s is not in its history", mailbox)
+        about = {"action": "value_refused", "mailbox": str(mailbox), "outcome": "not_recorded"}
+        logger.exception("a refused value of mailbox %s is not in its history", mailbox, extra=about)

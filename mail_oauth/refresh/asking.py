@@ -17,6 +17,7 @@ from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from mail_oauth.conf import app_settings
+from mail_oauth.metrics import CALL_SECONDS
 from mail_oauth.providers import Provider
 from mail_oauth.providers.client_secrets import ordinal
 from mail_oauth.refresh.classification import Trouble
@@ -59,6 +60,14 @@ def ask(provider: Provider, call: Callable[[TokenEndpoint], HttpReply]) -> Answe
     All of it within `TOTAL_TIMEOUT`, and so within one lease. Where every secret is refused, the answer to the
     preferred one is returned. Raises `TransportError` and `ConfigurationError`, as a single call does.
     """
+    about = {"provider": provider.alias, "outcome": "fault"}
+    with CALL_SECONDS.timed(about):
+        answer = _asked(provider, call)
+        about["outcome"] = answer.verdict.action.value
+    return answer
+
+
+def _asked(provider: Provider, call: Callable[[TokenEndpoint], HttpReply]) -> Answer:
     endpoints = provider.token_endpoint().by_each_secret()
     if len(endpoints) == 1:
         return _answer(provider, call(endpoints[0]))

@@ -193,7 +193,8 @@ def _narrower(grant: Grant, tokens: TokenSet) -> bool:
     try:
         return bool(provider_for(grant.provider).missing_scopes(tokens.scopes, requested))
     except Exception:  # whatever a project's own class raises, the pair is saved
-        logger.exception("the scopes of mailbox %s could not be compared", grant.pk)
+        about = {"action": "refresh", "mailbox": str(grant.pk), "outcome": "scopes_not_compared"}
+        logger.exception("the scopes of mailbox %s could not be compared", grant.pk, extra=about)
         return False
 
 

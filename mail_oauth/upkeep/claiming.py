@@ -14,6 +14,7 @@ from mail_oauth.conf import app_settings
 from mail_oauth.managers.budget import AHEAD, calls_per_second
 from mail_oauth.managers.lanes import Lanes
 from mail_oauth.managers.queryset import PLAIN, MailCredentialsQuerySet
+from mail_oauth.metrics import CLAIMS
 from mail_oauth.models import MailCredentials
 
 OTHERS_SHARE = 4
@@ -71,7 +72,10 @@ class Claimer:
         others = self._claim_past(held, left) if held or self._rates else self._claim_fairly(left)
         rows = [*begin_at, *others]
         self.drained = len(rows) < wanted and self.pause is None
-        self._under_way.update(row.provider for row in rows)
+        claimed = Counter(row.provider for row in rows)
+        self._under_way.update(claimed)
+        for provider, number in claimed.items():
+            CLAIMS.add(number, provider=provider)
         # One look for the whole claim. Who held a lease before and let it end may park its pair any moment.
         parked = parking.waiting_as_far_as_known([row.pk for row in rows]) if rows else set()
         return [

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
+from django.db import Error
 from django.utils import timezone
 
 from mail_oauth import parking
@@ -17,7 +18,8 @@ from mail_oauth.conf import app_settings
 from mail_oauth.managers.queryset import REFRESHABLE, MailCredentialsQuerySet
 from mail_oauth.managers.transitions import Transitions
 from mail_oauth.managers.vocabulary import Status
-from mail_oauth.models import MailCredentials
+from mail_oauth.metrics import DRIFT, RECONCILE_SECONDS
+from mail_oauth.models import MailCredentials, UpkeepReport
 from mail_oauth.refresh.adoption import parked_for
 from mail_oauth.refresh.engine import adopt
 from mail_oauth.upkeep import pulse
@@ -30,6 +32,9 @@ from mail_oauth.upkeep.schedule import mend_schedule, wake_readable
 from mail_oauth.upkeep.usage import write_uses
 
 logger = logging.getLogger(__name__)
+
+NAME = "reconciliation"
+"""Of the report that is kept."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,9 +74,25 @@ def reconcile_cache(
     report = Walk(dry_run=dry_run).run(limit, progress)
     if not dry_run and not report.cache_error:
         pulse.beat("reconcile_cache")
+    if not dry_run and limit is None:
+        _keep(report)
+    if not dry_run:
+        RECONCILE_SECONDS.record(report.seconds)
+        for cause, number in report.drift.items():
+            DRIFT.add(number, cause=cause)
     level = logging.WARNING if report.cache_error else logging.INFO
     logger.log(level, "reconciliation ended: %s", report, extra={"action": "reconcile", **asdict(report)})
     return report
+
+
+def _keep(report: ReconcileReport) -> None:
+    """Keep a report of the whole table for whoever looks; it is worth no failure of what is done."""
+    reports = UpkeepReport.objects.using(MailCredentials.objects.write_alias())
+    try:
+        reports.keep(NAME, asdict(report), timezone.now())
+    except Error as error:
+        about = {"action": "reconcile", "outcome": "not_kept"}
+        logger.warning("the report could not be kept: %s", type(error).__name__, extra=about)
 
 
 class Walk:

@@ -8,12 +8,19 @@ from datetime import datetime, timedelta
 from django.db.models import Count, Min, Q
 from django.utils import timezone
 
+from mail_oauth.conf import app_settings
 from mail_oauth.managers.keeping import warm
+from mail_oauth.managers.queryset import REFRESHABLE
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
 
 LATE = timedelta(minutes=5)
 """How long a mailbox may be due before it counts as overdue: beat or the workers may have stopped."""
+
+
+def ends_within(now: datetime, days: float) -> Q:
+    """Return the condition for mailboxes in use whose grants end, or have ended, within so many days."""
+    return Q(refresh_token_expires_at__lte=now + timedelta(days=days), status__in=REFRESHABLE, use_oauth=True)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,7 +29,8 @@ class GroupStatus:
 
     `idle` ones are refreshed when their token is asked for, so that it may have expired. `overdue` are those that
     should have been refreshed five minutes ago, `oldest_due` is the longest due. `soonest_expiry` is that of the tokens
-    that are kept valid.
+    that are kept valid. `failing`: the last refresh failed. `switched_off`: `use_oauth` is off. `ending`: the grant ends
+    within `GRANT_WARNING_DAYS`.
     """
 
     provider: str
@@ -30,6 +38,9 @@ class GroupStatus:
     mailboxes: int
     idle: int
     overdue: int
+    failing: int
+    switched_off: int
+    ending: int
     oldest_due: datetime | None
     soonest_expiry: datetime | None
 
@@ -77,6 +88,9 @@ def status_report() -> StatusReport:
             mailboxes=Count("pk"),
             idle=Count("pk", filter=in_use & ~kept),
             overdue=Count("pk", filter=Q(refresh_at__lt=now - LATE)),
+            failing=Count("pk", filter=in_use & Q(refresh_failures__gt=0)),
+            switched_off=Count("pk", filter=Q(use_oauth=False) & ~Q(status=Status.DISCONNECTED)),
+            ending=Count("pk", filter=ends_within(now, app_settings().grant_warning_days)),
             oldest_due=Min("refresh_at", filter=Q(refresh_at__lte=now)),
             soonest_expiry=Min("token_expiry", filter=in_use & kept),
         )

@@ -20,6 +20,7 @@ from mail_oauth.managers.groups import GroupCommit
 from mail_oauth.managers.queryset import REFRESHABLE, MailCredentialsQuerySet
 from mail_oauth.managers.transitions import Transitions, only_test_transactions
 from mail_oauth.managers.vocabulary import Status
+from mail_oauth.metrics import SWEEP_SECONDS, SWEPT
 from mail_oauth.models import MailCredentials
 from mail_oauth.refresh.engine import SAVE_PAUSES, refresh
 from mail_oauth.refresh.policy import postponement
@@ -94,6 +95,9 @@ def refresh_batch(
     )
     report = sweep.run(settings.batch_seconds if seconds is None else seconds, stopped)
     pulse.beat("refresh_batch")
+    SWEEP_SECONDS.record(report.seconds, ended=report.ended)
+    for fate, number in sweep.fates.items():
+        SWEPT.add(number, fate=fate)
     logger.info("sweep ended: %s", report, extra={"action": "sweep", **asdict(report)})
     return report
 
@@ -200,7 +204,8 @@ class Sweep:
         try:
             add(self.ledger.lanes.counts)
         except Error as error:
-            logger.warning("refreshes could not be counted so far: %s", type(error).__name__)
+            about = {"action": "sweep", "outcome": "not_counted"}
+            logger.warning("refreshes could not be counted so far: %s", type(error).__name__, extra=about)
 
     def _work(self, claimed: Claimed) -> Result:
         """Wait until the provider may be called, if it has a budget of calls, and do what the row needs."""

@@ -42,6 +42,7 @@ def addresses(mailbox) -> list[str]:
         EVENTS,
         f"{EVENTS}{event.pk}/change/",
         "/admin/",
+        "/admin/mail_oauth/dashboard/",
         f"/admin/auth/user/{mailbox.user.pk}/delete/",
     ]
 

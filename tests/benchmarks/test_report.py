@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks import findings
 from benchmarks.charts import reads_chart, refreshes_chart
+from benchmarks.pages import Page
 from benchmarks.peers.plain import RequestsOAuthlib
 from benchmarks.pictures import spread_out
 from benchmarks.reads import DICT, NEAR, RAW, REDIS, Reads
@@ -152,3 +153,25 @@ def test_results_keep_goals_and_tables_apart():
 @pytest.mark.parametrize(("seconds", "text"), [(4.2e-7, "0.42 µs"), (3.41e-5, "34.1 µs"), (0.0171, "17,100 µs")])
 def test_a_short_time_is_written_with_the_digits_that_count(seconds, text):
     assert microseconds(seconds) == text
+
+
+def test_a_page_that_is_too_slow_is_no_goal_met():
+    def met(**slow: float) -> list[bool]:
+        names = (
+            "dashboard",
+            "list",
+            "list, connected",
+            "list, of one provider",
+            "search by address",
+            "search by a part",
+        )
+        results = Results()
+        pages = [Page(name=name, measured=cost(slow.get(name, 0.1)), queries=4) for name in names]
+        findings.judge_pages(results, pages, 1_000_000)
+        assert len(results.tables[0].rows) == len(names)
+        return [goal.met for goal in results.goals]
+
+    assert met() == [True, True, True, True]
+    assert met(dashboard=0.31) == [False, True, True, True]
+    assert met(**{"list, of one provider": 0.31}) == [True, True, True, False]
+    assert met(**{"search by a part": 2.0}) == [True, True, True, True], "which is measured, but not promised"

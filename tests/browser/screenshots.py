@@ -28,6 +28,8 @@ def main() -> None:
         page.locator("#result_list tbody th a").first.click()
         page.wait_for_load_state()
         page.screenshot(path=IMAGES / "admin.png")
+        page.goto(f"{demo.url}/admin/mail_oauth/dashboard/")
+        page.screenshot(path=IMAGES / "dashboard.png")
 
 
 if __name__ == "__main__":

@@ -75,7 +75,14 @@ def broker(monkeypatch):
     return app, kept
 
 
-ALL = [tasks.refresh_due, tasks.refresh_batch, tasks.run_jobs, tasks.reconcile_cache, tasks.prune_events]
+ALL = [
+    tasks.refresh_due,
+    tasks.refresh_batch,
+    tasks.run_jobs,
+    tasks.reconcile_cache,
+    tasks.prune_events,
+    tasks.take_survey,
+]
 
 
 @pytest.mark.parametrize("task", ALL, ids=lambda task: task.name)

@@ -1,4 +1,4 @@
-"""The tables of the README and of docs/checks.md that are made from the code.
+"""The tables of the README, of docs/checks.md and of docs/metrics-and-logs.md that are made from the code.
 
 python -m tests.documentation.tables    # writes them there
 """
@@ -13,10 +13,13 @@ from dataclasses import MISSING
 
 from mail_oauth import conf
 from mail_oauth.checks.catalogue import CATALOGUE
+from mail_oauth.metrics import INSTRUMENTS
 from mail_oauth.providers.registry import BUILT_IN, provider_class
 from tests.documentation.blocks import DOCS, README
+from tests.documentation.logs import LEVELS, Record, records
 
 CHECKS = DOCS / "checks.md"
+METRICS = DOCS / "metrics-and-logs.md"
 
 BAR = r"\|"
 """How a bar is written that ends no cell, in code as well (GitHub Flavored Markdown, "Tables")."""
@@ -104,6 +107,32 @@ def operations_table() -> str:
     return "\n".join(rows)
 
 
+def instruments_table() -> str:
+    """Every instrument of the metrics."""
+    rows = ["| instrument | kind | unit | attributes | what |", "|---|---|---|---|---|"]
+    for each in INSTRUMENTS:
+        attributes = ", ".join(f"`{name}`" for name in each.attributes)
+        rows.append(f"| `{each.name}` | {each.kind} | `{each.unit}` | {attributes} | {each.what} |")
+    return "\n".join(rows)
+
+
+def logs_table() -> str:
+    """Every action of the log, with its levels, words and keys."""
+    by_action: dict[str, list[Record]] = {}
+    for record in records():
+        for action in record.actions:
+            by_action.setdefault(action, []).append(record)
+    rows = ["| `action` | level | says | other keys |", "|---|---|---|---|"]
+    for action, found in sorted(by_action.items()):
+        levels = ", ".join(level for level in LEVELS if any(level in each.levels for each in found))
+        words = " · ".join(
+            dict.fromkeys(each.message.replace("%s", "…").replace("%d", "…").replace("%r", "…") for each in found)
+        )
+        keys = ", ".join(f"`{key}`" for key in sorted(set().union(*(each.keys for each in found)) - {"action"}))
+        rows.append(f"| `{action}` | {levels} | {words} | {keys} |")
+    return "\n".join(rows)
+
+
 TABLES = {
     "settings": (README, settings_table),
     "providers": (README, providers_table),
@@ -111,6 +140,8 @@ TABLES = {
     "checks": (CHECKS, checks_table),
     "probes": (CHECKS, probes_table),
     "operations": (DOCS / "admin.md", operations_table),
+    "instruments": (METRICS, instruments_table),
+    "logs": (METRICS, logs_table),
 }
 """By name: the document that has it, and what makes it."""
 

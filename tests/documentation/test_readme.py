@@ -86,7 +86,7 @@ def test_the_urls_and_the_schedule():
     assert names["urlpatterns"]
     app = Celery("documentation", set_as_current=False)
     exec(block(README, "python", "beat_schedule |="), {"app": app})
-    shown = re.findall(r"^\| `(\w+)` \| (?:60 s|10 min|night) \|", TEXT, re.MULTILINE)
+    shown = re.findall(r"^\| `(\w+)` \| (?:60 s|10 min|5 min|night) \|", TEXT, re.MULTILINE)
     assert {f"mail_oauth.tasks.{name}" for name in shown} == {
         entry["task"] for entry in app.conf.beat_schedule.values()
     }

@@ -141,7 +141,7 @@ class TestStatus:
         head, google, microsoft = text.splitlines()
         assert code == 0
         assert head.split() == [
-            *["provider", "status", "mailboxes", "idle", "overdue"],
+            *["provider", "status", "mailboxes", "idle", "overdue", "failing", "switched", "off", "ending"],
             *["oldest", "due", "soonest", "expiry"],
         ]
         assert google.split()[:5] == ["google", "connected", "1", "0", "0"]

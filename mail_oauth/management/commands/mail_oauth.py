@@ -30,6 +30,7 @@ from mail_oauth.upkeep.forecast import forecast
 from mail_oauth.upkeep.prune import prune_events
 from mail_oauth.upkeep.reconcile import reconcile_cache
 from mail_oauth.upkeep.status import GroupStatus, status_report
+from mail_oauth.upkeep.survey import take_survey
 from mail_oauth.upkeep.sweep import refresh_batch
 
 _TOTALS = ("mailboxes", "idle", "overdue", "oldest_due", "soonest_expiry")
@@ -60,6 +61,7 @@ class Command(BaseCommand):
         ahead = add_action(actions, "forecast", self.forecast, "count the refreshes of the next hours")
         ahead.add_argument("--hours", type=_hours, default=6.0, help="how far ahead, up to 48 (default: 6)")
         ahead.add_argument("--json", action="store_true", help="for programs")
+        add_action(actions, "survey", self.survey, "count the mailboxes for the dashboard (cron, without beat)")
         doctor.add_arguments(
             add_action(actions, "doctor", self.doctor, "look at everything, and say what to do about it")
         )
@@ -118,6 +120,11 @@ class Command(BaseCommand):
         found = forecast(options["hours"])
         data = json.dumps(as_data(found), cls=DjangoJSONEncoder, indent=2) if options["json"] else as_text(found)
         self.stdout.write(data)
+
+    def survey(self, options: dict[str, Any]) -> None:
+        """Count, and keep it for the dashboard."""
+        taken = take_survey()
+        self.stdout.write(f"{taken.status.mailboxes} mailboxes counted in {taken.seconds:.1f} s")
 
     def doctor(self, options: dict[str, Any]) -> None:
         """Look at everything; the exit code says how bad it is."""

@@ -50,12 +50,17 @@ def _seen(
             yield unknown(never, hint) if rare else doubtful(never, hint)
             return
         ago = ", ".join(f"{work} {_duration(since)} ago" for work, since in seen.items())
-        if min(seen.values()) > max(least, INTERVALS * _interval(works[0])):
+        if min(seen.values()) > silence_allowed(works[0], least):
             yield doubtful(f"Last seen: {ago}.", hint)
         else:
             yield fine(f"Last seen: {ago}.")
 
     return look
+
+
+def silence_allowed(work: str, least: timedelta) -> timedelta:
+    """Return how long a task may not be seen before something is amiss; longer where beat sends it more rarely."""
+    return max(least, INTERVALS * _interval(work))
 
 
 def _interval(work: str) -> timedelta:
