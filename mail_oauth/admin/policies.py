@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from mail_oauth.admin.batches import BUDGET_SECONDS
 from mail_oauth.admin.operations import Operation, Result
-from mail_oauth.conf import Policy
+from mail_oauth.choices import Policy
 from mail_oauth.managers.keeping import policy_of
 from mail_oauth.managers.vocabulary import RefreshPolicy
 from mail_oauth.models import MailCredentials

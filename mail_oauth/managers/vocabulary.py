@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
 
-from mail_oauth.conf import Policy
+from mail_oauth.choices import Policy
 from mail_oauth.refresh.classification import Trouble
 
 
