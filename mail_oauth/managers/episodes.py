@@ -48,8 +48,9 @@ def _begin(using: str, row: MailCredentials, need: str) -> None:
     begun["reported_at"] = now if whom == Notified.USERS else None
     if not episodes.filter(pk=row.pk).update(**begun):
         episodes.create(credentials_id=row.pk, **begun)
-    if whom != Notified.OPERATORS and row.user_id is not None:
-        _notices(using).wake(row.user_id, app_settings().notify_after)
+    owner: Any = row.user_id
+    if whom != Notified.OPERATORS and owner is not None:
+        _notices(using).wake(owner, app_settings().notify_after)
 
 
 def _end(using: str, row: MailCredentials, kind: EventKind, *, by_itself: bool) -> None:
@@ -59,10 +60,11 @@ def _end(using: str, row: MailCredentials, kind: EventKind, *, by_itself: bool) 
     whether it is over. Refused again, it goes on, and its user is not mailed once more.
     """
     episode, settings = _episodes(using).filter(pk=row.pk), app_settings()
-    tells_users = row.user_id is not None and settings.notify in {Notified.USERS, Notified.ALL}
+    owner: Any = row.user_id
+    tells_users = owner is not None and settings.notify in {Notified.USERS, Notified.ALL}
     kept = kind is EventKind.REINSTATED or (by_itself and settings.notify_recovery)
     if tells_users and kept and episode.filter(told_at__isnull=False).update(recovered_at=timezone.now()):
-        _notices(using).wake(row.user_id, settings.notify_after)
+        _notices(using).wake(owner, settings.notify_after)
     else:
         episode.delete()
 

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from django.db import models
 from django.db.models import F, Q
+from django.utils import timezone
 
 from mail_oauth.managers.clock import DatabaseNow
 
@@ -21,6 +22,8 @@ else:
 
 OPERATORS = "operators"
 """The recipient that is no user."""
+
+_TOKENS = ("credentials__access_token", "credentials__refresh_token")
 
 LEASE = timedelta(minutes=10)
 """For how long a worker may be busy with one mail: an SMTP server may be slow, and has no deadline by default."""
@@ -36,11 +39,15 @@ class EpisodeQuerySet(models.QuerySet["Episode"]):
         """Those that the operators have not been told of, and that go on."""
         return self.filter(reported_at__isnull=True, recovered_at__isnull=True)
 
-    def mark_told(self, episodes: list[Episode], at: Any) -> None:
+    def of_user(self, user_id: Any) -> list[Episode]:
+        """Return those of a user's mailboxes with their rows, tokens left in the database; the oldest first."""
+        found = self.filter(credentials__user=user_id).select_related("credentials")
+        return list(found.defer(*_TOKENS).order_by("began_at", "pk"))
+
+    def mark_told(self, episodes: list[Episode]) -> None:
         """Note that a user was mailed of these, unless another need has begun since they were read."""
         same = Q(*(Q(pk=each.pk, began_at=each.began_at) for each in episodes), _connector=Q.OR)
-        if episodes:
-            self.filter(same, told_at__isnull=True).update(told_at=at)
+        self.filter(same, told_at__isnull=True).update(told_at=timezone.now())
 
     def close(self, episodes: list[Episode]) -> None:
         """Forget those of whose end a user was told, unless they go on after all."""
@@ -75,7 +82,7 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
         due = self.filter(pk=recipient, due_at__lte=DatabaseNow())
         if not due.update(owner=owner, due_at=DatabaseNow() + LEASE):
             return None
-        return self.filter(pk=recipient, owner=owner).first()
+        return self.filter(pk=recipient, owner=owner).select_related("user").first()
 
     def settle(self, notice: Notice) -> None:
         """End a claim with nothing left to say; look once more where an episode was changed meanwhile."""

@@ -77,7 +77,7 @@ class TestTheSchedule:
             from django.conf import settings
             app = Celery("project")
             app.conf.beat_schedule |= mail_oauth_beat_schedule()
-            assert len(app.conf.beat_schedule) == 3
+            assert len(app.conf.beat_schedule) == 4
             assert not settings.configured and not apps.ready
             assert not Celery("another").conf.beat_schedule
             """
@@ -136,6 +136,7 @@ class TestAMessage:
             "reconcile_cache",
             "refresh_batch",
             "refresh_due",
+            "send_notices",
         ]
         assert all(message.payload[:2] == [[], {}] for message in sent)
 
@@ -165,7 +166,7 @@ class TestAMessage:
 @pytest.mark.django_db
 def test_results_are_numbers_that_json_can_carry(due, provider):
     due(1)
-    results = [tasks.refresh_batch(), tasks.reconcile_cache(), tasks.prune_events(), tasks.refresh_due()]
+    results = [tasks.refresh_batch(), tasks.reconcile_cache(), tasks.prune_events(), tasks.refresh_due(), tasks.send_notices()]
     text = json.dumps(results)
     assert json.loads(text)[0]["refreshed"] == 1
     assert not any(secret in text for secret in provider.issued)
