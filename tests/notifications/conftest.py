@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import django
 import pytest
 
 from mail_oauth.models import MailCredentials
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 REFUSED = Fault.oauth_error("invalid_grant", aadsts=50173)
 BLOCKED = Fault.oauth_error("invalid_grant", aadsts=53003)
+MEMORY = "django.core.mail.backends.locmem.EmailBackend"
 AFTER = timedelta(minutes=11)
 """A little longer than `NOTIFY_AFTER`."""
 
@@ -32,6 +34,21 @@ def notify(provider: Any, settings: Settings) -> Callable[..., None]:
     settings.ADMINS = []
     switch()
     return switch
+
+
+@pytest.fixture
+def mail_by(settings: Settings) -> Callable[..., None]:
+    """Have the site's mail go by a backend: `mail_by("….EmailBackend", host="127.0.0.1", port=25)`; by default, to memory."""
+
+    def choose(path: str = MEMORY, **options: Any) -> None:
+        if django.VERSION >= (6, 1):
+            settings.MAILERS = {"default": {"BACKEND": path, "OPTIONS": options}}
+            return
+        settings.EMAIL_BACKEND = path
+        for name, value in options.items():
+            setattr(settings, f"EMAIL_{name.upper()}", value)
+
+    return choose
 
 
 @pytest.fixture

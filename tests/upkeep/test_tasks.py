@@ -166,7 +166,13 @@ class TestAMessage:
 @pytest.mark.django_db
 def test_results_are_numbers_that_json_can_carry(due, provider):
     due(1)
-    results = [tasks.refresh_batch(), tasks.reconcile_cache(), tasks.prune_events(), tasks.refresh_due(), tasks.send_notices()]
+    results = [
+        tasks.refresh_batch(),
+        tasks.reconcile_cache(),
+        tasks.prune_events(),
+        tasks.refresh_due(),
+        tasks.send_notices(),
+    ]
     text = json.dumps(results)
     assert json.loads(text)[0]["refreshed"] == 1
     assert not any(secret in text for secret in provider.issued)
