@@ -93,7 +93,7 @@ def _paused() -> Standing:
     return Standing(
         level=Level.OFF,
         headline=_("Switched off"),
-        advice=_("The operators of this site have switched it off. Ask them if you need it, or reconnect it."),
+        advice=_("The operators of this site have switched it off. Ask them if you need it."),
         actor=Actor.OPERATORS,
     )
 
