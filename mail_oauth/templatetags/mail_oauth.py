@@ -12,7 +12,7 @@ from mail_oauth.models import MailCredentials
 from mail_oauth.providers import provider_for
 from mail_oauth.upkeep.signing_in import can_send
 from mail_oauth.wording.access import Access, access_in_words
-from mail_oauth.wording.brands import BRANDED_LABELS
+from mail_oauth.wording.brands import branded_hint, branded_label
 from mail_oauth.wording.standing import Standing, standing
 
 register = template.Library()
@@ -43,7 +43,8 @@ def connect_mailbox_button(
     return {
         "provider": found,
         "mark": mark.template if branded else None,
-        "label": label or (BRANDED_LABELS.get(found.brand, "") if branded else ""),
+        "label": label or (branded_label(found) if branded else ""),
+        "hint": branded_hint(found) if branded else "",
         "next": next,
         "mailbox": mailbox,
         "replace": replace,
