@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, reverse
@@ -44,7 +45,7 @@ def mail_to_user(name: str, user: Any, episodes: Sequence[Episode]) -> EmailMult
 
 def mail_to_operators(context: dict[str, Any], key: str) -> EmailMultiAlternatives:
     """Return the digest, in the site's language."""
-    with translation.override(None):
+    with translation.override(settings.LANGUAGE_CODE):
         context = {**context, "url": site_url(_admin_list())}
         return _mail("digest", operators(), context, key=key)
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from django import template
 from django.middleware.csrf import get_token
-from django.template.loader import select_template
 
 from mail_oauth.models import MailCredentials
 from mail_oauth.providers import provider_for
@@ -38,19 +37,25 @@ def connect_mailbox_button(
     the template's context. Raises `ConfigurationError` for an unknown alias.
     """
     request, found = context["request"], provider_for(provider)
-    mark = select_template([f"mail_oauth/marks/{found.brand or 'none'}.html", NO_MARK])
-    branded = not label and mark.template.name != NO_MARK
+    mark = _mark(context, found.brand) if found.brand and not label else None
     return {
         "provider": found,
-        "mark": mark.template if branded else None,
-        "label": label or (branded_label(found) if branded else ""),
-        "hint": branded_hint(found) if branded else "",
+        "mark": mark,
+        "label": label or (branded_label(found) if mark else ""),
+        "hint": branded_hint(found) if mark else "",
         "next": next,
         "mailbox": mailbox,
         "replace": replace,
         "ask_address": ask_address,
         "csrf_token": get_token(request),
     }
+
+
+def _mark(context: template.Context, brand: str) -> template.Template | None:
+    """Return the template with a provider's mark, if the site has put one in place."""
+    engine: Any = context.template.engine  # type: ignore[union-attr]  # the one that renders this tag
+    found: template.Template = engine.select_template([f"mail_oauth/marks/{brand}.html", NO_MARK])
+    return None if found.name == NO_MARK else found
 
 
 @register.inclusion_tag("mail_oauth/includes/mailbox_status.html")
