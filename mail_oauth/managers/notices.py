@@ -39,6 +39,10 @@ class EpisodeQuerySet(models.QuerySet["Episode"]):
         """Those that the operators have not been told of, and that go on."""
         return self.filter(reported_at__isnull=True, recovered_at__isnull=True)
 
+    def needing(self) -> EpisodeQuerySet:
+        """Those whose mailboxes are there, and need what the episode says."""
+        return self.filter(credentials__status=F("need"))
+
     def of_user(self, user_id: Any) -> list[Episode]:
         """Return those of a user's mailboxes with their rows, tokens left in the database; the oldest first."""
         found = self.filter(credentials__user=user_id).select_related("credentials")

@@ -21,7 +21,13 @@ class Episode(models.Model):
     """
 
     credentials = models.OneToOneField(
-        MailCredentials, models.CASCADE, primary_key=True, related_name="episode", verbose_name=_("mailbox")
+        MailCredentials,
+        models.CASCADE,
+        primary_key=True,
+        related_name="episode",
+        # A constraint would be made, and dropped, under a lock for which everybody who writes a mailbox waits.
+        db_constraint=False,
+        verbose_name=_("mailbox"),
     )
     need = models.CharField(
         _("needs"),
@@ -52,7 +58,9 @@ class Notice(models.Model):
     """
 
     recipient = models.CharField(max_length=255, primary_key=True)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="+")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="+", db_constraint=False
+    )
     due_at = models.DateTimeField(null=True)
     owner = models.CharField(max_length=64, blank=True)
     version = models.PositiveBigIntegerField(default=1)

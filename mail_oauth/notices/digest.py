@@ -32,10 +32,10 @@ def tell_operators(episodes: EpisodeQuerySet, notices: NoticeQuerySet, *, mass: 
     settings = app_settings()
     until = timezone.now() - (SETTLED if mass else timedelta(seconds=settings.notify_after))
     told = episodes.unreported().filter(began_at__lte=until)
-    if not told.exists() or (notice := notices.claim(OPERATORS)) is None:
+    if not told.needing().exists() or (notice := notices.claim(OPERATORS)) is None:
         return None
     try:
-        send(mail_to_operators(_context(told, mass=mass), key=f"{notice.pk}.{until.timestamp():.0f}"))
+        send(mail_to_operators(_context(told.needing(), mass=mass), key=f"{notice.pk}.{until.timestamp():.0f}"))
     except Exception as error:  # noqa: BLE001  # whatever a mail backend or a template of the site's raises
         about = {"action": "notify", "outcome": "failed", "reason": type(error).__name__}
         logger.warning("the operators' digest is not sent: %s", type(error).__name__, extra=about)

@@ -24,7 +24,7 @@ AFTER = timedelta(minutes=11)
 
 
 @pytest.fixture
-def notify(provider: Any, settings: Settings) -> Callable[..., None]:
+def notify(provider: Any, settings: Settings, mail_by: Callable[..., None]) -> Callable[..., None]:
     """Switch notices on: `notify("users", NOTIFY_RECOVERY=False)`."""
 
     def switch(whom: str = "users", **others: Any) -> None:
@@ -32,6 +32,7 @@ def notify(provider: Any, settings: Settings) -> Callable[..., None]:
         settings.MAIL_OAUTH = {**settings.MAIL_OAUTH, **on}
 
     settings.ADMINS = []
+    mail_by()
     switch()
     return switch
 

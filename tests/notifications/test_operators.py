@@ -84,6 +84,27 @@ def test_who_switches_their_mail_on_gets_none_about_what_was_before(notify, peop
     assert to(mailoutbox, OPS[0]) == []
 
 
+def test_of_a_mailbox_that_was_deleted_nobody_hears(notify, people, fall, later, mailoutbox):
+    notify("all", NOTIFY_OPERATORS=OPS)
+    first, second = people(2)
+    fall(first, second)
+    first.delete()
+    second.user.delete()
+    assert not Episode.objects.exists()
+    assert not Notice.objects.of_users().exists()
+    later()
+    assert mailoutbox == []
+
+
+def test_in_the_sites_own_language(notify, people, fall, later, mailoutbox, settings):
+    notify("operators", NOTIFY_OPERATORS=OPS)
+    settings.LANGUAGE_CODE = "fr"
+    fall(*people(1))
+    later()
+    [(html, _)] = mailoutbox[0].alternatives
+    assert '<html lang="fr">' in html
+
+
 def test_a_digest_that_cannot_be_sent_is_sent_later(notify, people, fall, later, mailoutbox, mail_by):
     notify("operators", NOTIFY_OPERATORS=OPS)
     fall(*people(1))
@@ -98,7 +119,7 @@ def test_a_thousand_are_as_long_a_mail_as_a_hundred(
     notify, people, later, mailoutbox, django_assert_max_num_queries
 ):
     notify("operators", NOTIFY_OPERATORS=OPS)
-    rows = people(60)
+    rows = people(60, status="needs_reauth")
     Episode.objects.bulk_create(Episode(credentials=row, need="needs_reauth") for row in rows)
     pass_time(timedelta(minutes=11))
     with django_assert_max_num_queries(16):
