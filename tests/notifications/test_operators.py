@@ -91,7 +91,7 @@ def test_of_a_mailbox_that_was_deleted_nobody_hears(notify, people, fall, later,
     first.delete()
     second.user.delete()
     assert not Episode.objects.exists()
-    assert not Notice.objects.of_users().exists()
+    assert [notice.user for notice in Notice.objects.of_users()] == [first.user]
     later()
     assert mailoutbox == []
 
