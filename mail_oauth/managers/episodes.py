@@ -36,18 +36,23 @@ def follow(using: str, row: MailCredentials, kind: EventKind, status: str) -> No
 def _begin(using: str, row: MailCredentials, need: str) -> None:
     """Write down what a mailbox needs, and wake its user's notice.
 
-    Where that goes on for which its user was mailed, after a while of working, too, nobody is mailed once more.
+    Where that goes on for which its user was mailed, after a while of working, too, nobody is mailed once more. What is
+    there is read before it is changed: an UPDATE that finds nothing locks a gap of InnoDB's, into which others insert.
     """
     whom, now = app_settings().notify, timezone.now()
     if not whom:
         return
     episodes = _episodes(using)
-    if episodes.filter(pk=row.pk, need=need, told_at__isnull=False).update(recovered_at=None):
+    before = episodes.filter(pk=row.pk).first()
+    if before is not None and before.need == need and before.told_at is not None:
+        episodes.filter(pk=row.pk).update(recovered_at=None)
         return
     begun = {"need": need, "began_at": now, "told_at": None, "recovered_at": None}
     begun["reported_at"] = now if whom == Notified.USERS else None
-    if not episodes.filter(pk=row.pk).update(**begun):
+    if before is None:
         episodes.create(credentials_id=row.pk, **begun)
+    else:
+        episodes.filter(pk=row.pk).update(**begun)
     owner: Any = row.user_id
     if whom != Notified.OPERATORS and owner is not None:
         _notices(using).wake(owner, app_settings().notify_after)
@@ -60,10 +65,14 @@ def _end(using: str, row: MailCredentials, kind: EventKind, *, by_itself: bool) 
     whether it is over. Refused again, it goes on, and its user is not mailed once more.
     """
     episode, settings = _episodes(using).filter(pk=row.pk), app_settings()
+    current = episode.first()
+    if current is None:
+        return
     owner: Any = row.user_id
     tells_users = owner is not None and settings.notify in {Notified.USERS, Notified.ALL}
     kept = kind is EventKind.REINSTATED or (by_itself and settings.notify_recovery)
-    if tells_users and kept and episode.filter(told_at__isnull=False).update(recovered_at=timezone.now()):
+    if tells_users and kept and current.told_at is not None:
+        episode.update(recovered_at=timezone.now())
         _notices(using).wake(owner, settings.notify_after)
     else:
         episode.delete()
