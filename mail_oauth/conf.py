@@ -15,32 +15,10 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.core.signals import setting_changed
 
+from mail_oauth.choices import MailProtocol, Notified, Policy, Sharing
 from mail_oauth.exceptions import ConfigurationError
 from mail_oauth.frames import keeps_locals_in
 from mail_oauth.tokens import Secret
-
-
-class Policy(StrEnum):
-    """Which mailboxes the sweep keeps warm. Whatever it says, grants are kept alive."""
-
-    ALWAYS = "always"
-    RECENTLY_USED = "recently_used"
-    ON_DEMAND = "on_demand"
-
-
-class Sharing(StrEnum):
-    """What becomes of a mailbox that another user has connected already."""
-
-    ALLOW = "allow"
-    REFUSE = "refuse"
-
-
-class MailProtocol(StrEnum):
-    """By which protocol a mailbox is opened."""
-
-    IMAP = "imap"
-    POP = "pop"
-    SMTP = "smtp"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,6 +130,28 @@ class Settings:
     """Whether a mailbox that another user holds may be connected: `allow`, each has a row and tokens apart; `refuse`."""
     verify_connect: str = ""
     """By which protocol a mailbox is opened before its new grant is saved: `imap`, `pop`, `smtp`; empty: by none."""
+    notify: str = ""
+    """Who is mailed of a mailbox that needs its user or their administrator: `users`, `operators`, `all`; empty: nobody."""
+    notify_after: int = 600
+    """For how long it must have needed somebody before: at least `CIRCUIT_WINDOW`, so that the brake comes first."""
+    notify_recovery: bool = True
+    """Whether a user who was mailed is mailed again when the mailbox works again without their doing."""
+    notify_from: str = ""
+    """The sender of these mails; empty: `DEFAULT_FROM_EMAIL`."""
+    notify_mailer: str = ""
+    """The alias in `MAILERS` (from Django 6.1 on) by which they are sent; empty: the site's default."""
+    notify_operators: tuple[str, ...] = ()
+    """The operators' addresses; empty: those in `ADMINS`."""
+    notify_digest_seconds: int = 3600
+    """The operators get one mail of all mailboxes, and none for so long after it, except of a mass event."""
+    notify_mass_count: int = 100
+    """So many users who are to be mailed are a mass event, of which the operators are mailed at once; 0: none ever is."""
+    notify_mass_users: bool = True
+    """Whether users are mailed in a mass event as well, or the operators alone."""
+    notify_address: str = ""
+    """The dotted path of a function from a user to the address to mail; empty: that of the user model."""
+    notify_language: str = ""
+    """The dotted path of a function from a user to the code of their language; empty: `LANGUAGE_CODE`."""
     event_days: int = 90
     """For how many days `prune_events` keeps the history of mailboxes."""
     refresh_event_days: int = 7
@@ -171,6 +171,7 @@ _CHOICES: Mapping[str, type[StrEnum]] = {
     "REFRESH_POLICY": Policy,
     "SHARED_MAILBOXES": Sharing,
     "VERIFY_CONNECT": MailProtocol,
+    "NOTIFY": Notified,
 }
 
 NAMES = {spec.name.upper(): spec for spec in fields(Settings)}

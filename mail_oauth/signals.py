@@ -23,6 +23,13 @@ mailbox_status_changed = Signal()
 grant_ending = Signal()
 """The grant of a mailbox ends soon, at `credentials.refresh_token_expires_at`; sent once, `GRANT_WARNING_DAYS` ahead."""
 
+user_notified = Signal()
+"""A user was mailed of mailboxes that need somebody, or with `recovered` that work again.
+
+Sent with `sender` the `MailCredentials` class, `user`, and `mailboxes`, a list of rows: no more than one for each
+episode, and hence what another channel of the site's own should go by.
+"""
+
 value_refused = Signal()
 """A stored secret was found altered, moved or unbound, and was not used: somebody writes where only this app should.
 

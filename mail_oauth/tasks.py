@@ -1,4 +1,4 @@
-"""Celery tasks: thin skins over `mail_oauth.upkeep`.
+"""Celery tasks: thin skins over `mail_oauth.upkeep` and `mail_oauth.notices`.
 
 A message names a task and nothing else: which mailboxes are due, and their tokens, workers read from the
 database. A message is therefore only a nudge. It is acknowledged before the work begins and no result is
@@ -15,6 +15,7 @@ from celery.signals import worker_init, worker_process_shutdown, worker_shutting
 
 from mail_oauth.conf import app_settings
 from mail_oauth.connect.disconnect import retry_revocation
+from mail_oauth.notices import run as notices
 from mail_oauth.operations.jobs import forsaken, work
 from mail_oauth.upkeep import prune, pulse, reconcile, rekey, survey, sweep
 from mail_oauth.upkeep.stopping import StopSign
@@ -93,6 +94,12 @@ def rotate_keys() -> dict[str, Any]:
 def take_survey() -> None:
     """Count the mailboxes, for the dashboard and for metrics."""
     survey.take_survey()
+
+
+@shared_task(base=UpkeepTask)
+def send_notices() -> dict[str, Any]:
+    """Mail users and operators of mailboxes that need somebody, as `NOTIFY` says."""
+    return asdict(notices.send_notices(stopped=stop_sign.raised))
 
 
 @shared_task(base=UpkeepTask)

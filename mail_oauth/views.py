@@ -28,15 +28,17 @@ from mail_oauth.connect.complete import complete
 from mail_oauth.connect.disconnect import disconnect as disconnect_mailbox
 from mail_oauth.connect.inviting import give_link_back, mailbox_of, use_link
 from mail_oauth.connect.refusals import REFUSALS
-from mail_oauth.connect.results import DISCONNECTED
+from mail_oauth.connect.results import told_of
 from mail_oauth.connect.urls import after_connecting, redirect_uri, safe_next
 from mail_oauth.exceptions import ConnectRefused, TooManyStarts
+from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.providers import Provider, all_providers, provider_for
 from mail_oauth.providers.claims import LONGEST_ADDRESS, is_address
 from mail_oauth.redaction.requests import redirect_privately, takes_query
 from mail_oauth.tokens import Secret
 from mail_oauth.upkeep.self_tests import send_to_itself
+from mail_oauth.wording.standing import standing
 
 View = Callable[..., HttpResponse]
 
@@ -68,7 +70,8 @@ def flow_page(view: View) -> View:
 @require_safe
 def mailboxes(request: HttpRequest) -> HttpResponse:
     """Show a user their mailboxes, and a button for each provider."""
-    rows = MailCredentials.objects.for_user(request.user).present().without_tokens().order_by("email")
+    mine = MailCredentials.objects.for_user(request.user).present().without_tokens().order_by("email")
+    rows = sorted(mine, key=lambda row: not standing(row).wants_reconnecting)  # first what its user can mend
     return render(request, "mail_oauth/mailboxes.html", {"mailboxes": rows, "providers": all_providers()})
 
 
@@ -190,16 +193,19 @@ def refused(request: HttpRequest, alias: str, code: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def disconnect(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Ask, then disconnect, and say honestly what became of the grant at the provider."""
-    rows = MailCredentials.objects.for_user(request.user).present().without_tokens()
+    rows = MailCredentials.objects.for_user(request.user).without_tokens()
     row = get_object_or_404(rows, pk=pk)
+    if row.status == Status.DISCONNECTED:  # in another window, or by a second click
+        messages.info(request, _("%(email)s is disconnected already.") % {"email": row.email}, fail_silently=True)
+        return redirect("mail_oauth:mailboxes")
     if request.method != "POST":
         return render(request, "mail_oauth/disconnect.html", {"mailbox": row})
+    page = row.account_page
     try:
         result = disconnect_mailbox(row, actor=request.user)
     except MailCredentials.DoesNotExist:
         raise Http404 from None
-    text = DISCONNECTED[result] % {"email": row.email, "provider": row.provider_name}
-    messages.success(request, text, fail_silently=True)
+    messages.success(request, told_of(result, row, page), fail_silently=True)
     return redirect("mail_oauth:mailboxes")
 
 

@@ -11,7 +11,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from mail_oauth.admin.aliases import configured_aliases, provider_name
-from mail_oauth.conf import Policy, app_settings
+from mail_oauth.choices import Policy
+from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import ConfigurationError
 from mail_oauth.managers.keeping import under
 from mail_oauth.managers.vocabulary import RefreshPolicy

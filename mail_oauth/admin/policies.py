@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from mail_oauth.conf import Policy
+from mail_oauth.choices import Policy
 from mail_oauth.managers.keeping import policy_of
 from mail_oauth.managers.vocabulary import RefreshPolicy
 from mail_oauth.models import MailCredentials

@@ -14,6 +14,7 @@ from mail_oauth.checks import (
     durations,
     keys,
     leftovers,
+    notices,
     pages,
     providers,
     sessions,
@@ -40,6 +41,11 @@ ALWAYS: tuple[Look, ...] = (
     pages.middleware,
     pages.urls,
     pages.templates,
+    notices.links,
+    notices.functions,
+    notices.somebody,
+    notices.mailer,
+    notices.brake,
     storage.time_zones,
     storage.routing,
     storage.atomic_requests,
@@ -61,9 +67,11 @@ DEPLOYED: tuple[Look, ...] = (
     caches.private,
     caches.full,
     sessions.private,
+    notices.delivery,
     workers.schedule,
     workers.content,
     workers.time_limit,
+    notices.schedule,
 )
 """What is right on a laptop and wrong in production."""
 

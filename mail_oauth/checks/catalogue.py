@@ -126,6 +126,16 @@ _ANYWHERE = {
         "`VERIFY_CONNECT` tries a protocol that no scope asks for",
         '"https://outlook.office.com/IMAP.AccessAsUser.All" in "SCOPES"',
     ),
+    "E040": (
+        "notices are on, and nothing says what their links begin with",
+        'MAIL_OAUTH["BASE_URL"] = "https://your.site"',
+    ),
+    "E041": (
+        "a function of `NOTIFY_ADDRESS` or `NOTIFY_LANGUAGE` is not there",
+        'MAIL_OAUTH["NOTIFY_LANGUAGE"] = "project.people.language_of"',
+    ),
+    "E042": ("notices are on, and go to nobody", 'MAIL_OAUTH["NOTIFY_OPERATORS"] = ["ops@your.site"]'),
+    "E043": ("`NOTIFY_MAILER` names a mailer that `MAILERS` lacks", 'MAIL_OAUTH["NOTIFY_MAILER"] = "default"'),
     "W005": (
         "a client id or secret that no provider gave out: a placeholder, quotes, white space, a secret's id; one that stands twice",
         '"CLIENT_SECRET": os.environ["MICROSOFT_CLIENT_SECRET"]',
@@ -153,6 +163,14 @@ _ANYWHERE = {
     "W027": (
         "Microsoft: personal accounts have no `outlook.office365.com`",
         '"https://outlook.office.com/IMAP.AccessAsUser.All"',
+    ),
+    "W040": (
+        "notices go through mailboxes of this app, perhaps the dead ones",
+        'MAIL_OAUTH["NOTIFY_MAILER"] = "plain", a mailer by SMTP with a password',
+    ),
+    "W041": (
+        "users are mailed before the brake can be pulled",
+        'MAIL_OAUTH["NOTIFY_AFTER"] = 600, at least CIRCUIT_WINDOW',
     ),
     "W028": ("the redirect URI depends on the user's language", "include mail_oauth.urls outside i18n_patterns()"),
 }
@@ -216,6 +234,11 @@ _DEPLOYED = {
         "the admin shows tokens in clear to staff who may see them",
         'MAIL_OAUTH["REVEAL_TOKENS"] = False',
     ),
+    "W042": (
+        "notices are not delivered, or come from nobody",
+        'EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend", DEFAULT_FROM_EMAIL = "mail@your.site"',
+    ),
+    "W043": ("beat has no entry for `send_notices`", "app.conf.beat_schedule |= mail_oauth_beat_schedule()"),
     "W026": (
         "the cache drops values when it is full, parked token pairs among them",
         '"OPTIONS": {"MAX_ENTRIES": 1_000_000}, or django-redis',

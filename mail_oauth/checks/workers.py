@@ -22,7 +22,7 @@ def schedule() -> Found:
     except ConfigurationError as error:
         yield found("W022", f"Whether beat has this app's entries cannot be told: {error}")
         return
-    if app is None or apps.is_installed("django_celery_beat") or not _keeps_schedule_in_settings(app):
+    if app is None or apps.is_installed("django_celery_beat") or not keeps_schedule_in_settings(app):
         return
     if not any(entry.get("task") == REFRESH_DUE for entry in app.conf.beat_schedule.values()):
         yield found(
@@ -72,5 +72,6 @@ def _app() -> Any:
         return None
 
 
-def _keeps_schedule_in_settings(app: Any) -> bool:
+def keeps_schedule_in_settings(app: Any) -> bool:
+    """Tell whether beat goes by `beat_schedule`, and not by a database."""
     return str(app.conf.beat_scheduler).startswith("celery.beat:")

@@ -1,7 +1,12 @@
 """What users are told after a mailbox was disconnected."""
 
+from __future__ import annotations
+
+from django.utils.html import format_html
+from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
+from mail_oauth.models import MailCredentials
 from mail_oauth.providers import Revocation
 
 DISCONNECTED = {
@@ -19,3 +24,14 @@ DISCONNECTED = {
     ),
 }
 """By outcome; the texts take `email` and `provider`."""
+
+_STILL_THERE = {Revocation.UNSUPPORTED, Revocation.FAILED}
+
+
+def told_of(result: Revocation, row: MailCredentials, page: str) -> str:
+    """Return what its user is told, as HTML: with a link to their account's `page` where access may still stand there."""
+    text = DISCONNECTED[result] % {"email": row.email, "provider": row.provider_name}
+    if result not in _STILL_THERE or not page:
+        return text
+    link = _now("Your account at %(provider)s") % {"provider": row.provider_name}
+    return format_html('{} <a href="{}" rel="noopener noreferrer">{}</a>', text, page, link)

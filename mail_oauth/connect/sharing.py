@@ -11,7 +11,8 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from mail_oauth.conf import Sharing, app_settings
+from mail_oauth.choices import Sharing
+from mail_oauth.conf import app_settings
 from mail_oauth.models import ConnectAttempt, ConnectTurn, MailCredentials
 from mail_oauth.tokens import Identity
 

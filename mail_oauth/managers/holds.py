@@ -57,6 +57,19 @@ class Holds:
         self._begin(provider, tenant, Trouble.BY_HAND, "by_hand", seconds)
         return self.health.get(provider=provider, tenant=tenant, trouble=Trouble.BY_HAND.value)
 
+    def silence(self, row: Calling) -> float:
+        """Return for how many seconds nobody is to be told of a mailbox; 0 when that may be.
+
+        While its lane is held or the brake is pulled, what it was refused for may be no fault of its user's; and where the
+        client itself is refused, nobody could reconnect.
+        """
+        pause = float(app_settings().circuit_pause)
+        seconds = (
+            hold.seconds if hold.trouble is Trouble.REAUTH else max(hold.seconds, pause)
+            for hold in self._of_lane(row)
+        )
+        return max(seconds, default=0.0)
+
     def _hold(self, provider: str, tenant: str, verdict: Verdict, seconds: float) -> None:
         """Hold a lane for a verdict's trouble."""
         if verdict.trouble is not None:

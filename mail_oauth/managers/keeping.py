@@ -8,7 +8,8 @@ from uuid import UUID
 
 from django.db.models import Q
 
-from mail_oauth.conf import Policy, app_settings
+from mail_oauth.choices import Policy
+from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import ConfigurationError
 from mail_oauth.providers import provider_for
 from mail_oauth.refresh.keeping import Keeping, keeps_warm, recently

@@ -16,6 +16,7 @@ from mail_oauth import parking, signals
 from mail_oauth.cache import token_cache
 from mail_oauth.conf import app_settings
 from mail_oauth.managers.columns import pair_changes, refresh_token_changes, written
+from mail_oauth.managers.episodes import follow
 from mail_oauth.managers.groups import GroupCommit, Save, is_told
 from mail_oauth.managers.lanes import Lanes
 from mail_oauth.managers.latecomers import INSISTENCE, save_late
@@ -104,6 +105,7 @@ class Transitions:
             if not rows.update(**written(changes)):
                 return False
             self.record(row, kind, reason=reason, generation=before + 1, actor=actor)
+            follow(self.using, row, kind, status)
         self._applied(row, kind, changes, reason, old_status)
         return True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
 
-from mail_oauth.conf import Policy
+from mail_oauth.choices import Policy
 from mail_oauth.refresh.classification import Trouble
 
 
@@ -32,6 +32,7 @@ class EventKind(TextChoices):
     NEEDS_REAUTH = "needs_reauth", _("needs reconnecting")
     NEEDS_ADMIN = "needs_admin", _("needs the administrator")
     NEEDS_ATTENTION = "needs_attention", _("needs an operator's attention")
+    USER_TOLD = "user_told", _("its user was told by mail")
     REINSTATED = "reinstated", _("not told to reconnect yet: too many at once")
     GRANT_ENDING = "grant_ending", _("grant ends soon")
     UNREADABLE = "unreadable", _("became unreadable")

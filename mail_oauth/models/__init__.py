@@ -1,4 +1,4 @@
-"""The tables: mailboxes and their history, consents under way, how the providers are, and what upkeep found last."""
+"""The tables: mailboxes and their history, who is told, consents under way, how providers are, what upkeep found last."""
 
 from mail_oauth.models import refusals as _refusals  # noqa: F401  # connects its receiver
 from mail_oauth.models.consents import ConnectAttempt, ConnectPace, ConnectTurn
@@ -7,6 +7,7 @@ from mail_oauth.models.health import CallBudget, ProviderFault, ProviderHealth, 
 from mail_oauth.models.invitations import ReconnectLink
 from mail_oauth.models.jobs import BulkItem, BulkJob, ItemState
 from mail_oauth.models.mailboxes import MailCredentials
+from mail_oauth.models.notices import Episode, Notice
 from mail_oauth.models.reports import Dashboard, UpkeepReport
 
 __all__ = [
@@ -18,8 +19,10 @@ __all__ = [
     "ConnectTurn",
     "CredentialEvent",
     "Dashboard",
+    "Episode",
     "ItemState",
     "MailCredentials",
+    "Notice",
     "ProviderFault",
     "ProviderHealth",
     "ReconnectLink",

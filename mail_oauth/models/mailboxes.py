@@ -212,6 +212,11 @@ class MailCredentials(OpensMail, models.Model):
         return provider_for(self.provider).name if self.provider_configured else self.provider
 
     @property
+    def account_page(self) -> str:
+        """Where its user withdraws, at the provider, what they granted; empty where nobody knows."""
+        return provider_for(self.provider).account_page(self.tenant) if self.provider_configured else ""
+
+    @property
     def scopes(self) -> tuple[str, ...]:
         """The scopes that the provider granted."""
         return scope_set(self.granted_scopes)

@@ -17,6 +17,7 @@ from mail_oauth.providers.client_secrets import secrets_in
 from mail_oauth.providers.documents import MAX_DOCUMENT, object_in
 from mail_oauth.providers.id_tokens import verified_claims
 from mail_oauth.providers.options import option_problems
+from mail_oauth.providers.presence import Presence
 from mail_oauth.providers.scoping import Scoping
 from mail_oauth.tokens import Identity, MailEndpoint, MailServer, TokenSet
 from mail_oauth.transport import ClientAuth, TokenEndpoint, address_problem, fetch_json
@@ -43,13 +44,12 @@ class Revocation(Enum):
     """It is tried again."""
 
 
-class Provider(Scoping):
+class Provider(Presence, Scoping):
     """Base of all providers. Options of the settings may replace any endpoint, scope or server by its name.
 
     Subclasses set data; methods are replaced only where a provider differs in kind.
     """
 
-    display_name: ClassVar[str] = ""
     error_family: ClassVar[str] = ""
     """Selects the provider's own codes in the table of failures."""
 
@@ -59,8 +59,6 @@ class Provider(Scoping):
     userinfo_url: ClassVar[str] = ""
     jwks_url: ClassVar[str] = ""
     issuer: ClassVar[str] = ""
-    account_url: ClassVar[str] = ""
-    """Where a user sees and withdraws what they granted."""
 
     authorize_parameters: ClassVar[Mapping[str, str]] = {}
     uses_pkce: ClassVar[bool] = True
@@ -163,11 +161,6 @@ class Provider(Scoping):
     def placeholders(self) -> dict[str, str]:
         """Return what stands for the `{names}` in URLs."""
         return {}
-
-    @property
-    def name(self) -> str:
-        """What people call the provider."""
-        return str(self.options.get("NAME") or self.display_name or self.alias)
 
     def token_endpoint(self) -> TokenEndpoint:
         """Return the token endpoint with this client's authentication, by the preferred one of its secrets."""

@@ -19,6 +19,7 @@ class Google(Provider):
     """
 
     display_name = "Google"
+    brand = "google"
     error_family = "google"
     authorize_url = "https://accounts.google.com/o/oauth2/v2/auth"
     token_url = "https://oauth2.googleapis.com/token"  # noqa: S105  # a URL, no password

@@ -19,6 +19,8 @@ _TENANT = re.compile(
 CONSUMERS = "9188040d-6c67-4c5b-b112-36a304b66dad"
 """The tenant of all personal accounts (`id-token-claims-reference.md`)."""
 
+PERSONAL_ACCOUNT_URL = "https://account.microsoft.com/privacy/app-access"
+
 _CLOUDS: dict[str, dict[str, Any]] = {
     "global": {
         "host": "https://login.microsoftonline.com",
@@ -51,11 +53,12 @@ class Microsoft(Provider):
     """`TENANT`: common, organizations, consumers, a tenant's GUID or domain. `CLOUD`: global, usgov, china."""
 
     display_name = "Microsoft"
+    brand = "microsoft"
     error_family = "microsoft"
     authorize_url = "{host}/{tenant}/oauth2/v2.0/authorize"
     token_url = "{host}/{tenant}/oauth2/v2.0/token"  # noqa: S105  # a URL, no password
     jwks_url = "{host}/{tenant}/discovery/v2.0/keys"
-    account_url = "https://myaccount.microsoft.com/"
+    account_url = "https://myapps.microsoft.com/"  # of work and school accounts
     # Graph's scopes would yield a token that IMAP refuses; one resource per token request.
     scopes = (
         "openid",
@@ -145,6 +148,11 @@ class Microsoft(Provider):
         expected = CONSUMERS if tenant == "consumers" else tenant
         named = str(issuer).removeprefix(f"{host}/").removesuffix("/v2.0")
         return issuer == self._issuer_of(named) and (named == expected or not GUID.fullmatch(expected))
+
+    def account_page(self, tenant: str = "") -> str:
+        """Personal accounts have a page of their own."""
+        personal = tenant == CONSUMERS and "ACCOUNT_URL" not in self.options
+        return PERSONAL_ACCOUNT_URL if personal else super().account_page(tenant)
 
     def organisation(self, tenant: str) -> str:
         """Personal accounts share a tenant, but no administrator."""

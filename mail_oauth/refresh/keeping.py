@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from mail_oauth.conf import Policy, app_settings
+from mail_oauth.choices import Policy
+from mail_oauth.conf import app_settings
 from mail_oauth.refresh.policy import next_refresh, warns_at
 
 _EARLIEST, _LATEST = 0.7, 0.95

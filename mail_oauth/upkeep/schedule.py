@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db.models import Q
 from django.utils import timezone
 
-from mail_oauth.conf import Policy
+from mail_oauth.choices import Policy
 from mail_oauth.encryption import keyring
 from mail_oauth.exceptions import KeyMissing
 from mail_oauth.managers.clock import DatabaseNow, on_database_clock

@@ -24,7 +24,7 @@ def test_connect_watch_inspect_disconnect(demo: Demo, page: Page):
     demo.sign_in(page, "admin")
     demo.connect(page)
     expect(page.get_by_text("ada@example.com is connected.")).to_be_visible()
-    expect(page.get_by_text("connected", exact=True)).to_be_visible()
+    expect(page.get_by_text("Works", exact=True)).to_be_visible()
 
     page.goto(demo.url)
     generation = page.locator("tbody td").last

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from celery import Celery
+from django import VERSION as DJANGO
 
 from mail_oauth.checks.catalogue import CATALOGUE
 from mail_oauth.tokens import MailServer, Secret
@@ -20,6 +21,7 @@ SESSIONS = "django.contrib.sessions.middleware.SessionMiddleware"
 USERS = "django.contrib.auth.middleware.AuthenticationMiddleware"
 CSRF = "django.middleware.csrf.CsrfViewMiddleware"
 OUTLOOK = "https://outlook.office.com/IMAP.AccessAsUser.All"
+SMTP = "django.core.mail.backends.smtp.EmailBackend"
 APPS = ["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions", "mail_oauth"]
 
 
@@ -49,6 +51,18 @@ def _name_of(base: dict[str, Any]) -> str:
 
 def django(number: str, words: str, **settings: Any) -> Mistake:
     return Mistake(number, words, settings)
+
+
+def notices(number: str, words: str, backend: str = SMTP, **settings: Any) -> Mistake:
+    """Notices are on, and something about them is wrong."""
+    on = {"NOTIFY": "users", "NOTIFY_FROM": "mail@your.site", **settings}
+    return Mistake(number, words, {**mailed_by(backend), "ours": on})
+
+
+def mailed_by(backend: str) -> dict[str, Any]:
+    if DJANGO >= (6, 1):
+        return {"MAILERS": {"default": {"BACKEND": backend}}}
+    return {"EMAIL_BACKEND": backend}
 
 
 def without(path: str) -> list[str]:
@@ -174,6 +188,16 @@ MISTAKES = [
     *(ours("E030", f'Write MAIL_OAUTH["{name}"] = ', **{name: 0}) for name in ("BATCH_SIZE", "BATCH_TASKS")),
     ours("E030", "every consent is over", STATE_SECONDS=0),
     ours("E030", "no provider can be called", READ_TIMEOUT=0.0),
+    notices("E041", "cannot be imported (ModuleNotFoundError)", NOTIFY_LANGUAGE="project.people.language_of"),
+    notices("E041", "is no function", NOTIFY_ADDRESS="mail_oauth.__version__"),
+    notices("E042", 'NOTIFY_OPERATORS"] = ["ops@your.site"]', NOTIFY="operators"),
+    notices("E042", "no operators are named", NOTIFY="all"),
+    notices("E042", '"NOTIFY"] = "all"', NOTIFY_MASS_USERS=False),
+    notices("E043", "MAILERS has no 'plain'", NOTIFY_MAILER="plain"),
+    notices("W040", "may be the dead ones", "mail_oauth.backends.EmailBackend"),
+    notices("W041", "below CIRCUIT_WINDOW (600 s)", NOTIFY_AFTER=60),
+    notices("W042", "delivers no mail", "django.core.mail.backends.console.EmailBackend"),
+    notices("W042", "webmaster@localhost", NOTIFY_FROM=""),
     django("W001", "mail_oauth.testing", INSTALLED_APPS=[*APPS, "mail_oauth.testing"]),
     django("W002", "FERNET_KEYS", FERNET_KEYS=[]),
     django("W003", "cannot be parked", CACHES={"default": PRIVATE_CACHE}),
@@ -336,6 +360,16 @@ NO_MISTAKES: dict[str, dict[str, Any]] = {
             }
         }
     },
+    "notices to all": {
+        **mailed_by(SMTP),
+        "ADMINS": ["ops@your.site"] if DJANGO >= (6, 0) else [("Ops", "ops@your.site")],
+        "DEFAULT_FROM_EMAIL": "mail@your.site",
+        "ours": {
+            "NOTIFY": "all",
+            "NOTIFY_MASS_USERS": False,
+            "NOTIFY_ADDRESS": "tests.notifications.people.address",
+        },
+    },
     "a cache of files with room": {  # of which W004 says what it always says
         "CACHES": {"default": {**FILES, "OPTIONS": {"MAX_ENTRIES": 1_000_000}}},
         "SILENCED_SYSTEM_CHECKS": ["mail_oauth.W004"],
@@ -412,7 +446,17 @@ def test_no_message_shows_a_secret(production):
         assert "very-secret" not in str(messages)
 
 
+def test_notices_without_links(production):
+    assert "E040" in numbers(production(**mailed_by(SMTP), ours={"NOTIFY": "users", "BASE_URL": ""}))
+
+
 class TestTheCeleryApp:
+    def test_that_sends_no_notices(self, production, celery_app):
+        del celery_app.conf.beat_schedule["mail_oauth.send_notices"]
+        assert numbers(production()) == [], "none are wanted"
+        on = {"NOTIFY": "users", "NOTIFY_FROM": "mail@your.site"}
+        assert numbers(production(**mailed_by(SMTP), ours=on)) == ["W043"]
+
     def test_without_this_apps_schedule(self, production, celery_app):
         celery_app.conf.beat_schedule = {}
         messages = production()

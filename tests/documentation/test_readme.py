@@ -16,7 +16,7 @@ from django.test import RequestFactory
 from django.utils.module_loading import import_string
 from django.views.debug import ExceptionReporter
 
-from mail_oauth.conf import Policy
+from mail_oauth.choices import Policy
 from mail_oauth.managers.budget import calls_per_second
 from mail_oauth.managers.keeping import policy_of_provider
 from tests.documentation.blocks import README, ROOT, block, commands

@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from mail_oauth.conf import Policy
+from mail_oauth.choices import Policy
 from mail_oauth.managers.keeping import keeping_of
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials

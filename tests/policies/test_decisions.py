@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mail_oauth.conf import Policy, app_settings
+from mail_oauth.choices import Policy
+from mail_oauth.conf import app_settings
 from mail_oauth.refresh.keeping import (
     Keeping,
     brought_forward,

@@ -9,7 +9,7 @@ import pytest
 from django.core.checks import run_checks
 from django.utils import timezone
 
-from mail_oauth.conf import Policy
+from mail_oauth.choices import Policy
 from mail_oauth.exceptions import ConfigurationError
 from mail_oauth.managers.keeping import is_warm, policy_of, warm
 from mail_oauth.managers.vocabulary import RefreshPolicy

@@ -136,6 +136,7 @@ class TestAMessage:
             "reconcile_cache",
             "refresh_batch",
             "refresh_due",
+            "send_notices",
             "take_survey",
         ]
         assert all(message.payload[:2] == [[], {}] for message in sent)
@@ -166,7 +167,13 @@ class TestAMessage:
 @pytest.mark.django_db
 def test_results_are_numbers_that_json_can_carry(due, provider):
     due(1)
-    results = [tasks.refresh_batch(), tasks.reconcile_cache(), tasks.prune_events(), tasks.refresh_due()]
+    results = [
+        tasks.refresh_batch(),
+        tasks.reconcile_cache(),
+        tasks.prune_events(),
+        tasks.refresh_due(),
+        tasks.send_notices(),
+    ]
     results.append(tasks.take_survey())
     text = json.dumps(results)
     assert json.loads(text)[0]["refreshed"] == 1

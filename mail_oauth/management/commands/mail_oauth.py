@@ -1,4 +1,4 @@
-"""`manage.py mail_oauth refresh|reconcile|status|doctor|test_mailbox …`: upkeep by hand, or by cron without Celery.
+"""`manage.py mail_oauth refresh|reconcile|status|doctor|test_mailbox|notify …`: upkeep by hand, or by cron without Celery.
 
 The actions for keys are in `mail_oauth.management.keys`.
 """
@@ -25,6 +25,7 @@ from mail_oauth.management.naming import named
 from mail_oauth.management.progress import Progress, about_how_many
 from mail_oauth.management.tables import figures, table
 from mail_oauth.models import MailCredentials
+from mail_oauth.notices.run import send_notices
 from mail_oauth.operations.jobs import work
 from mail_oauth.upkeep.forecast import forecast
 from mail_oauth.upkeep.prune import prune_events
@@ -40,8 +41,8 @@ class Command(BaseCommand):
     """Upkeep of connected mailboxes. The exit code is 1 when something failed."""
 
     help = (
-        "Refresh due mailboxes, compare the cache with the table, show how mailboxes are and what falls due, delete old "
-        "events, find what is wrong, sign in to a mailbox, look after keys."
+        "Refresh due mailboxes, compare the cache with the table, show how mailboxes are and what falls due, mail whoever "
+        "is to be told, delete old events, find what is wrong, sign in to a mailbox, look after keys."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -70,6 +71,8 @@ class Command(BaseCommand):
         )
         jobs = add_action(actions, "jobs", self.jobs, "go on with bulk actions that staff began in the admin")
         jobs.add_argument("--seconds", type=float, help="begin no mailbox after this long")
+        notify = add_action(actions, "notify", self.notify, "mail whoever is to be told of a mailbox (NOTIFY)")
+        notify.add_argument("--seconds", type=float, help="begin no mail after this long")
         prune = add_action(actions, "prune", self.prune, "delete old events and unfinished consents")
         prune.add_argument("--days", type=float, help="how long events are kept (default: EVENT_DAYS)")
         keys.add_actions(actions, self)
@@ -138,6 +141,19 @@ class Command(BaseCommand):
         """Do what waits of bulk actions, as workers do."""
         report = work(seconds=float("inf") if options["seconds"] is None else options["seconds"])
         self._say(("mailboxes", "number"), figures(report))
+
+    def notify(self, options: dict[str, Any]) -> None:
+        """Send what there is to send."""
+        seconds = float("inf") if options["seconds"] is None else options["seconds"]
+        report = send_notices(seconds)
+        if report.ended == "off":
+            self.stdout.write(
+                'Notices are off: MAIL_OAUTH["NOTIFY"] = "users", "operators" or "all" switches them on.'
+            )
+            return
+        self._say(("users", "number"), figures(asdict(report)))
+        if report.failed:
+            raise CommandError(f"{report.failed} mails could not be sent; they are tried again.")
 
     def prune(self, options: dict[str, Any]) -> None:
         """Delete what is old."""

@@ -11,7 +11,17 @@ from django.conf import settings
 from mail_oauth.conf import app_settings, problems
 from mail_oauth.exceptions import ConfigurationError
 from mail_oauth.providers import Provider, provider_for
-from mail_oauth.upkeep.doctor import caches, database, endpoints, mailboxes, mailhosts, redis, work, workers
+from mail_oauth.upkeep.doctor import (
+    caches,
+    database,
+    endpoints,
+    mailboxes,
+    mailhosts,
+    people,
+    redis,
+    work,
+    workers,
+)
 from mail_oauth.upkeep.doctor.findings import Finding, Level
 from mail_oauth.upkeep.doctor.rounds import Aside, Probe
 from mail_oauth.upkeep.doctor.system import SUMMARY, system_findings
@@ -26,6 +36,7 @@ OFFLINE: tuple[Probe, ...] = (
     Probe(id=SUMMARY, what="every system check, Django's and those for deployment as well", look=lambda _: ()),
     *database.PROBES,
     *mailboxes.PROBES,
+    *people.PROBES,
     *work.PROBES,
     *caches.PROBES,
     *redis.PROBES,
@@ -87,7 +98,7 @@ def _here(aliases: tuple[str, ...]) -> list[Finding]:
     failed = {finding.id for finding in found if finding.level is Level.ERROR}
     rounds = [work.work_round(), caches.cache_round()]
     if not failed & {"database.reachable", "database.migrations"}:
-        rounds.insert(0, mailboxes.mailbox_round(aliases))
+        rounds[:0] = [mailboxes.mailbox_round(aliases), people.people_round()]
     asked = [] if "database.reachable" in failed else [str(of_database.about)]
     return [*system_findings(asked), *found, *(finding for each in rounds for finding in each.walk())]
 

@@ -1,0 +1,1 @@
+"""Mail about mailboxes that need somebody: to their users, and in digests to the operators."""
