@@ -22,7 +22,7 @@ from mail_oauth.providers.client_secrets import ordinal
 from mail_oauth.refresh.classification import Trouble
 from mail_oauth.refresh.verdicts import Verdict, judge
 from mail_oauth.tokens import HttpReply, Secret
-from mail_oauth.transport import TokenEndpoint, deadline
+from mail_oauth.transport import ClientAssertion, TokenEndpoint, deadline
 
 logger = logging.getLogger(__name__)
 
@@ -43,9 +43,9 @@ class Answer(NamedTuple):
 
 
 class _InUse(NamedTuple):
-    """The secret that was accepted where the preferred one was not, and when that is tried again."""
+    """The secret, or assertion, that was accepted where the preferred one was not, and when that is tried again."""
 
-    secret: Secret | None
+    secret: ClientAssertion | Secret | None
     first_again_at: float
 
 
@@ -75,8 +75,14 @@ def ask(provider: Provider, call: Callable[[TokenEndpoint], HttpReply]) -> Answe
     return refused[endpoints[0]]
 
 
+def credentials_of(endpoints: tuple[TokenEndpoint, ...]) -> str:
+    """Return what a client's several credentials are called."""
+    asserted = [bool(endpoint.assertions) for endpoint in endpoints]
+    return "certificates" if all(asserted) else "credentials" if any(asserted) else "secrets"
+
+
 def _answer(provider: Provider, reply: HttpReply) -> Answer:
-    return Answer(reply, judge(reply, family=provider.error_family))
+    return Answer(reply, judge(reply, family=provider.family))
 
 
 def _in_turn(provider: Provider, endpoints: tuple[TokenEndpoint, ...]) -> list[TokenEndpoint]:
@@ -87,7 +93,7 @@ def _in_turn(provider: Provider, endpoints: tuple[TokenEndpoint, ...]) -> list[T
     """
     turn, kept, now = list(endpoints), _in_use.get(provider), time.monotonic()
     if kept is not None and now < kept.first_again_at:
-        turn.sort(key=lambda endpoint: endpoint.client_secret != kept.secret)  # which keeps the others' order
+        turn.sort(key=lambda endpoint: endpoint.credential != kept.secret)  # which keeps the others' order
     elif kept is not None:
         _in_use[provider] = kept._replace(first_again_at=now + FIRST_AGAIN_SECONDS)  # this call tries it, no other
     return [*turn, turn[0]]
@@ -95,7 +101,7 @@ def _in_turn(provider: Provider, endpoints: tuple[TokenEndpoint, ...]) -> list[T
 
 def _note_refused(provider: Provider, endpoint: TokenEndpoint) -> None:
     kept = _in_use.get(provider)
-    if kept is not None and kept.secret == endpoint.client_secret:
+    if kept is not None and kept.secret == endpoint.credential:
         _in_use.pop(provider, None)
 
 
@@ -110,8 +116,8 @@ def _note_accepted(
         _in_use.pop(provider, None)
     elif refused:
         before = _in_use.get(provider)
-        _in_use[provider] = _InUse(accepted.client_secret, time.monotonic() + FIRST_AGAIN_SECONDS)
-        if before is None or before.secret != accepted.client_secret:
+        _in_use[provider] = _InUse(accepted.credential, time.monotonic() + FIRST_AGAIN_SECONDS)
+        if before is None or before.secret != accepted.credential:
             _report(provider, endpoints, accepted, refused)
 
 
@@ -128,10 +134,11 @@ def _report(
         if endpoint in refused
     )
     logger.warning(
-        "provider %s: the %s of %d client secrets is in use; refused: %s",
+        "provider %s: the %s of %d client %s is in use; refused: %s",
         provider.alias,
         ordinal(endpoints.index(accepted)),
         len(endpoints),
+        credentials_of(endpoints),
         told,
         extra={"action": "client_secret", "provider": provider.alias, "outcome": "another_in_use"},
     )

@@ -148,7 +148,7 @@ def _asked(case: Case, endpoint: TokenEndpoint) -> Verdict:
     case.asked_at = timezone.now()
     case.reply = endpoint.refresh(made_up, scope=scope)
     case.answered_at = timezone.now()
-    return judge(case.reply, family=case.provider.error_family)
+    return judge(case.reply, family=case.provider.family)
 
 
 def _clock(case: Case) -> Iterator[Outcome]:
