@@ -21,12 +21,13 @@ from mail_oauth.exceptions import (
     SealError,
 )
 from mail_oauth.frames import keeps_locals_in
+from mail_oauth.managers.app_tokens import by_shared_token
 from mail_oauth.managers.background import behind, outside_transaction, own_connection_possible
 from mail_oauth.managers.errors import failed, held, pausing, refused_again, unusable
 from mail_oauth.managers.readability import turn_readable
 from mail_oauth.managers.resources import other_resource_token, resource_token
 from mail_oauth.managers.transitions import Transitions, after_commit, only_test_transactions
-from mail_oauth.managers.vocabulary import Status
+from mail_oauth.managers.vocabulary import Access, Status
 from mail_oauth.near import Look, near_copies
 from mail_oauth.refresh.engine import Outcome, refresh
 from mail_oauth.refresh.policy import least_validity, margin
@@ -88,6 +89,8 @@ class TokenAccess:
             return cached
         row = self._row(pk)
         uses.note(pk)
+        if row.access == Access.SHARED:
+            return by_shared_token(self.ledger, row, lambda app: self.get(app, min_validity=min_validity))
         token = self._stored(row)
         if not only_test_transactions(self.using):
             look = None  # what a caller's own transaction sees may never be committed, or be long out of date
@@ -98,6 +101,9 @@ class TokenAccess:
 
     def refresh(self, pk: UUID) -> AccessToken:
         """Refresh whatever the token's age, or wait for the one who does. Raises a `MailboxError`."""
+        row = self._row(pk)
+        if row.access == Access.SHARED:
+            return by_shared_token(self.ledger, row, self.refresh)
         return outside_transaction(self.using, lambda: self._refresh_or_wait(self._row(pk), None, force=True))
 
     @keeps_locals_in
@@ -114,6 +120,9 @@ class TokenAccess:
             return other_resource_token(self, pk, resource, rejected)
         near_copies.drop(pk)
         uses.note(pk)
+        row = self._row(pk)
+        if row.access == Access.SHARED:
+            return by_shared_token(self.ledger, row, lambda app: self.report_rejected(app, rejected))
         return outside_transaction(self.using, lambda: self._replace(self._row(pk), rejected))
 
     @keeps_locals_in

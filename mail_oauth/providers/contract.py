@@ -41,6 +41,8 @@ class Revocation(Enum):
     """Another mailbox lives on the same grant."""
     FAILED = "failed"
     """It is tried again."""
+    NOTHING = "nothing"
+    """There was no grant: the app's own access ends when its administrator takes it away."""
 
 
 class Provider(AppAccess):

@@ -13,16 +13,21 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
 from mail_oauth.conf import app_settings
-from mail_oauth.providers import Provider
+from mail_oauth.exceptions import ConfigurationError, TransportError
+from mail_oauth.providers import Provider, provider_for
 from mail_oauth.providers.client_secrets import ordinal
 from mail_oauth.refresh.classification import Trouble
-from mail_oauth.refresh.verdicts import Verdict, judge
+from mail_oauth.refresh.verdicts import Verdict, judge, judge_fault, without_user
 from mail_oauth.tokens import HttpReply, Secret
 from mail_oauth.transport import ClientAssertion, TokenEndpoint, deadline
+
+if TYPE_CHECKING:
+    from mail_oauth.refresh.ledger import Grant
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +78,23 @@ def ask(provider: Provider, call: Callable[[TokenEndpoint], HttpReply]) -> Answe
             _note_refused(provider, endpoint)
             refused[endpoint] = answer
     return refused[endpoints[0]]
+
+
+def ask_for_app(grant: Grant, *, scope: str | None = None) -> Verdict:
+    """Ask for a token that opens a mailbox without a user, for the app's own scope unless `scope` is given.
+
+    A refresh token is none that anybody consented to (RFC 6749 §4.4.3): one that comes is left.
+    """
+    try:
+        provider = provider_for(grant.provider)
+        if not provider.is_app_only:
+            raise ConfigurationError(f'MAIL_OAUTH["PROVIDERS"]["{grant.provider}"]: write "ACCESS": "app".')
+        wanted = provider.app_scope if scope is None else scope
+        said = ask(provider, lambda endpoint: provider.ask_for_app(endpoint, grant.email, wanted)).verdict
+    except (TransportError, ConfigurationError) as error:
+        return judge_fault(error)
+    tokens = replace(said.tokens, refresh_token=None, refresh_token_expires_in=None) if said.tokens else None
+    return replace(without_user(said), tokens=tokens, rotated=None)
 
 
 def credentials_of(endpoints: tuple[TokenEndpoint, ...]) -> str:

@@ -81,6 +81,7 @@ def test_a_long_transaction_of_the_site_has_a_migration_give_up_rather_than_ever
     on_postgresql, monkeypatch
 ):
     monkeypatch.setattr(_operations, "LOCK_SECONDS", 0.05)
+    call_command("migrate", "mail_oauth", "0006", verbosity=0)
     another = connection.copy()
     try:
         with connection.cursor() as cursor:
