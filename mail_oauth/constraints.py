@@ -39,11 +39,11 @@ class UniqueWherePresent(models.UniqueConstraint):
 
     def check(self, model: Any, connection: Any) -> list[CheckMessage]:
         """Say nothing of the index that is not partial."""
-        return _all_but_that(super().check(model, connection))  # type: ignore[misc]
+        return _all_but_that(super().check(model, connection))
 
     def _check(self, model: Any, connection: Any) -> list[CheckMessage]:
         """Do the same; so it is called on Django 5.2."""
-        return _all_but_that(super()._check(model, connection))
+        return _all_but_that(super()._check(model, connection))  # type: ignore[misc]
 
     def _on(self, schema_editor: Any) -> models.UniqueConstraint:
         if schema_editor.connection.features.supports_partial_indexes:
