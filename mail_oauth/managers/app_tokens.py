@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
@@ -70,20 +71,19 @@ def by_shared_token(ledger: Transitions, row: MailCredentials, use: Callable[[UU
     if error is not None:
         raise error
     provider = provider_for(row.provider)
-    try:
-        return use(holder(ledger, provider))
-    except ObjectDoesNotExist:  # somebody deleted it, which costs a call
-        _known.clear()
+    known = _known.get((ledger.using, app_key(provider)))
+    if known is not None:
+        with suppress(ObjectDoesNotExist):  # somebody deleted it, which costs a call
+            return use(known)
     return use(holder(ledger, provider))
 
 
 def holder(ledger: Transitions, provider: Provider) -> UUID:
     """Return the primary key of the row that has an app's token; it is made where there is none."""
     key = app_key(provider)
-    place = (ledger.using, key)
-    if place not in _known:
-        _known[place] = outside_transaction(ledger.using, lambda: _found_or_made(ledger, provider, key).pk)
-    return _known[place]
+    pk: UUID = outside_transaction(ledger.using, lambda: _found_or_made(ledger, provider, key).pk)
+    _known[ledger.using, key] = pk
+    return pk
 
 
 def _found_or_made(ledger: Transitions, provider: Provider, key: str) -> MailCredentials:
