@@ -68,7 +68,8 @@ def flow_page(view: View) -> View:
 def mailboxes(request: HttpRequest) -> HttpResponse:
     """Show a user their mailboxes, and a button for each provider."""
     rows = MailCredentials.objects.for_user(request.user).present().without_tokens().order_by("email")
-    return render(request, "mail_oauth/mailboxes.html", {"mailboxes": rows, "providers": all_providers()})
+    providers = [each for each in all_providers() if not each.is_app_only]
+    return render(request, "mail_oauth/mailboxes.html", {"mailboxes": rows, "providers": providers})
 
 
 @flow_page
@@ -185,7 +186,10 @@ def send_test(request: HttpRequest, pk: UUID) -> HttpResponse:
 def _provider(alias: str) -> Provider:
     if alias not in app_settings().providers:
         raise Http404
-    return provider_for(alias)
+    provider = provider_for(alias)
+    if provider.is_app_only:  # nobody's consent is asked for
+        raise Http404
+    return provider
 
 
 def _own_mailbox(request: HttpRequest, provider: Provider) -> MailCredentials | None:

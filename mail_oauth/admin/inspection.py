@@ -82,7 +82,8 @@ def account(row: MailCredentials, now: datetime, user_url: str) -> list[Fact]:
     return [
         Fact(label=_("Mailbox address"), text=f"{row.email} ({verified})"),
         Fact(label=_("Sign-in address"), text=row.sign_in_address or DASH),
-        Fact(label=_("User"), text=str(row.user), url=user_url),
+        Fact(label=_("User"), text=str(row.user or DASH), url=user_url),
+        Fact(label=_("Opened by"), text=str(row.get_access_display())),
         Fact(label=_("Provider"), text=name if name == row.provider else f"{name} ({row.provider})"),
         Fact(label=_("Issuer"), text=row.issuer or DASH, code=True),
         Fact(label=_("Subject"), text=row.subject or DASH, code=True),

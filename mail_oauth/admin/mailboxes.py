@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
@@ -23,6 +23,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from mail_oauth.admin import operations
+from mail_oauth.admin.adding import AddsMailboxes
 from mail_oauth.admin.aliases import provider_name
 from mail_oauth.admin.batches import perform_all
 from mail_oauth.admin.filters import FailingFilter, PolicyFilter, ProviderFilter
@@ -34,11 +35,6 @@ from mail_oauth.admin.policies import POLICIES, choose_for_all
 from mail_oauth.admin.reports import log_choice, report, report_choice, report_one
 from mail_oauth.admin.sign_ins import TEST_SIGN_IN
 from mail_oauth.models import MailCredentials
-
-if TYPE_CHECKING:
-    _MailboxAdmin = admin.ModelAdmin[MailCredentials]
-else:
-    _MailboxAdmin = admin.ModelAdmin
 
 Rows = QuerySet[MailCredentials]
 TEMPLATES = "admin/mail_oauth/mailcredentials"
@@ -67,7 +63,7 @@ class MailboxList(ChangeList):
 
 
 @admin.register(MailCredentials)
-class MailCredentialsAdmin(_MailboxAdmin):
+class MailCredentialsAdmin(AddsMailboxes):
     """Mailboxes to look at. Nothing is edited freely: `change` permission opens the operations."""
 
     list_display = ("email", "state", "expires", "refreshed", "failures", "provider_words", "user")
@@ -149,10 +145,6 @@ class MailCredentialsAdmin(_MailboxAdmin):
 
     # --- permissions ---
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Mailboxes are connected by their users."""
-        return False
-
     def allowed(self, request: HttpRequest, operation: Operation, row: MailCredentials | None = None) -> bool:
         """Whether the user may do this; any one of the operation's permissions suffices."""
         checks = {"change": self.has_change_permission, "delete": self.has_delete_permission}
@@ -214,7 +206,7 @@ class MailCredentialsAdmin(_MailboxAdmin):
     def _user_url(self, request: HttpRequest, row: MailCredentials) -> str:
         """Return where the admin shows the user; nothing where it does not, or not to this person."""
         model = get_user_model()
-        if not self.admin_site.is_registered(model):
+        if row.user is None or not self.admin_site.is_registered(model):
             return ""
         if not self.admin_site.get_model_admin(model).has_view_or_change_permission(request, row.user):
             return ""

@@ -15,7 +15,7 @@ from mail_oauth.admin.moments import DASH, distance
 from mail_oauth.exceptions import ConfigurationError
 from mail_oauth.managers.keeping import is_warm
 from mail_oauth.managers.queryset import REFRESHABLE
-from mail_oauth.managers.vocabulary import Status
+from mail_oauth.managers.vocabulary import Access, Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.refresh.lanes import Hold
 from mail_oauth.refresh.verdicts import HELD_BACK
@@ -76,7 +76,8 @@ def badge(row: MailCredentials, *, unreadable: bool = False) -> Badge:
 def is_idle(row: MailCredentials, now: datetime) -> bool:
     """Tell whether a mailbox that works is refreshed only when its token is asked for, which may have expired."""
     try:
-        return row.is_connected and not row.refresh_failures and not is_warm(row, now)
+        waits = row.is_connected and not row.refresh_failures and row.access != Access.SHARED
+        return waits and not is_warm(row, now)
     except ConfigurationError:
         return False
 
@@ -143,6 +144,8 @@ def _state(row: MailCredentials, now: datetime, unreadable: bool) -> Notice:
 def _disconnected(row: MailCredentials, now: datetime) -> Notice:
     headline = _("This mailbox was disconnected %(when)s.") % {"when": distance(row.status_changed_at, now)}
     next_step = _("Its user connects it again if it is still needed. Nobody else has to act.")
+    if row.is_app_only:
+        next_step = _("It has no user: add it again if it is still needed. Nobody else has to act.")
     if row.refresh_at is not None:
         next_step = _("Its grant could not be revoked at the provider yet; that is tried again %(when)s.") % {
             "when": distance(row.refresh_at, now)
@@ -169,6 +172,8 @@ def _needs_admin(row: MailCredentials) -> Notice:
         "reason": row.status_reason or DASH
     }
     next_step = _("The organisation's administrator must allow it at the provider. Then press “Refresh now”.")
+    if row.is_app_only:
+        headline = _("The provider does not let the app in (%(reason)s).") % {"reason": row.status_reason or DASH}
     return Notice(Level.BAD, headline, next_step)
 
 
@@ -213,6 +218,10 @@ def _connected(row: MailCredentials, now: datetime) -> Notice:
         headline = _("Connected, but its refresh was due %(when)s.") % when
         next_step = _("Look whether the sweep runs: Celery beat and a worker, or “manage.py mail_oauth refresh”.")
         return Notice(Level.WAIT, headline, next_step)
+    if row.access == Access.SHARED:
+        return Notice(
+            Level.GOOD, _("Connected, by the token that the app has for all its mailboxes."), _("Nobody has to act.")
+        )
     if row.refresh_at is None:
         next_step = _("No refresh is planned. Press “Refresh now” to plan the next one.")
         return Notice(Level.WAIT, _("Connected, but nothing keeps it so."), next_step)

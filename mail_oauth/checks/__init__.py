@@ -10,6 +10,7 @@ from django.core import checks
 
 from mail_oauth.checks import (
     addresses,
+    app_only,
     caches,
     durations,
     keys,
@@ -57,6 +58,7 @@ DEPLOYED: tuple[Look, ...] = (
     keys.secret_key,
     keys.key_file,
     keys.unbound,
+    app_only.files,
     caches.private,
     caches.full,
     sessions.private,

@@ -122,6 +122,14 @@ _ANYWHERE = {
     ),
     "E029": ("`USE_TZ` is off: moments would be taken for other ones", "USE_TZ = True"),
     "E030": ("a setting of 0 with which upkeep or consents stand still", 'MAIL_OAUTH["BATCH_SIZE"] = 100'),
+    "E035": (
+        "Microsoft: access without a user, at an endpoint of many tenants (AADSTS9001023)",
+        '"TENANT": "contoso.com"',
+    ),
+    "E036": (
+        "Microsoft: access without a user, with other scopes than a resource's `/.default`",
+        '"SCOPES": ["https://outlook.office365.com/.default"]',
+    ),
     "W005": (
         "a client id or secret that no provider gave out: a placeholder, quotes, white space, a secret's id; one that stands twice",
         '"CLIENT_SECRET": os.environ["MICROSOFT_CLIENT_SECRET"]',
@@ -166,6 +174,14 @@ _DEPLOYED = {
     "E014": (
         "`BASE_URL` is not https: providers refuse such redirect URIs",
         'MAIL_OAUTH["BASE_URL"] = "https://your.site"',
+    ),
+    "E037": (
+        "a certificate, a service account's key or a platform's token cannot be read, is none, or has ended",
+        '"CLIENT_CERTIFICATE": "/run/secrets/app.pem", with certificate and private key',
+    ),
+    "W035": (
+        "a client's certificate ends within thirty days",
+        '"CLIENT_CERTIFICATE": ["new.pem", "former.pem"], and the new one registered',
     ),
     "W001": ("`mail_oauth.testing` is installed", "INSTALLED_APPS without mail_oauth.testing"),
     "W002": ("tokens are sealed under a key made of `SECRET_KEY`", 'FERNET_KEYS = [os.environ["MAIL_OAUTH_KEY"]]'),

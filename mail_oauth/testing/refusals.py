@@ -110,6 +110,12 @@ _GOOGLE: Final[Mapping[str, str]] = {
 }
 
 
+GOOGLES_ALONE: Final = frozenset(
+    (Reason.UNKNOWN_SERVICE_ACCOUNT, Reason.BAD_SIGNATURE, Reason.NOT_DELEGATED, Reason.UNKNOWN_MAILBOX)
+)
+"""What only service accounts are told."""
+
+
 def microsoft_error(error: str, aadsts: Aadsts) -> dict[str, object]:
     """A token error as Microsoft writes it; the trace ids are derived, so that a test can compare them."""
     trace = hashlib.sha256(f"{error}{aadsts.code}".encode()).hexdigest()

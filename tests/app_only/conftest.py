@@ -12,6 +12,7 @@ import pytest
 from mail_oauth.connect.app_only import add_mailboxes
 from mail_oauth.models import MailCredentials
 from mail_oauth.testing.provider import FakeProvider
+from tests.admin.conftest import root, signed_in, staff, superuser  # noqa: F401  # fixtures
 from tests.app_only.certificates import Certificate
 
 TENANT = "contoso.example"
