@@ -83,7 +83,7 @@ class TestOnDovecot:
     def test_mail_goes_by_the_address_that_the_site_names(self, on_dovecot, add):
         add("work", ADA)
         message = EmailMessage("Hello", "How are you?", ADA, ["grace@example.com"])
-        assert EmailBackend().send_messages([message]) == 1
+        assert EmailBackend(mailbox=ADA).send_messages([message]) == 1
         assert "How are you?" in on_dovecot.sink.messages[-1].content.decode()
 
     def test_a_users_from_email_chooses_no_mailbox_that_is_nobodys(self, on_dovecot, add, user):
