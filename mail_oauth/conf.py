@@ -273,6 +273,8 @@ def _hidden(options: Any) -> Any:
 
 def _is_secret(name: object, value: Any) -> bool:
     """Tell by its name that an option is secret; or by what it holds: a certificate's key may be in a file, or written out."""
+    if name == "SERVICE_ACCOUNT" and isinstance(value, Mapping):
+        return True
     within = value if isinstance(value, (list, tuple)) else [value]
     return bool(_SECRET_OPTION.search(str(name))) or any("PRIVATE KEY" in str(each) for each in within)
 
