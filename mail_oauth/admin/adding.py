@@ -49,7 +49,9 @@ class AddForm(forms.Form):
     addresses = forms.CharField(
         label=gettext_lazy("Mailbox addresses"),
         widget=forms.Textarea(attrs={"rows": 12, "cols": 60}),
-        help_text=gettext_lazy("One a line. The app must be let into each of them by the administrator at the provider."),
+        help_text=gettext_lazy(
+            "One a line. The app must be let into each of them by the administrator at the provider."
+        ),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -111,10 +113,14 @@ class AddsMailboxes(_Admin):
 
     def _tell(self, request: HttpRequest, added: Added) -> None:
         number = len(added.new) + len(added.again)
-        texts = [ngettext("%(number)d mailbox was added.", "%(number)d mailboxes were added.", number) % {"number": number}]
+        texts = [
+            ngettext("%(number)d mailbox was added.", "%(number)d mailboxes were added.", number)
+            % {"number": number}
+        ]
         if added.known:
             known = len(added.known)
             texts.append(
-                ngettext("%(number)d was there already.", "%(number)d were there already.", known) % {"number": known}
+                ngettext("%(number)d was there already.", "%(number)d were there already.", known)
+                % {"number": known}
             )
         self.message_user(request, " ".join(texts), messages.SUCCESS if number else messages.WARNING)

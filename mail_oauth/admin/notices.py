@@ -220,7 +220,9 @@ def _connected(row: MailCredentials, now: datetime) -> Notice:
         return Notice(Level.WAIT, headline, next_step)
     if row.access == Access.SHARED:
         return Notice(
-            Level.GOOD, _("Connected, by the token that the app has for all its mailboxes."), _("Nobody has to act.")
+            Level.GOOD,
+            _("Connected, by the token that the app has for all its mailboxes."),
+            _("Nobody has to act."),
         )
     if row.refresh_at is None:
         next_step = _("No refresh is planned. Press “Refresh now” to plan the next one.")

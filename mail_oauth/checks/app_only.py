@@ -38,7 +38,7 @@ def scope(provider: Provider) -> Found:
     if len(scopes) != 1 or not scopes[0].endswith(ALL_GIVEN):
         yield found(
             "E036",
-            f"{where(provider, 'SCOPES')} must be one scope that ends with {ALL_GIVEN} where ACCESS is \"app\".",
+            f'{where(provider, "SCOPES")} must be one scope that ends with {ALL_GIVEN} where ACCESS is "app".',
             f'Take "SCOPES" out, or write "SCOPES": ["{provider.placeholders()["app_resource"]}{ALL_GIVEN}"].',
         )
 

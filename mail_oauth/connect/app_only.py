@@ -44,7 +44,9 @@ def add_mailboxes(alias: str, addresses: Iterable[str], *, actor: Any = None) ->
             f'MAIL_OAUTH["PROVIDERS"]["{alias}"], or in an alias of its own.'
         )
     fates = _Adding(provider, actor).all_of(list(dict.fromkeys(filter(None, map(str.strip, addresses)))))
-    return Added(**{fate: tuple(each for each, came in fates.items() if came == fate) for fate in set(fates.values())})
+    return Added(
+        **{fate: tuple(each for each, came in fates.items() if came == fate) for fate in set(fates.values())}
+    )
 
 
 class _Adding:

@@ -23,7 +23,9 @@ _WORDS = {
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("provider", metavar="PROVIDER", help='an alias whose "ACCESS" is "app"')
-    parser.add_argument("address", metavar="ADDRESS", nargs="*", help="a mailbox that an administrator lets the app into")
+    parser.add_argument(
+        "address", metavar="ADDRESS", nargs="*", help="a mailbox that an administrator lets the app into"
+    )
     parser.add_argument("--file", metavar="FILE", help="also those of this file, one a line; - is standard input")
 
 

@@ -142,7 +142,9 @@ class AllowNull(migrations.AlterField):
         changes, parameters = schema_editor._alter_column_null_sql(after, *fields)
         table = schema_editor.quote_name(after._meta.db_table)
         with _giving_up(schema_editor, table):
-            schema_editor.execute(schema_editor.sql_alter_column % {"table": table, "changes": changes}, parameters)
+            schema_editor.execute(
+                schema_editor.sql_alter_column % {"table": table, "changes": changes}, parameters
+            )
 
 
 class AddUniqueLive(migrations.AddConstraint):
@@ -159,7 +161,9 @@ class AddUniqueLive(migrations.AddConstraint):
             schema_editor.add_constraint(model, self.constraint)
             return
         sql = str(self.constraint.create_sql(model, schema_editor))
-        schema_editor.execute(sql.replace("CREATE UNIQUE INDEX", "CREATE UNIQUE INDEX CONCURRENTLY", 1), params=None)
+        schema_editor.execute(
+            sql.replace("CREATE UNIQUE INDEX", "CREATE UNIQUE INDEX CONCURRENTLY", 1), params=None
+        )
 
     def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
         """Drop it."""

@@ -76,5 +76,7 @@ class AppAccess(Scoping):
         if access not in ACCESS:
             return [f'{where}["ACCESS"] is one of {", ".join(ACCESS)}.']
         if self.is_app_only and not self.offers_app_access:
-            return [f'{where}["ACCESS"]: there is access without a user at Microsoft and Google only. Take it out.']
+            return [
+                f'{where}["ACCESS"]: there is access without a user at Microsoft and Google only. Take it out.'
+            ]
         return []

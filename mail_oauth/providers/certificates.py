@@ -85,9 +85,7 @@ class SignedAssertion:
             "nbf": now - _EARLY_SECONDS,
             "exp": now + LIFE_SECONDS,
         }
-        signed = jwt.encode(
-            claims, pair.key, algorithm=self.algorithm, headers=pair.thumbprint(self.algorithm)
-        )
+        signed = jwt.encode(claims, pair.key, algorithm=self.algorithm, headers=pair.thumbprint(self.algorithm))
         return Secret(signed)
 
     @keeps_locals_in
@@ -148,7 +146,9 @@ def _pair_in(pem: Secret) -> Pair:
     key, certificate = _KEY.search(text), _CERTIFICATE.search(text)
     if key is None or certificate is None:
         lacking = "private key" if key is None else "certificate"
-        raise _Unfit(f"has no {lacking} in it: it wants a PEM file with both, the certificate and its private key.")
+        raise _Unfit(
+            f"has no {lacking} in it: it wants a PEM file with both, the certificate and its private key."
+        )
     pair = Pair(_loaded_key(key[0]), _loaded_certificate(certificate[0]))
     if pair.key.public_key() != pair.certificate.public_key():
         raise _Unfit("has a private key that is not the certificate's.")
@@ -161,7 +161,9 @@ def _loaded_key(pem: str) -> RSAPrivateKey:
         found = serialization.load_pem_private_key(pem.encode(), None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         why = "is encrypted" if isinstance(error, TypeError) or "ENCRYPTED" in pem else "cannot be read"
-        raise _Unfit(f"has a private key that {why}: write it unencrypted, in a file that others may not read.") from None
+        raise _Unfit(
+            f"has a private key that {why}: write it unencrypted, in a file that others may not read."
+        ) from None
     if isinstance(found, RSAPrivateKey):
         return found
     raise _Unfit("has a private key that is none of RSA, which alone Microsoft takes.")

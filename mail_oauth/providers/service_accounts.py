@@ -66,7 +66,9 @@ class ServiceAccount:
             return _key_in(text)
         except _Unfit as unfit:
             told = str(unfit)
-        raise ConfigurationError(f"{self.where} {told}: write the JSON file of a key that Google made, or its path.")
+        raise ConfigurationError(
+            f"{self.where} {told}: write the JSON file of a key that Google made, or its path."
+        )
 
 
 class _Unfit(Exception):
@@ -81,7 +83,9 @@ def _key_in(text: Secret) -> Key:
         raise _Unfit("is no JSON") from None
     if not isinstance(fields, dict) or fields.get("type") != "service_account":
         raise _Unfit('is of no service account ("type": "service_account")')
-    lacking = [name for name in ("client_email", "private_key_id", "private_key") if not _is_text(fields.get(name))]
+    lacking = [
+        name for name in ("client_email", "private_key_id", "private_key") if not _is_text(fields.get(name))
+    ]
     if lacking:
         raise _Unfit(f"lacks {', '.join(lacking)}")
     return Key(fields["client_email"], fields["private_key_id"], _loaded(fields["private_key"]))

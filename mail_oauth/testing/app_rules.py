@@ -28,7 +28,12 @@ LONGEST_LIFE: Final = 660
 """For how many seconds a client's assertion may be good: ten minutes, and one for clocks."""
 
 _THUMBPRINTS: Final = {"PS256": ("x5t#S256", hashlib.sha256), "RS256": ("x5t", hashlib.sha1)}
-_REQUIRED: Final[Any] = {"require": ["aud", "exp", "iss", "sub"], "verify_exp": False, "verify_nbf": False, "verify_iat": False}
+_REQUIRED: Final[Any] = {
+    "require": ["aud", "exp", "iss", "sub"],
+    "verify_exp": False,
+    "verify_nbf": False,
+    "verify_iat": False,
+}
 _GOOGLES_LIFE: Final = 3600
 _SAME_RESOURCE: Final = {"https://outlook.office365.com": "https://outlook.office.com"}
 
@@ -96,9 +101,7 @@ class AppRules(Rules):
     def _is_of(self, federation: Federation, token: str) -> bool:
         key: Any = serialization.load_pem_public_key(federation.public_key.encode())
         claims = _verified(
-            lambda: jwt.decode(
-                token, key, algorithms=["RS256"], audience=federation.audience, options=_REQUIRED
-            )
+            lambda: jwt.decode(token, key, algorithms=["RS256"], audience=federation.audience, options=_REQUIRED)
         )
         return bool(claims["sub"] == federation.subject and claims["exp"] > self.clock())
 

@@ -101,7 +101,10 @@ class Endpoints(AuthorizationEndpoint, TokenEndpoint, RevocationEndpoint, UserIn
 
     def _grants_without_user(self) -> dict[str, Any]:
         """Those that the personality knows, by grant type."""
-        made: dict[str, Any] = {"client_credentials": ClientCredentialsGrant(self.rules), JWT_BEARER: JwtBearerGrant(self.rules)}
+        made: dict[str, Any] = {
+            "client_credentials": ClientCredentialsGrant(self.rules),
+            JWT_BEARER: JwtBearerGrant(self.rules),
+        }
         known = {name: grant for name, grant in made.items() if name in grants_of(self.rules.personality)}
         for grant in known.values():
             grant.register_token_modifier(self._word_the_apps_reply)

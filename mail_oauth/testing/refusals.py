@@ -74,7 +74,9 @@ AADSTS: Final[Mapping[str, Aadsts]] = {
     Reason.NO_SECRET.value: Aadsts(code=7000218, text="The request body must contain 'client_secret'."),
     Reason.HINT_AND_SELECT.value: Aadsts(code=90023, text="'login_hint' and 'select_account' exclude each other."),
     Reason.FOREIGN_TENANT.value: Aadsts(code=50020, text="The user account does not exist in this tenant."),
-    Reason.UNKNOWN_CERTIFICATE.value: Aadsts(code=700027, text="The certificate with this identifier is not known."),
+    Reason.UNKNOWN_CERTIFICATE.value: Aadsts(
+        code=700027, text="The certificate with this identifier is not known."
+    ),
     Reason.ASSERTION_OF_ANOTHER.value: Aadsts(code=700021, text="The client assertion names another application."),
     Reason.ASSERTION_AUDIENCE.value: Aadsts(code=700023, text="The client assertion is for another audience."),
     Reason.ASSERTION_TIME.value: Aadsts(code=700024, text="The client assertion is not within its time range."),

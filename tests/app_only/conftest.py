@@ -63,7 +63,9 @@ class Site:
 def site(provider: FakeProvider, settings: Any, tmp_path: Path) -> Iterator[Site]:
     yield Site(provider, settings, tmp_path)
     provider.forget_apps()
-    for file in tmp_path.iterdir():  # a platform keeps its token in clear, and so does a key: that is no leak of ours
+    for (
+        file
+    ) in tmp_path.iterdir():  # a platform keeps its token in clear, and so does a key: that is no leak of ours
         file.unlink()
 
 

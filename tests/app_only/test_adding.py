@@ -118,7 +118,11 @@ class TestInTheAdmin:
 
     @pytest.mark.parametrize(
         ("alias", "addresses", "said"),
-        [("work", "no address", "This is no address"), ("google", "ada@example.com", "Select a valid choice"), ("work", "", "required")],
+        [
+            ("work", "no address", "This is no address"),
+            ("google", "ada@example.com", "Select a valid choice"),
+            ("work", "", "required"),
+        ],
     )
     def test_what_is_wrong_is_said_and_nothing_is_added(self, site, root, alias, addresses, said):
         response = root.post(ADD, {"provider": alias, "addresses": addresses})

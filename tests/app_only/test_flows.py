@@ -41,7 +41,9 @@ class TestMicrosoft:
         site.change("work", "CLIENT_SECRET", CLIENT_CERTIFICATE=certificate.path, CERTIFICATE_ALGORITHM=algorithm)
         mailbox = add("work", "ada@contoso.example")
         assert opens(provider, mailbox.get_access_token(), "ada@contoso.example")
-        assert opens(provider, mailbox.refresh_now(), "ada@contoso.example"), "each request has an assertion of its own"
+        assert opens(provider, mailbox.refresh_now(), "ada@contoso.example"), (
+            "each request has an assertion of its own"
+        )
         assert asked() == [None, None]
 
     def test_by_certificate_written_out_in_the_settings(self, site, add, provider):
@@ -61,7 +63,9 @@ class TestMicrosoft:
         assert mailbox.refresh_now()
         assert asked() == [None, None]
 
-    def test_a_new_certificate_gives_way_to_the_former_one_until_it_is_registered(self, site, add, provider, asked):
+    def test_a_new_certificate_gives_way_to_the_former_one_until_it_is_registered(
+        self, site, add, provider, asked
+    ):
         new, former = site.certificate("new.pem"), site.certificate("former.pem")
         provider.register_app(certificates=[former.public])
         site.change("work", "CLIENT_SECRET", CLIENT_CERTIFICATE=[str(new.path), str(former.path)])
@@ -91,7 +95,9 @@ class TestMicrosoft:
         assert mailbox.refresh_now()
         assert asked()[-1] is None
 
-    def test_what_signs_for_the_app_also_signs_for_the_consents_of_users(self, site, provider, connect, surfer, settings):
+    def test_what_signs_for_the_app_also_signs_for_the_consents_of_users(
+        self, site, provider, connect, surfer, settings
+    ):
         certificate = site.certificate()
         provider.register_app(certificates=[certificate.public])
         ours = settings.MAIL_OAUTH
@@ -116,7 +122,9 @@ class Token:
         public = self.key.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
-        self.federation = Federation(issuer="https://cluster.example", subject="system:app", public_key=public.decode())
+        self.federation = Federation(
+            issuer="https://cluster.example", subject="system:app", public_key=public.decode()
+        )
 
     def write(self, *, minutes):
         claims = {

@@ -144,11 +144,11 @@ class TestOverHttp:
 
     def test_gmail_takes_the_mailboxs_own_token(self, site, provider, add):
         with MailApi(provider, "https://mail.google.com/", status=200, encoded=False) as api:
-            place = MailEndpoint(url=api.url + "/users/me/messages/send", resource="mail", content_type="message/rfc822")
+            place = MailEndpoint(
+                url=api.url + "/users/me/messages/send", resource="mail", content_type="message/rfc822"
+            )
             site.change("domain", MAIL_ENDPOINT=place, SENDING="http")
             mailbox = add("domain", "ada@example.com")
             message = EmailMessage("Hello", "How are you?", mailbox.email, ["grace@example.com"])
             assert mailbox.email_connection().send_messages([message]) == 1
         assert len(api.messages) == 1
-
-

@@ -46,7 +46,14 @@ def test_what_values_show_of_themselves(site, settings):
         map(
             repr,
             [
-                *(work, vars(work), domain, vars(domain), work.token_endpoint(), work.token_endpoint().by_each_secret()),
+                *(
+                    work,
+                    vars(work),
+                    domain,
+                    vars(domain),
+                    work.token_endpoint(),
+                    work.token_endpoint().by_each_secret(),
+                ),
                 *(assertion, assertion("https://x"), domain.service_account(), domain.service_account().key()),
                 *(assertion.pair(), _pair_in.cache_parameters()),
             ],

@@ -55,7 +55,9 @@ def test_a_site_that_is_right_has_no_finding(found, certificate, tmp_path):
     assert found({**APP, "FEDERATED_TOKEN_FILE": str(token)}, "CLIENT_SECRET")[0] == []
 
 
-@pytest.mark.parametrize("tenant", ["common", "organizations", "consumers", "9188040d-6c67-4c5b-b112-36a304b66dad", None])
+@pytest.mark.parametrize(
+    "tenant", ["common", "organizations", "consumers", "9188040d-6c67-4c5b-b112-36a304b66dad", None]
+)
 def test_an_endpoint_of_many_tenants(found, tenant):
     options = {**APP, "TENANT": tenant} if tenant else {name: APP[name] for name in APP if name != "TENANT"}
     ids, text = found(options)

@@ -54,7 +54,16 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from mail_oauth.testing.provider import FakeProvider
-from tests.services.dovecot_files import APP_ROLES, CERTIFICATE, CHROOTED, LISTENERS, MAIN, OAUTH2, PROTOCOLS, SCOPES
+from tests.services.dovecot_files import (
+    APP_ROLES,
+    CERTIFICATE,
+    CHROOTED,
+    LISTENERS,
+    MAIN,
+    OAUTH2,
+    PROTOCOLS,
+    SCOPES,
+)
 from tests.services.programs import MissingProgram, find_program
 from tests.services.server import Server
 from tests.services.sink import Sink

@@ -36,9 +36,9 @@ def kit(certificate):
 
 
 def post(url: str, **form: str) -> tuple[int, dict]:
-    request = urllib.request.Request(url, urlencode(form).encode())  # noqa: S310  # of the fake provider
+    request = urllib.request.Request(url, urlencode(form).encode())  # of the fake provider
     try:
-        with urllib.request.urlopen(request) as reply:  # noqa: S310
+        with urllib.request.urlopen(request) as reply:
             return reply.status, json.load(reply)
     except urllib.error.HTTPError as error:
         with error:
@@ -62,7 +62,9 @@ def signed(kit, certificate, *, algorithm: str = "PS256", headers: dict | None =
     return jwt.encode(claims, pair.key, algorithm=algorithm, headers=headers or pair.thumbprint(algorithm))
 
 
-def ask(kit, assertion: str, *, tenant: str = "contoso.example", scope: str = OUTLOOK) -> tuple[int, int | None, dict]:
+def ask(
+    kit, assertion: str, *, tenant: str = "contoso.example", scope: str = OUTLOOK
+) -> tuple[int, int | None, dict]:
     status, said = post(
         token_url(kit, tenant),
         grant_type="client_credentials",
@@ -181,7 +183,8 @@ def test_it_remembers_assertions_as_secrets(kit, certificate):
 
 
 @pytest.mark.parametrize(
-    ("fault", "error"), [(Fault.expired_secret(), "invalid_client"), (Fault.not_delegated(), "unauthorized_client")]
+    ("fault", "error"),
+    [(Fault.expired_secret(), "invalid_client"), (Fault.not_delegated(), "unauthorized_client")],
 )
 def test_its_faults_are_worded_as_the_providers_word_them(kit, certificate, fault, error):
     kit.fail_next(1, fault)

@@ -140,7 +140,9 @@ def test_a_person_is_the_same_after_a_restart():
     assert new_account("ada@example.com").subject != new_account("bob@example.com").subject
 
 
-@pytest.mark.parametrize("reason", sorted(set(Reason) - GOOGLES_ALONE, key=lambda each: each.value), ids=lambda each: each.value)
+@pytest.mark.parametrize(
+    "reason", sorted(set(Reason) - GOOGLES_ALONE, key=lambda each: each.value), ids=lambda each: each.value
+)
 def test_every_reason_has_words_at_microsoft(reason):
     body = error_body("microsoft", "invalid_grant", reason.value)
     assert body["error_codes"] == [AADSTS[reason.value].code]

@@ -181,7 +181,9 @@ SERVICE_ACCOUNTS = [
 
 @pytest.mark.parametrize(("words", "action", "reason", "trouble"), SERVICE_ACCOUNTS)
 def test_what_google_tells_of_service_accounts_by_words_alone(words, action, reason, trouble):
-    said = without_user(judge(reply({"error": "invalid_grant", "error_description": words}, 400), family="google_app"))
+    said = without_user(
+        judge(reply({"error": "invalid_grant", "error_description": words}, 400), family="google_app")
+    )
     assert (said.action, said.reason, said.trouble) == (action, reason, trouble)
 
 
@@ -192,12 +194,16 @@ def test_words_say_nothing_where_users_consent():
 
 @pytest.mark.parametrize("number", MICROSOFT[REAUTH])
 def test_where_there_is_no_user_an_administrator_is_asked(number):
-    said = without_user(judge(reply({"error": "invalid_grant", "error_codes": [number]}, 400), family="microsoft_app"))
+    said = without_user(
+        judge(reply({"error": "invalid_grant", "error_codes": [number]}, 400), family="microsoft_app")
+    )
     assert (said.action, said.trouble) == (ADMIN, None)
 
 
 def test_nor_is_a_user_asked_for_what_should_have_passed():
-    said = without_user(judge(reply({"error": "invalid_grant", "error_codes": [50053]}, 400), family="microsoft_app"))
+    said = without_user(
+        judge(reply({"error": "invalid_grant", "error_codes": [50053]}, 400), family="microsoft_app")
+    )
     assert (said.action, said.lasting) == (RETRY, ADMIN)
 
 

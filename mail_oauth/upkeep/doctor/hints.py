@@ -18,7 +18,9 @@ _PLATFORM = 'Register the redirect URI as a "web" one, and give "CLIENT_SECRET".
 _WAY = 'See whether a firewall is between, or MAIL_OAUTH["PROXY"] is needed.'
 
 _REGISTER = 'Register the certificate of "CLIENT_CERTIFICATE" at the app, under "Certificates & secrets".'
-_FEDERATE = 'Compare issuer, subject and audience of the platform\'s token with the app\'s "Federated credentials".'
+_FEDERATE = (
+    "Compare issuer, subject and audience of the platform's token with the app's \"Federated credentials\"."
+)
 
 _ONE_OF_SEVERAL = (
     'Take it out of "CLIENT_SECRET" if it has been replaced; else write the value of the new one (not its id).'
