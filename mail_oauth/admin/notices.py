@@ -202,8 +202,13 @@ _BY_STATUS: dict[Status, Callable[[MailCredentials], Notice | None]] = {
     Status.NEEDS_ADMIN: _needs_admin,
     Status.NEEDS_ATTENTION: _needs_attention,
     Status.UNREADABLE: lambda _row: _unreadable(),
-    Status.CONNECTED: lambda _row: None,
+    Status.CONNECTED: lambda row: _by_shared_token() if row.access == Access.SHARED else None,
 }
+
+
+def _by_shared_token() -> Notice:
+    headline = _("Connected, by the token that the app has for all its mailboxes.")
+    return Notice(Level.GOOD, headline, _("Nobody has to act."))
 
 
 def _connected(row: MailCredentials, now: datetime) -> Notice:
@@ -218,12 +223,6 @@ def _connected(row: MailCredentials, now: datetime) -> Notice:
         headline = _("Connected, but its refresh was due %(when)s.") % when
         next_step = _("Look whether the sweep runs: Celery beat and a worker, or “manage.py mail_oauth refresh”.")
         return Notice(Level.WAIT, headline, next_step)
-    if row.access == Access.SHARED:
-        return Notice(
-            Level.GOOD,
-            _("Connected, by the token that the app has for all its mailboxes."),
-            _("Nobody has to act."),
-        )
     if row.refresh_at is None:
         next_step = _("No refresh is planned. Press “Refresh now” to plan the next one.")
         return Notice(Level.WAIT, _("Connected, but nothing keeps it so."), next_step)

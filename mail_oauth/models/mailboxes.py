@@ -52,7 +52,7 @@ class MailCredentials(OpensMail, models.Model):
     access = models.CharField(
         _("opened by"), max_length=8, choices=Access, default=Access.USER, db_default="user", editable=False
     )
-    app_key = models.CharField(  # of the mailbox, or the app: MariaDB has no index of those without a user alone
+    app_key = models.CharField(  # noqa: DJ001  # so that it can be unique: MariaDB has no index of some rows alone
         max_length=64, null=True, blank=True, editable=False
     )
     provider = models.CharField(_("provider"), max_length=64, help_text=_("Alias in MAIL_OAUTH['PROVIDERS']."))

@@ -75,7 +75,7 @@ class TestByCommand:
 
     @pytest.mark.parametrize("alias", ["google", "nobody"])
     def test_an_alias_of_users_or_of_nobody_is_refused(self, site, alias):
-        with pytest.raises(CommandError, match="ACCESS|has no 'nobody'"):
+        with pytest.raises(CommandError, match=r"ACCESS|has no 'nobody'"):
             command(alias, "ada@example.com")
 
     def test_nothing_to_add_is_a_mistake(self, site, tmp_path):

@@ -177,9 +177,9 @@ class TestARefusal:
     @pytest.mark.parametrize("number", [7000215, 7000222, 700027, 700024, 700213])
     def test_of_the_client_is_the_apps_trouble_and_no_mailboxs(self, site, add, provider, number):
         mailbox = add("work", "ada@contoso.example")
-        with provider.fault(Fault.oauth_error("invalid_client", status=401, aadsts=number)):
-            with pytest.raises(ProviderUnavailable) as raised:
-                mailbox.get_access_token()
+        fault = provider.fault(Fault.oauth_error("invalid_client", status=401, aadsts=number))
+        with fault, pytest.raises(ProviderUnavailable) as raised:
+            mailbox.get_access_token()
         assert raised.value.reason == f"AADSTS{number}"
         assert ProviderHealth.objects.get(held=True).trouble == "client"
         assert MailCredentials.objects.healthy().count() == 2
@@ -227,9 +227,9 @@ class TestARefusal:
     def test_for_a_clock_that_is_wrong_is_the_operators(self, site, add, provider):
         mailbox = add("domain", "ada@example.com")
         told = "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe."
-        with provider.fault(Fault.oauth_error("invalid_grant", description=told)):
-            with pytest.raises(ProviderUnavailable, match="invalid_grant_clock"):
-                mailbox.get_access_token()
+        fault = provider.fault(Fault.oauth_error("invalid_grant", description=told))
+        with fault, pytest.raises(ProviderUnavailable, match="invalid_grant_clock"):
+            mailbox.get_access_token()
 
     def test_for_want_of_a_file_is_the_operators(self, site, add):
         site.change("work", "CLIENT_SECRET", CLIENT_CERTIFICATE=str(site.directory / "nowhere.pem"))

@@ -70,9 +70,9 @@ def test_logs_and_errors_of_a_refused_assertion(site, add, caplog):
     site.change("work", "CLIENT_SECRET", CLIENT_CERTIFICATE=str(certificate.path))
     mailbox = add("work", "ada@contoso.example")
     before = site.provider.issued
-    with site.provider.fault(Fault.oauth_error("invalid_client", status=401, aadsts=700027)):
-        with pytest.raises(ProviderUnavailable) as raised:
-            mailbox.get_access_token()
+    fault = site.provider.fault(Fault.oauth_error("invalid_client", status=401, aadsts=700027))
+    with fault, pytest.raises(ProviderUnavailable) as raised:
+        mailbox.get_access_token()
     told = told_by(raised.value)
     told += " ".join(f"{record.getMessage()} {vars(record)}" for record in caplog.records)
     shown = site.provider.issued - before

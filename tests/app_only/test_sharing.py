@@ -80,7 +80,7 @@ class TestOneToken:
     def test_comes_by_one_row_though_all_make_it_at_once(self, separate_connections, many, provider):
         holder().delete()
         app_tokens._known.clear()
-        together(8, lambda: many[0].get_access_token())
+        together(8, many[0].get_access_token)
         assert holder()
 
     def test_costs_a_read_one_query(self, many, django_assert_num_queries):
