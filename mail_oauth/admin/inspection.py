@@ -11,10 +11,11 @@ from django.utils.translation import gettext as _
 from mail_oauth.admin.aliases import provider_name, provider_problem
 from mail_oauth.admin.comparison import Comparison, compare, unreachable
 from mail_oauth.admin.moments import DASH, Moment, moment
-from mail_oauth.admin.notices import Badge, Notice, badge, is_called, notices
+from mail_oauth.admin.notices import Badge, Notice, badge, is_called, notices, of_the_app
 from mail_oauth.admin.panels import ScopeLine, TokenPanel, access_token_panel, refresh_token_panel, scope_lines
 from mail_oauth.admin.policies import policy_words
 from mail_oauth.cache import token_cache
+from mail_oauth.managers.app_tokens import app_row
 from mail_oauth.managers.lanes import Lanes
 from mail_oauth.models import CredentialEvent, MailCredentials
 
@@ -56,7 +57,10 @@ def inspect_mailbox(row: MailCredentials, *, user_url: str = "") -> Inspection:
     unreadable = bool(tokens[1].problem)  # an access token alone is replaced by the next refresh
     return Inspection(
         badge=badge(row, unreadable=unreadable),
-        notices=notices(row, now, unreadable=unreadable, provider_problem=problem, hold=hold),
+        notices=[
+            *notices(row, now, unreadable=unreadable, provider_problem=problem, hold=hold),
+            *of_the_app(app_row(row), now),
+        ],
         account=account(row, now, user_url),
         schedule=schedule(row, now),
         tokens=tokens,

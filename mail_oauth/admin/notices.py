@@ -112,6 +112,15 @@ def notices(
     return more if more and state.level is Level.GOOD else [state, *more]
 
 
+def of_the_app(app: MailCredentials | None, now: datetime) -> list[Notice]:
+    """Return what there is to say of the token that an app has for a mailbox; nothing where it is in order, or there is none."""
+    state = None if app is None else _state(app, now, unreadable=False)
+    if state is None or state.level is Level.GOOD:
+        return []
+    headline = _("The app's own access, which opens this mailbox: %(state)s") % {"state": state.headline}
+    return [Notice(state.level, headline, state.next_step)]
+
+
 def _held(hold: Hold, now: datetime) -> Notice:
     reason = {"reason": hold.reason or DASH}
     headline = _("Calls of its provider are held (%(reason)s).") % reason

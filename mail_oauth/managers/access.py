@@ -90,7 +90,7 @@ class TokenAccess:
         row = self._row(pk)
         uses.note(pk)
         if row.access == Access.SHARED:
-            return by_shared_token(self.ledger, row, lambda app: self.get(app, min_validity=min_validity))
+            return by_shared_token(self.ledger, row, lambda app: self._of_app(app, min_validity))
         token = self._stored(row)
         if not only_test_transactions(self.using):
             look = None  # what a caller's own transaction sees may never be committed, or be long out of date
@@ -137,6 +137,11 @@ class TokenAccess:
     async def arefresh(self, pk: UUID) -> AccessToken:
         """`refresh`, awaited."""
         return await sync_to_async(self.refresh)(pk)
+
+    def _of_app(self, pk: UUID, min_validity: float | None) -> AccessToken:
+        """Return the token that an app has for all its mailboxes."""
+        near = nearby(pk, min_validity, MAIL)
+        return self.get(pk, min_validity=min_validity) if near is None else near
 
     def _row(self, pk: UUID) -> MailCredentials:
         """Return a row as it is; one that was unreadable and opens again has been connected again."""

@@ -86,6 +86,15 @@ def holder(ledger: Transitions, provider: Provider) -> UUID:
     return pk
 
 
+def app_row(row: MailCredentials) -> MailCredentials | None:
+    """Return the row that has the token by which the mailbox `row` is opened; None where that is its own, or not there yet."""
+    if row.access != Access.SHARED or row.provider not in app_settings().providers:
+        return None
+    rows = type(row)._default_manager.filter(app_key=app_key(provider_for(row.provider)))
+    found: MailCredentials | None = rows.first()
+    return found
+
+
 def _found_or_made(ledger: Transitions, provider: Provider, key: str) -> MailCredentials:
     rows = ledger.manager.using(ledger.using).filter(app_key=key)
     found: MailCredentials | None = rows.first()

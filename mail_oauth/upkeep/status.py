@@ -9,7 +9,7 @@ from django.db.models import Count, Min, Q
 from django.utils import timezone
 
 from mail_oauth.managers.keeping import warm
-from mail_oauth.managers.vocabulary import Status
+from mail_oauth.managers.vocabulary import Access, Status
 from mail_oauth.models import MailCredentials
 
 LATE = timedelta(minutes=5)
@@ -75,7 +75,7 @@ def status_report() -> StatusReport:
         .values("provider", "status")
         .annotate(
             mailboxes=Count("pk"),
-            idle=Count("pk", filter=in_use & ~kept),
+            idle=Count("pk", filter=in_use & ~kept & ~Q(access=Access.SHARED)),
             overdue=Count("pk", filter=Q(refresh_at__lt=now - LATE)),
             oldest_due=Min("refresh_at", filter=Q(refresh_at__lte=now)),
             soonest_expiry=Min("token_expiry", filter=in_use & kept),

@@ -11,11 +11,12 @@ from django.urls import reverse
 
 from mail_oauth.connect.app_only import add_mailboxes
 from mail_oauth.connect.disconnect import disconnect
-from mail_oauth.exceptions import ConfigurationError
+from mail_oauth.exceptions import AdminRequired, ConfigurationError
 from mail_oauth.managers.vocabulary import Access
 from mail_oauth.models import MailCredentials
 from mail_oauth.providers import Revocation
 from mail_oauth.signals import mailbox_connected
+from mail_oauth.testing.faults import Fault
 from tests.admin.conftest import page_of
 from tests.mailboxes import stored
 
@@ -89,9 +90,10 @@ class TestByCommand:
         mailbox_connected.connect(receiver := lambda credentials, **_: heard.append(credentials.email))
         try:
             add_mailboxes("domain", ["ada@example.com"])
+            add_mailboxes("work", ["bob@contoso.example"])
         finally:
             mailbox_connected.disconnect(receiver)
-        assert heard == ["ada@example.com"]
+        assert heard == ["ada@example.com", "bob@contoso.example"], "and of no row that is no mailbox"
 
     def test_many_cost_few_queries_to_look_for(self, site, django_assert_max_num_queries):
         addresses = [f"user{number}@contoso.example" for number in range(50)]
@@ -148,6 +150,15 @@ class TestInTheAdmin:
         assert root.get("/admin/mail_oauth/mailcredentials/?q=ada").status_code == 200
         assert root.get("/admin/mail_oauth/credentialevent/").status_code == 200
         assert "by the token that the app has" in root.get(page_of(mailbox)).content.decode()
+
+    def test_the_page_of_a_mailbox_says_what_is_wrong_with_the_apps_access(self, site, add, root, provider):
+        mailbox = add("work", "ada@contoso.example")
+        assert "own access" not in root.get(page_of(mailbox)).content.decode()
+        with provider.fault(Fault.oauth_error("invalid_grant", aadsts=53003)), pytest.raises(AdminRequired):
+            mailbox.get_access_token()
+        page = root.get(page_of(mailbox)).content.decode()
+        assert "own access, which opens this mailbox" in page
+        assert "AADSTS53003" in page
 
     @pytest.mark.parametrize("name", ["refresh_now", "rebuild_cache_entry", "pause"])
     def test_what_staff_do_to_them_works(self, site, add, root, name):

@@ -48,3 +48,9 @@ def test_a_deleted_key_is_told(site, said):
     site.provider.add_service_account()
     level, text, hint = said("domain")
     assert (level, "invalid_grant_signature" in text, "new key" in hint) == ("error", True, True)
+
+
+def test_a_delegation_that_is_missing_is_told(site, said):
+    site.provider.add_service_account(scopes=[], keep_keys=True)
+    level, text, hint = said("domain")
+    assert (level, "unauthorized_client" in text, "delegation" in hint) == ("error", True, True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from django.core.cache import cache
-from django.db import IntegrityError
+from django.db import IntegrityError, connection
+from django.test.utils import CaptureQueriesContext
 
 from mail_oauth.exceptions import MailboxDisconnected
 from mail_oauth.managers import app_tokens
@@ -89,6 +90,15 @@ class TestOneToken:
             many[1].get_access_token()
         with django_assert_num_queries(1):
             MailCredentials.objects.get_access_token(many[2].pk)
+
+    def test_is_near_for_all_mailboxes_where_one_has_just_used_it(self, many, settings, redis_cache):
+        settings.MAIL_OAUTH = {**settings.MAIL_OAUTH, "NEAR_CACHE_SECONDS": 60}
+        many[0].get_access_token()
+        token = many[1].get_access_token()
+        redis_cache.flush()
+        with CaptureQueriesContext(connection) as asked:
+            assert many[2].get_access_token() == token
+        assert len(asked) == 1
 
 
 class TestWhichMailboxMayUseIt:

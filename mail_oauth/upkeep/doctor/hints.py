@@ -22,6 +22,10 @@ _FEDERATE = (
     "Compare issuer, subject and audience of the platform's token with the app's \"Federated credentials\"."
 )
 
+_DELEGATE = (
+    'Have the domain\'s administrator enter its client id, with the scopes, under "Domain-wide delegation".'
+)
+
 _ONE_OF_SEVERAL = (
     'Take it out of "CLIENT_SECRET" if it has been replaced; else write the value of the new one (not its id).'
 )
@@ -114,6 +118,8 @@ def _of_app(verdict: Verdict) -> Outcome | None:
         return fine("The app is given a token of its own; whether it opens a mailbox, `test_mailbox` shows.")
     if verdict.reason == "invalid_grant_mailbox":
         return fine("The service account is accepted; whether it opens a mailbox, `test_mailbox` shows.")
+    if verdict.reason == "unauthorized_client":
+        return wrong(f"The service account is not let in ({verdict.reason}).", _DELEGATE)
     return None
 
 
