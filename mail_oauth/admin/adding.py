@@ -37,9 +37,16 @@ _TEMPLATE = "admin/mail_oauth/mailcredentials/add_form.html"
 
 
 def app_only_aliases() -> list[str]:
-    """Return the aliases whose mailboxes have no user."""
-    configured: Mapping[str, Any] = app_settings().providers
-    return [alias for alias, options in configured.items() if options.get("ACCESS") == "app"]
+    """Return the aliases whose mailboxes have no user; none where the settings cannot be read."""
+    try:
+        configured: Mapping[str, Any] = app_settings().providers
+    except ConfigurationError:
+        return []
+    return [
+        alias
+        for alias, options in configured.items()
+        if isinstance(options, Mapping) and options.get("ACCESS") == "app"
+    ]
 
 
 class AddForm(forms.Form):
