@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -101,10 +102,9 @@ class TokenAccess:
 
     def refresh(self, pk: UUID) -> AccessToken:
         """Refresh whatever the token's age, or wait for the one who does. Raises a `MailboxError`."""
-        row = self._row(pk)
-        if row.access == Access.SHARED:
-            return by_shared_token(self.ledger, row, self.refresh)
-        return outside_transaction(self.using, lambda: self._refresh_or_wait(self._row(pk), None, force=True))
+        return outside_transaction(
+            self.using, lambda: self._with_its_token(pk, lambda row: self._refresh_or_wait(row, None, force=True))
+        )
 
     @keeps_locals_in
     def report_rejected(self, pk: UUID, rejected: Secret, *, resource: str = MAIL) -> AccessToken:
@@ -120,10 +120,9 @@ class TokenAccess:
             return other_resource_token(self, pk, resource, rejected)
         near_copies.drop(pk)
         uses.note(pk)
-        row = self._row(pk)
-        if row.access == Access.SHARED:
-            return by_shared_token(self.ledger, row, lambda app: self.report_rejected(app, rejected))
-        return outside_transaction(self.using, lambda: self._replace(self._row(pk), rejected))
+        return outside_transaction(
+            self.using, lambda: self._with_its_token(pk, lambda row: self._replace(row, rejected))
+        )
 
     @keeps_locals_in
     async def areport_rejected(self, pk: UUID, rejected: Secret, *, resource: str = MAIL) -> AccessToken:
@@ -137,6 +136,13 @@ class TokenAccess:
     async def arefresh(self, pk: UUID) -> AccessToken:
         """`refresh`, awaited."""
         return await sync_to_async(self.refresh)(pk)
+
+    def _with_its_token(self, pk: UUID, use: Callable[[MailCredentials], AccessToken]) -> AccessToken:
+        """Do something with the row that has a mailbox's token: its own, or the app's."""
+        row = self._row(pk)
+        if row.access == Access.SHARED:
+            return by_shared_token(self.ledger, row, lambda app: use(self._row(app)))
+        return use(row)
 
     def _of_app(self, pk: UUID, min_validity: float | None) -> AccessToken:
         """Return the token that an app has for all its mailboxes."""
@@ -253,6 +259,7 @@ class TokenAccess:
     def _replace(self, row: MailCredentials, rejected: Secret) -> AccessToken:
         give_up_at = time.monotonic() + app_settings().wait_timeout
         pk = row.pk
+        near_copies.drop(pk)  # the app's, where the mailbox has no token of its own
         for attempt in itertools.count():
             token = self._stored(row)
             if token is not None and token != rejected and _lives_long_enough(token, None):

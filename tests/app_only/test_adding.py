@@ -18,6 +18,7 @@ from mail_oauth.providers import Revocation
 from mail_oauth.signals import mailbox_connected
 from mail_oauth.testing.faults import Fault
 from tests.admin.conftest import page_of
+from tests.concurrency import together
 from tests.mailboxes import stored
 
 ADD = "/admin/mail_oauth/mailcredentials/add/"
@@ -199,9 +200,10 @@ class TestUsers:
 
     def test_connect_a_mailbox_that_the_app_is_let_into_as_well(self, site, add, surfer, settings):
         settings.MAIL_OAUTH = {**settings.MAIL_OAUTH, "SHARED_MAILBOXES": "refuse"}
-        add("domain", "ada@example.com")
-        surfer.connect("google")
-        assert MailCredentials.objects.filter(provider="google", user__isnull=False).count() == 1
+        mailbox = add("domain", "ada@example.com")
+        MailCredentials.objects.filter(pk=mailbox.pk).update(provider="plain")  # which was for the app before
+        surfer.connect("plain", email="ada@example.com")
+        assert MailCredentials.objects.filter(provider="plain", user__isnull=False).count() == 1
 
 
 @pytest.mark.django_db
@@ -222,3 +224,12 @@ def test_an_app_that_is_let_in_no_more_says_which_option_is_missing(site, add):
         mailbox.get_access_token()
     with pytest.raises(ConfigurationError):
         add_mailboxes("domain", ["bob@example.com"])
+
+
+def test_whoever_adds_the_same_at_once_there_is_one_row_of_each(separate_connections, site):
+    addresses = [f"user{number}@contoso.example" for number in range(5)]
+    told = together(4, lambda: add_mailboxes("work", addresses))
+    assert sorted(MAILBOXES.values_list("email", flat=True)) == addresses
+    assert MailCredentials.objects.filter(access=Access.APP).count() == 1
+    assert sorted(each for added in told for each in added.new) == addresses, "each was added by one of them"
+    assert all(len(added.new) + len(added.known) == 5 for added in told)

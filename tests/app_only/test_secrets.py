@@ -103,6 +103,9 @@ def test_what_is_wrong_with_a_certificate_is_told_without_it(site, name):
     certificate.path.write_text(text)
     assertion = SignedAssertion("app", str(certificate.path), "PS256", 'the option "CLIENT_CERTIFICATE"')
     with pytest.raises(ConfigurationError, match=words) as raised:
+        assertion.pair()
+    assert not [mark for mark in marks(certificate.private) if mark in told_by(raised.value)]
+    with pytest.raises(ConfigurationError, match=words) as raised:
         assertion("https://login.example/token")
     told = told_by(raised.value)
     assert "CLIENT_CERTIFICATE" in told

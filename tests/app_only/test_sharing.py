@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.core.cache import cache
 from django.db import IntegrityError, connection
 from django.test.utils import CaptureQueriesContext
@@ -90,6 +91,11 @@ class TestOneToken:
             many[1].get_access_token()
         with django_assert_num_queries(1):
             MailCredentials.objects.get_access_token(many[2].pk)
+
+    def test_can_be_awaited(self, many):
+        token = async_to_sync(many[0].aget_access_token)()
+        assert async_to_sync(MailCredentials.objects.aget_access_token)(many[1].pk) == token
+        assert async_to_sync(many[2].areport_rejected)(token) != token
 
     def test_is_near_for_all_mailboxes_where_one_has_just_used_it(self, many, settings, redis_cache):
         settings.MAIL_OAUTH = {**settings.MAIL_OAUTH, "NEAR_CACHE_SECONDS": 60}
