@@ -14,14 +14,20 @@ from uuid import UUID
 from django.contrib.auth import get_user_model
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
+from django.db.models import Q
 
 from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import ConfigurationError, MailboxDisconnected, MailboxError
 from mail_oauth.mailbox.http import HttpConnection
 from mail_oauth.mailbox.outgoing import MailboxConnection
+from mail_oauth.managers.vocabulary import Access
 from mail_oauth.models import MailCredentials
 
 logger = logging.getLogger(__name__)
+
+
+_ADDED = Q(access__in=[Access.OWN, Access.SHARED])
+"""Mailboxes that staff have added: their addresses are nobody's to feign."""
 
 
 class EmailBackend(BaseEmailBackend):
@@ -29,9 +35,9 @@ class EmailBackend(BaseEmailBackend):
 
     By `from_email` only a mailbox of `user` is chosen (`SENDING_USER` unless told), and none where neither says whose:
     otherwise a form whose visitors write `from_email` would send from anyone's mailbox. An address that the site itself
-    names means, where neither says whose, a mailbox whose address the provider has verified: otherwise whoever types in
-    the site's address, or gives it to an account of a tenant of their own, would be handed the site's mail. One
-    connection to each mailbox serves a call of `send_messages`, or a `with` block.
+    names means, where neither says whose, a mailbox whose address the provider has verified, or that staff have added:
+    otherwise whoever types in the site's address, or gives it to an account of a tenant of their own, would be handed the
+    site's mail. One connection to each mailbox serves a call of `send_messages`, or a `with` block.
     """
 
     def __init__(
@@ -136,7 +142,7 @@ class EmailBackend(BaseEmailBackend):
         rows = MailCredentials.objects.without_tokens().filter(email__in={address, f"{name}{at}{domain.lower()}"})
         user = self._owner
         if not user:
-            rows = rows.filter(email_verified=True)
+            rows = rows.filter(Q(email_verified=True) | _ADDED)
         elif isinstance(user, str):
             rows = rows.filter(**{f"user__{get_user_model().USERNAME_FIELD}": user})
         else:

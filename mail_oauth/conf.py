@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import os
 import re
@@ -272,10 +273,20 @@ def _hidden(options: Any) -> Any:
     """Return a provider's options, of which those that are secret show themselves nowhere."""
     if not isinstance(options, Mapping):
         return options  # `provider_class` complains of it
-    return {name: _secret(value) if _SECRET_OPTION.search(str(name)) else value for name, value in options.items()}
+    return {name: _secret(value) if _is_secret(name, value) else value for name, value in options.items()}
+
+
+def _is_secret(name: object, value: Any) -> bool:
+    """Tell by its name that an option is secret; or by what it holds: a certificate's key may be in a file, or written out."""
+    if name == "SERVICE_ACCOUNT" and isinstance(value, Mapping):
+        return True
+    within = value if isinstance(value, (list, tuple)) else [value]
+    return bool(_SECRET_OPTION.search(str(name))) or any("PRIVATE KEY" in str(each) for each in within)
 
 
 def _secret(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return Secret(json.dumps(dict(value), default=str))
     if isinstance(value, str):
         return Secret(value) if value else value  # that it is empty is no secret
     return tuple(map(_secret, value)) if isinstance(value, (list, tuple)) else value

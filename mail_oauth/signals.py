@@ -1,7 +1,7 @@
 """Signals, sent after the change they speak of was saved.
 
 Those about a mailbox are sent with `sender` the `MailCredentials` class, `credentials` the row and `reason` a code
-(or ""); those about a lane with `sender` the `ProviderHealth` class and `health` the row; `value_refused` says for
+(or ""), whose `user` is None where the app itself is let into the mailbox; those about a lane with `sender` the `ProviderHealth` class and `health` the row; `value_refused` says for
 itself what it carries.
 A receiver's exception is logged and does not undo the change.
 """

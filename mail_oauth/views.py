@@ -72,7 +72,8 @@ def mailboxes(request: HttpRequest) -> HttpResponse:
     """Show a user their mailboxes, and a button for each provider."""
     mine = MailCredentials.objects.for_user(request.user).present().without_tokens().order_by("email")
     rows = sorted(mine, key=lambda row: not standing(row).wants_reconnecting)  # first what its user can mend
-    return render(request, "mail_oauth/mailboxes.html", {"mailboxes": rows, "providers": all_providers()})
+    providers = [each for each in all_providers() if not each.is_app_only]
+    return render(request, "mail_oauth/mailboxes.html", {"mailboxes": rows, "providers": providers})
 
 
 @flow_page
@@ -224,7 +225,10 @@ def send_test(request: HttpRequest, pk: UUID) -> HttpResponse:
 def _provider(alias: str) -> Provider:
     if alias not in app_settings().providers:
         raise Http404
-    return provider_for(alias)
+    provider = provider_for(alias)
+    if provider.is_app_only:  # nobody's consent is asked for
+        raise Http404
+    return provider
 
 
 def _own_mailbox(request: HttpRequest, provider: Provider) -> MailCredentials | None:

@@ -11,11 +11,12 @@ from django.utils.translation import gettext as _
 from mail_oauth.admin.aliases import provider_name, provider_problem
 from mail_oauth.admin.comparison import Comparison, compare, unreachable
 from mail_oauth.admin.moments import DASH, Moment, moment
-from mail_oauth.admin.notices import Badge, Notice, badge, is_called, notices
+from mail_oauth.admin.notices import Badge, Notice, badge, is_called, notices, of_the_app
 from mail_oauth.admin.panels import ScopeLine, TokenPanel, access_token_panel, refresh_token_panel, scope_lines
 from mail_oauth.admin.policies import policy_words
 from mail_oauth.admin.timeline import Timeline, timeline
 from mail_oauth.cache import token_cache
+from mail_oauth.managers.app_tokens import app_row
 from mail_oauth.managers.lanes import Lanes
 from mail_oauth.models import CredentialEvent, MailCredentials
 
@@ -59,7 +60,10 @@ def inspect_mailbox(row: MailCredentials, *, user_url: str = "") -> Inspection:
     events = list(row.events.select_related("actor").order_by("-created_at", "-pk")[:EVENTS_SHOWN])
     return Inspection(
         badge=badge(row, unreadable=unreadable),
-        notices=notices(row, now, unreadable=unreadable, provider_problem=problem, hold=hold),
+        notices=[
+            *notices(row, now, unreadable=unreadable, provider_problem=problem, hold=hold),
+            *of_the_app(app_row(row), now),
+        ],
         timeline=timeline(row, events, now),
         account=account(row, now, user_url),
         schedule=schedule(row, now),
@@ -86,7 +90,8 @@ def account(row: MailCredentials, now: datetime, user_url: str) -> list[Fact]:
     return [
         Fact(label=_("Mailbox address"), text=f"{row.email} ({verified})"),
         Fact(label=_("Sign-in address"), text=row.sign_in_address or DASH),
-        Fact(label=_("User"), text=str(row.user), url=user_url),
+        Fact(label=_("User"), text=str(row.user or DASH), url=user_url),
+        Fact(label=_("Opened by"), text=str(row.get_access_display())),
         Fact(label=_("Provider"), text=name if name == row.provider else f"{name} ({row.provider})"),
         Fact(label=_("Issuer"), text=row.issuer or DASH, code=True),
         Fact(label=_("Subject"), text=row.subject or DASH, code=True),

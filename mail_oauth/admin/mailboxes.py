@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from mail_oauth.admin.acting import TEMPLATES, Rows
+from mail_oauth.admin.adding import AddsMailboxes
 from mail_oauth.admin.aliases import provider_name
 from mail_oauth.admin.counting import EstimatingPaginator
 from mail_oauth.admin.filters import FailingFilter, PolicyFilter, ProviderFilter, TimeFilter
@@ -59,7 +60,7 @@ def _choosing(operation: Operation) -> Any:
 
 
 @admin.register(MailCredentials)
-class MailCredentialsAdmin(RevealsTokens):
+class MailCredentialsAdmin(AddsMailboxes, RevealsTokens):
     """Mailboxes to look at. Nothing is edited freely: each operation has a permission of its own."""
 
     list_display = ("email", "state", "expires", "refreshed", "failures", "provider_words", "user")
@@ -132,10 +133,6 @@ class MailCredentialsAdmin(RevealsTokens):
 
     # --- permissions ---
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Mailboxes are connected by their users."""
-        return False
-
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, Any, Any]:
         """Name the mailboxes; their events, often thousands, are only counted."""
         nested: tuple[Any, ...] = super().get_deleted_objects(objs, request)
@@ -182,7 +179,7 @@ class MailCredentialsAdmin(RevealsTokens):
     def _user_url(self, request: HttpRequest, row: MailCredentials) -> str:
         """Return where the admin shows the user; nothing where it does not, or not to this person."""
         model = get_user_model()
-        if not self.admin_site.is_registered(model):
+        if row.user is None or not self.admin_site.is_registered(model):
             return ""
         if not self.admin_site.get_model_admin(model).has_view_or_change_permission(request, row.user):
             return ""

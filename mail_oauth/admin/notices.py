@@ -15,7 +15,7 @@ from mail_oauth.admin.moments import DASH, distance
 from mail_oauth.exceptions import ConfigurationError
 from mail_oauth.managers.keeping import is_warm
 from mail_oauth.managers.queryset import REFRESHABLE
-from mail_oauth.managers.vocabulary import Status
+from mail_oauth.managers.vocabulary import Access, Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.refresh.lanes import Hold
 from mail_oauth.refresh.verdicts import HELD_BACK
@@ -87,7 +87,8 @@ def remedy(row: MailCredentials) -> str:
 def is_idle(row: MailCredentials, now: datetime) -> bool:
     """Tell whether a mailbox that works is refreshed only when its token is asked for, which may have expired."""
     try:
-        return row.is_connected and not row.refresh_failures and not is_warm(row, now)
+        waits = row.is_connected and not row.refresh_failures and row.access != Access.SHARED
+        return waits and not is_warm(row, now)
     except ConfigurationError:
         return False
 
@@ -122,6 +123,15 @@ def notices(
     return more if more and state.level is Level.GOOD else [state, *more]
 
 
+def of_the_app(app: MailCredentials | None, now: datetime) -> list[Notice]:
+    """Return what there is to say of the token that an app has for a mailbox; nothing where it is in order, or there is none."""
+    state = None if app is None else _state(app, now, unreadable=False)
+    if state is None or state.level is Level.GOOD:
+        return []
+    headline = _("The app's own access, which opens this mailbox: %(state)s") % {"state": state.headline}
+    return [Notice(state.level, headline, state.next_step)]
+
+
 def _held(hold: Hold, now: datetime) -> Notice:
     reason = {"reason": hold.reason or DASH}
     headline = _("Calls of its provider are held (%(reason)s).") % reason
@@ -154,6 +164,8 @@ def _state(row: MailCredentials, now: datetime, unreadable: bool) -> Notice:
 def _disconnected(row: MailCredentials, now: datetime) -> Notice:
     headline = _("This mailbox was disconnected %(when)s.") % {"when": distance(row.status_changed_at, now)}
     next_step = _("Its user connects it again if it is still needed. Nobody else has to act.")
+    if row.is_app_only:
+        next_step = _("It has no user: add it again if it is still needed. Nobody else has to act.")
     if row.refresh_at is not None:
         next_step = _("Its grant could not be revoked at the provider yet; that is tried again %(when)s.") % {
             "when": distance(row.refresh_at, now)
@@ -183,6 +195,8 @@ def _needs_admin(row: MailCredentials) -> Notice:
         "reason": row.status_reason or DASH
     }
     next_step = _("The organisation's administrator must allow it at the provider. Then press “Refresh now”.")
+    if row.is_app_only:
+        headline = _("The provider does not let the app in (%(reason)s).") % {"reason": row.status_reason or DASH}
     return Notice(Level.BAD, headline, next_step)
 
 
@@ -211,8 +225,13 @@ _BY_STATUS: dict[Status, Callable[[MailCredentials], Notice | None]] = {
     Status.NEEDS_ADMIN: _needs_admin,
     Status.NEEDS_ATTENTION: _needs_attention,
     Status.UNREADABLE: lambda _row: _unreadable(),
-    Status.CONNECTED: lambda _row: None,
+    Status.CONNECTED: lambda row: _by_shared_token() if row.access == Access.SHARED else None,
 }
+
+
+def _by_shared_token() -> Notice:
+    headline = _("Connected, by the token that the app has for all its mailboxes.")
+    return Notice(Level.GOOD, headline, _("Nobody has to act."))
 
 
 def _connected(row: MailCredentials, now: datetime) -> Notice:

@@ -10,6 +10,7 @@ from django.core import checks
 
 from mail_oauth.checks import (
     addresses,
+    app_only,
     caches,
     durations,
     keys,
@@ -64,6 +65,7 @@ DEPLOYED: tuple[Look, ...] = (
     keys.secret_key,
     keys.key_file,
     keys.unbound,
+    app_only.files,
     caches.private,
     caches.full,
     sessions.private,

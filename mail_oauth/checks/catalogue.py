@@ -126,6 +126,14 @@ _ANYWHERE = {
         "`VERIFY_CONNECT` tries a protocol that no scope asks for",
         '"https://outlook.office.com/IMAP.AccessAsUser.All" in "SCOPES"',
     ),
+    "E035": (
+        "Microsoft: access without a user, at an endpoint of many tenants (AADSTS9001023)",
+        '"TENANT": "contoso.com"',
+    ),
+    "E036": (
+        "Microsoft: access without a user, with other scopes than a resource's `/.default`",
+        '"SCOPES": ["https://outlook.office365.com/.default"]',
+    ),
     "E040": (
         "notices are on, and nothing says what their links begin with",
         'MAIL_OAUTH["BASE_URL"] = "https://your.site"',
@@ -188,6 +196,14 @@ _DEPLOYED = {
     "E014": (
         "`BASE_URL` is not https: providers refuse such redirect URIs",
         'MAIL_OAUTH["BASE_URL"] = "https://your.site"',
+    ),
+    "E037": (
+        "a certificate, a service account's key or a platform's token cannot be read, is none, or has ended",
+        '"CLIENT_CERTIFICATE": "/run/secrets/app.pem", with certificate and private key',
+    ),
+    "W035": (
+        "a client's certificate ends within thirty days",
+        '"CLIENT_CERTIFICATE": ["new.pem", "former.pem"], and the new one registered',
     ),
     "W001": ("`mail_oauth.testing` is installed", "INSTALLED_APPS without mail_oauth.testing"),
     "W002": ("tokens are sealed under a key made of `SECRET_KEY`", 'FERNET_KEYS = [os.environ["MAIL_OAUTH_KEY"]]'),

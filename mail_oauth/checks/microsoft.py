@@ -72,7 +72,7 @@ def _mail_not_at_graph(provider: Provider) -> Found:
 
 
 def _refresh_token(provider: Provider) -> Found:
-    if "offline_access" not in provider.requested_scopes:
+    if "offline_access" not in provider.requested_scopes and not provider.is_app_only:
         yield found(
             "E024",
             f"{where(provider, 'SCOPES')} lacks offline_access: Microsoft gives no refresh token.",
@@ -113,7 +113,7 @@ def _one_tenant(provider: Provider) -> Found:
 def _personal_accounts(provider: Provider) -> Found:
     """Personal mailboxes know outlook.office.com alone."""
     work_only = [scope for host, scope in _resources(provider) if host == "outlook.office365.com"]
-    if work_only and _is_consumers(provider):
+    if work_only and _is_consumers(provider) and not provider.is_app_only:
         yield found(
             "W027",
             f"{where(provider, 'SCOPES')} holds {work_only[0]!r}: personal accounts have no such resource.",

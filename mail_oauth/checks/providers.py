@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mail_oauth.checks import microsoft
+from mail_oauth.checks import app_only, microsoft
 from mail_oauth.checks.catalogue import Found, found
 from mail_oauth.checks.places import where
 from mail_oauth.conf import app_settings
@@ -94,6 +94,8 @@ def _not_given_out(value: str) -> str:
 
 def _client_authentication(provider: Provider) -> Found:
     secret, how = provider.options.get("CLIENT_SECRET"), provider.setting("CLIENT_AUTH")
+    if provider.is_app_only or (provider.client_assertions() and not secret):
+        return
     if secret and how == "none":
         yield found(
             "W014",
@@ -160,6 +162,8 @@ def _authorize_parameters(provider: Provider) -> Found:
 
 
 def _google_refresh_token(provider: Provider) -> Found:
+    if provider.is_app_only:
+        return
     parameters = provider.setting("AUTHORIZE_PARAMETERS")
     place = where(provider, "AUTHORIZE_PARAMETERS")
     if parameters.get("access_type") != "offline":
@@ -210,6 +214,7 @@ _EVERYWHERE: tuple[_Check, ...] = (
     _scopes,
     _verified_connect,
     _authorize_parameters,
+    *app_only.CHECKS,
 )
 
 _OF_KINDS: dict[type[Provider], tuple[_Check, ...]] = {

@@ -82,6 +82,8 @@ def _revoke(transitions: Transitions, row: MailCredentials) -> Revocation:
 
 def _ask(row: MailCredentials) -> tuple[Revocation, str, bool]:
     """Call the revocation endpoint; return the outcome, its code, and whether to try again."""
+    if row.is_app_only:
+        return Revocation.NOTHING, "app_only", False
     try:
         provider = provider_for(row.provider)
     except ConfigurationError:  # nobody is left who could be asked

@@ -18,6 +18,10 @@ DISCONNECTED = {
     Revocation.KEPT: _(
         "%(email)s is disconnected. Access at %(provider)s stays, because another mailbox here lives on it."
     ),
+    Revocation.NOTHING: _(
+        "%(email)s is disconnected here. The app's own access to it at %(provider)s goes on until an administrator "
+        "takes it away there."
+    ),
     Revocation.FAILED: _(
         "%(email)s is disconnected and can no longer be used here. %(provider)s did not confirm the withdrawal; "
         "you may also remove this site in your account there."

@@ -44,7 +44,8 @@ def is_held_by_another(using: str, attempt: ConnectAttempt, identity: Identity) 
     """
     if app_settings().shared_mailboxes == Sharing.ALLOW:
         return False
-    others = MailCredentials.objects.using(using).present().exclude(user=attempt.user_id)
+    held = MailCredentials.objects.using(using).present().filter(user__isnull=False)
+    others = held.exclude(user=attempt.user_id)  # what the app is let into is in nobody's hands
     same_account = others.filter(issuer=identity.issuer, subject=identity.subject)
     # Compared here once more: to some databases' collations "abc" and "ABC" are one subject.
     if identity.subject and (identity.issuer, identity.subject) in same_account.values_list("issuer", "subject"):

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from mail_oauth.managers.queryset import REFRESHABLE
 from mail_oauth.managers.transitions import Transitions
-from mail_oauth.managers.vocabulary import EventKind, Status
+from mail_oauth.managers.vocabulary import Access, EventKind, Status
 from mail_oauth.models import MailCredentials
 
 
@@ -32,7 +32,8 @@ def resume(row: MailCredentials, *, actor: Any = None) -> bool:
         return False
 
     def changes(current: MailCredentials) -> dict[str, Any]:
-        refreshable = current.status in REFRESHABLE and current.refresh_token is not None
+        tokens = current.refresh_token is not None or current.access in {Access.OWN, Access.APP}
+        refreshable = current.status in REFRESHABLE and tokens
         return {"use_oauth": True, "refresh_at": timezone.now() if refreshable else None}
 
     Transitions(MailCredentials.objects).insist(row.pk, EventKind.RESUMED, changes, actor=actor)

@@ -173,7 +173,8 @@ class Session(Generic[C]):
         if lacking:
             fault = Fault.SCOPE
         told = f"{host} {did.format(user=self.user)} by {name}" + (f" ({refusal.code})" if refusal.code else "")
-        advice = _ADVICE[fault].format(protocol=name, scope=lacking or "the scope for it", user=self.user)
+        advices = {**_ADVICE, **_ADVICE_WITHOUT_USER} if self._provider.is_app_only else _ADVICE
+        advice = advices[fault].format(protocol=name, scope=lacking or "the scope for it", user=self.user)
         kind = MailServerUnavailable if fault is Fault.UNAVAILABLE else SignInRefused
         return kind(f"{told}: {advice}", reason=fault.value, protocol=name, host=host, code=refusal.code)
 
@@ -188,6 +189,15 @@ _ADVICE = {
     Fault.NO_MECHANISM: "it offers no way to show a token. Look whether host, port and security of the server are right.",
     Fault.UNAVAILABLE: "it cannot tell now. Try again later.",
 }
+
+
+_ADVICE_WITHOUT_USER = {
+    Fault.TOKEN: "although the token is new. Look whether the mailbox exists by that name, whether an administrator lets the "
+    "app into it (at Microsoft `Add-MailboxPermission`), and whether {protocol} is switched on for it.",
+    Fault.SCOPE: "the app lacks {scope}. An administrator must give it to the app, and consent.",
+    Fault.MAILBOX: "the app is not let into {user}. An administrator must permit it (at Microsoft `Add-MailboxPermission`).",
+}
+"""Where no user has connected the mailbox."""
 
 
 def _cause(error: BaseException) -> str:

@@ -29,12 +29,14 @@ def the_one_named(name: str, *, provider: str = "", user: str = "") -> MailCrede
     Raises `CommandError`, which lists those that there are unless it is one.
     """
     every = named(name)
-    name_of = get_user_model().USERNAME_FIELD
-    found = [
-        row for row in every if provider in {"", row.provider} and user in {"", str(getattr(row.user, name_of))}
-    ]
+    found = [row for row in every if provider in {"", row.provider} and user in {"", _user_of(row)}]
     if len(found) == 1:
         return found[0]
-    listed = "\n".join(f"  {row.pk}  {row.provider}  {getattr(row.user, name_of)}" for row in found or every)
+    listed = "\n".join(f"  {row.pk}  {row.provider}  {_user_of(row) or 'the app'}" for row in found or every)
     what = "Several mailboxes are" if found else "No mailbox of that provider and user is"
     raise CommandError(f"{what} called {name!r}: choose one by --provider and --user, or by its UUID.\n{listed}")
+
+
+def _user_of(row: MailCredentials) -> str:
+    """Return what the user of a mailbox is called; empty where it has none."""
+    return "" if row.user is None else str(getattr(row.user, get_user_model().USERNAME_FIELD))

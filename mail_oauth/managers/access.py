@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -21,12 +22,13 @@ from mail_oauth.exceptions import (
     SealError,
 )
 from mail_oauth.frames import keeps_locals_in
+from mail_oauth.managers.app_tokens import by_shared_token
 from mail_oauth.managers.background import behind, outside_transaction, own_connection_possible
 from mail_oauth.managers.errors import failed, held, pausing, refused_again, unusable
 from mail_oauth.managers.readability import turn_readable
 from mail_oauth.managers.resources import other_resource_token, resource_token
 from mail_oauth.managers.transitions import Transitions, after_commit, only_test_transactions
-from mail_oauth.managers.vocabulary import Status
+from mail_oauth.managers.vocabulary import Access, Status
 from mail_oauth.metrics import READS
 from mail_oauth.near import Look, near_copies
 from mail_oauth.refresh.engine import Outcome, refresh
@@ -90,6 +92,8 @@ class TokenAccess:
             return cached
         row = self._row(pk)
         uses.note(pk)
+        if row.access == Access.SHARED:
+            return by_shared_token(self.ledger, row, lambda app: self._of_app(app, min_validity))
         token = self._stored(row)
         if not only_test_transactions(self.using):
             look = None  # what a caller's own transaction sees may never be committed, or be long out of date
@@ -103,7 +107,9 @@ class TokenAccess:
 
     def refresh(self, pk: UUID) -> AccessToken:
         """Refresh whatever the token's age, or wait for the one who does. Raises a `MailboxError`."""
-        return outside_transaction(self.using, lambda: self._refresh_or_wait(self._row(pk), None, force=True))
+        return outside_transaction(
+            self.using, lambda: self._with_its_token(pk, lambda row: self._refresh_or_wait(row, None, force=True))
+        )
 
     @keeps_locals_in
     def report_rejected(self, pk: UUID, rejected: Secret, *, resource: str = MAIL) -> AccessToken:
@@ -119,7 +125,9 @@ class TokenAccess:
             return other_resource_token(self, pk, resource, rejected)
         near_copies.drop(pk)
         uses.note(pk)
-        return outside_transaction(self.using, lambda: self._replace(self._row(pk), rejected))
+        return outside_transaction(
+            self.using, lambda: self._with_its_token(pk, lambda row: self._replace(row, rejected))
+        )
 
     @keeps_locals_in
     async def areport_rejected(self, pk: UUID, rejected: Secret, *, resource: str = MAIL) -> AccessToken:
@@ -133,6 +141,18 @@ class TokenAccess:
     async def arefresh(self, pk: UUID) -> AccessToken:
         """`refresh`, awaited."""
         return await sync_to_async(self.refresh)(pk)
+
+    def _with_its_token(self, pk: UUID, use: Callable[[MailCredentials], AccessToken]) -> AccessToken:
+        """Do something with the row that has a mailbox's token: its own, or the app's."""
+        row = self._row(pk)
+        if row.access == Access.SHARED:
+            return by_shared_token(self.ledger, row, lambda app: use(self._row(app)))
+        return use(row)
+
+    def _of_app(self, pk: UUID, min_validity: float | None) -> AccessToken:
+        """Return the token that an app has for all its mailboxes."""
+        near = nearby(pk, min_validity, MAIL)
+        return self.get(pk, min_validity=min_validity) if near is None else near
 
     def _row(self, pk: UUID) -> MailCredentials:
         """Return a row as it is; one that was unreadable and opens again has been connected again."""
@@ -244,6 +264,7 @@ class TokenAccess:
     def _replace(self, row: MailCredentials, rejected: Secret) -> AccessToken:
         give_up_at = time.monotonic() + app_settings().wait_timeout
         pk = row.pk
+        near_copies.drop(pk)  # the app's, where the mailbox has no token of its own
         for attempt in itertools.count():
             token = self._stored(row)
             if token is not None and token != rejected and _lives_long_enough(token, None):

@@ -75,6 +75,8 @@ def refresh_token_changes(row: MailCredentials, tokens: TokenSet, received_at: d
 
 
 def _estimated_end(row: MailCredentials, used_at: datetime) -> datetime | None:
+    if row.is_app_only:  # nobody's consent that could end
+        return None
     try:
         return provider_for(row.provider).grant_ends_at(row.connected_at, used_at)
     except ConfigurationError:  # a pair is saved whatever became of the settings

@@ -36,6 +36,12 @@ _BY_STATUS: dict[Status, tuple[type[MailboxError], str]] = {
 }
 
 
+_WITHOUT_USER = {
+    Status.DISCONNECTED: "{row} was disconnected: `manage.py mail_oauth add_mailbox` takes it into use again.",
+    Status.NEEDS_ADMIN: "{row} waits for an administrator: the app is not let in, or there is no such mailbox ({reason}).",
+}
+
+
 def unusable(row: MailCredentials) -> MailboxError | None:
     """Return why a mailbox cannot be used at all; None when it can.
 
@@ -48,6 +54,8 @@ def unusable(row: MailCredentials) -> MailboxError | None:
     if row.status not in _BY_STATUS:
         return None
     error, text = _BY_STATUS[Status(row.status)]
+    if row.is_app_only:
+        text = _WITHOUT_USER.get(Status(row.status), text)
     return error(text.format(row=row, reason=row.status_reason), reason=row.status_reason)
 
 
@@ -101,6 +109,9 @@ def no_resource(
             f"{row} gives no token for {resource} ({said.reason}): its user must connect it again, and consent to "
         )
         return ReauthRequired(f"{text}{' '.join(scopes)}.", reason=said.reason)
+    if said.action is Action.ADMIN and row.is_app_only:
+        text = f"An administrator must let the app into {resource} for {row} ({said.reason})."
+        return AdminRequired(text, reason=said.reason)
     if said.action is Action.ADMIN:
         text = f"The organisation's administrator must let {row} have a token for {resource} ({said.reason})."
         return AdminRequired(text, reason=said.reason)

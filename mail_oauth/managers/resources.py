@@ -25,11 +25,12 @@ from mail_oauth.cache import cache_key, read_raw, token_cache, tolerantly, write
 from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import ConfigurationError, MailboxError, ProviderUnavailable, SealError
 from mail_oauth.frames import keeps_locals_in
+from mail_oauth.managers.app_tokens import by_shared_token
 from mail_oauth.managers.background import outside_transaction
 from mail_oauth.managers.columns import refresh_token_changes
 from mail_oauth.managers.errors import held, no_resource, pausing, unusable
 from mail_oauth.managers.latecomers import save_late
-from mail_oauth.managers.vocabulary import EventKind, Status
+from mail_oauth.managers.vocabulary import Access, EventKind, Status
 from mail_oauth.providers import provider_for
 from mail_oauth.refresh.classification import Action, Trouble
 from mail_oauth.refresh.engine import Outcome, adopt, report, save_or_park, spend, unreadable
@@ -83,6 +84,8 @@ def resource_token(access: TokenAccess, pk: UUID, name: str, min_validity: float
     Raises a `MailboxError`, and `ConfigurationError` for a resource that the provider's options do not name.
     """
     row = _usable(access, pk)
+    if row.access == Access.SHARED:
+        return by_shared_token(access.ledger, row, lambda app: resource_token(access, app, name, min_validity))
     resource = Resource.of(row, name)
     cached = resource.cached(pk, min_validity)
     if cached is not None:
@@ -100,7 +103,10 @@ def other_resource_token(access: TokenAccess, pk: UUID, name: str, rejected: Sec
         token = resource.cached(pk)
         return None if token == rejected else token
 
-    resource = Resource.of(_usable(access, pk), name)
+    row = _usable(access, pk)
+    if row.access == Access.SHARED:
+        return by_shared_token(access.ledger, row, lambda app: other_resource_token(access, app, name, rejected))
+    resource = Resource.of(row, name)
     token = other(resource)
     if token is not None:
         return token

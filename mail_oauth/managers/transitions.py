@@ -21,7 +21,7 @@ from mail_oauth.managers.groups import GroupCommit, Save, is_told
 from mail_oauth.managers.lanes import Lanes
 from mail_oauth.managers.latecomers import INSISTENCE, save_late
 from mail_oauth.managers.readability import turn_unreadable
-from mail_oauth.managers.vocabulary import EventKind, Status
+from mail_oauth.managers.vocabulary import Access, EventKind, Status
 from mail_oauth.metrics import STATUS_CHANGES
 from mail_oauth.refresh.classification import Action
 from mail_oauth.refresh.policy import failures_in_a_row, postponement
@@ -40,6 +40,8 @@ _DEMOTIONS = {
     Action.UNKNOWN: Status.NEEDS_ATTENTION,
 }
 _ENDS_OF_A_GRANT = {EventKind.RECONNECTED, EventKind.REPLACED, EventKind.DISCONNECTED}
+_OF_MAILBOXES = {EventKind.CONNECTED, EventKind.RECONNECTED, EventKind.DISCONNECTED}
+"""What nobody hears of that befalls an app's own token."""
 _SIGNALS: dict[EventKind, Signal] = {
     EventKind.CONNECTED: signals.mailbox_connected,
     EventKind.RECONNECTED: signals.mailbox_connected,
@@ -256,7 +258,8 @@ class Transitions:
         if kind in _ENDS_OF_A_GRANT:
             parking.discard(row.pk)
         sent: list[tuple[Signal, dict[str, Any]]] = []
-        if kind in _SIGNALS:
+        no_mailbox = row.access == Access.APP and kind in _OF_MAILBOXES
+        if kind in _SIGNALS and not no_mailbox:
             sent.append((_SIGNALS[kind], {}))
         if row.status != old_status:
             STATUS_CHANGES.add(provider=row.provider, old_status=old_status, new_status=row.status)

@@ -20,6 +20,15 @@ class Status(TextChoices):
     DISCONNECTED = "disconnected", _("disconnected")
 
 
+class Access(TextChoices):
+    """By whose right a mailbox is opened, and by which token."""
+
+    USER = "user", _("its user's consent")
+    OWN = "own", _("the app's access, by a token for this mailbox")
+    SHARED = "shared", _("the app's access, by the token that the app has for all")
+    APP = "app", _("no mailbox: the token that the app has for all")
+
+
 class EventKind(TextChoices):
     """What can happen to a mailbox."""
 

@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("mail_oauth", "0008_sealed_values"),
+        ("mail_oauth", "0009_app_only"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

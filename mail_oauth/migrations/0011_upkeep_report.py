@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("mail_oauth", "0008_sealed_values"),
+        ("mail_oauth", "0010_operations_by_staff"),
     ]
 
     operations = [

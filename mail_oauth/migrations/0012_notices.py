@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("mail_oauth", "0008_sealed_values"),
+        ("mail_oauth", "0011_upkeep_report"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
@@ -37,6 +37,11 @@ class Migration(migrations.Migration):
                     ("revoked", "grant revoked at the provider"),
                     ("revocation_failed", "revocation failed"),
                     ("tokens_dropped", "tokens deleted here"),
+                    ("refresh_ordered", "refresh asked for by staff"),
+                    ("sign_in_tested", "sign-in tested by staff"),
+                    ("cache_rebuilt", "cache entry rebuilt by staff"),
+                    ("reconnect_asked", "user asked to reconnect"),
+                    ("token_revealed", "token shown to staff"),
                 ],
                 max_length=32,
                 verbose_name="what",

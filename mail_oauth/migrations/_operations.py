@@ -97,6 +97,85 @@ class DropKeyIndexLive(migrations.AlterField):
         return self.allow_migrate_model(connection.alias, model) and connection.vendor != "mysql"
 
 
+class AddFieldLive(migrations.AddField):
+    """Add a column that costs no look at the rows, and give up rather than have everybody wait (see `StoreAsItIs`)."""
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        """Add it."""
+        with _giving_up(schema_editor, self.model_name):
+            super().database_forwards(app_label, schema_editor, from_state, to_state)
+
+    def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        """Drop it."""
+        with _giving_up(schema_editor, self.model_name):
+            super().database_backwards(app_label, schema_editor, from_state, to_state)
+
+
+class AllowNull(migrations.AlterField):
+    """Let a foreign key be empty; backwards, the rows in which it is go first: the release before can hold none.
+
+    The constraint stays, as with `DropKeyIndexLive`. SQLite copies the table, as at each change of a column.
+    """
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        """Allow it."""
+        self._alter(app_label, schema_editor, from_state, to_state)
+
+    def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        """Forbid it."""
+        model = from_state.apps.get_model(app_label, self.model_name)
+        alias = schema_editor.connection.alias
+        if self.allow_migrate_model(alias, model) and not schema_editor.collect_sql:
+            model._base_manager.using(alias).filter(**{f"{self.name}__isnull": True}).delete()
+        self._alter(app_label, schema_editor, from_state, to_state)
+
+    def _alter(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        before = from_state.apps.get_model(app_label, self.model_name)
+        after = to_state.apps.get_model(app_label, self.model_name)
+        connection = schema_editor.connection
+        if not self.allow_migrate_model(connection.alias, after):
+            return
+        fields = before._meta.get_field(self.name), after._meta.get_field(self.name)
+        if connection.vendor == "sqlite":
+            schema_editor.alter_field(before, *fields)
+            return
+        changes, parameters = schema_editor._alter_column_null_sql(after, *fields)
+        table = schema_editor.quote_name(after._meta.db_table)
+        with _giving_up(schema_editor, table):
+            schema_editor.execute(
+                schema_editor.sql_alter_column % {"table": table, "changes": changes}, parameters
+            )
+
+
+class AddUniqueLive(migrations.AddConstraint):
+    """Add a unique constraint that is an index without locking out writers on PostgreSQL; see `AddIndexLive`."""
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        """Create it."""
+        model = to_state.apps.get_model(app_label, self.model_name)
+        if not self.allow_migrate_model(schema_editor.connection.alias, model):
+            return
+        if self.constraint.name in _invalid(schema_editor, model):
+            _drop(schema_editor, model, self.constraint.name)
+        if not _concurrently(schema_editor):
+            schema_editor.add_constraint(model, self.constraint)
+            return
+        sql = str(self.constraint.create_sql(model, schema_editor))
+        schema_editor.execute(
+            sql.replace("CREATE UNIQUE INDEX", "CREATE UNIQUE INDEX CONCURRENTLY", 1), params=None
+        )
+
+    def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        """Drop it."""
+        model = from_state.apps.get_model(app_label, self.model_name)
+        if not self.allow_migrate_model(schema_editor.connection.alias, model):
+            return
+        if _concurrently(schema_editor):
+            _drop(schema_editor, model, self.constraint.name)
+        else:
+            schema_editor.remove_constraint(model, self.constraint)
+
+
 class StoreAsItIs(Operation):
     """Spare PostgreSQL its tries to compress columns that are encrypted: they grow no smaller.
 
@@ -139,6 +218,9 @@ class StoreAsItIs(Operation):
 @contextmanager
 def _giving_up(schema_editor: Any, table: str) -> Iterator[None]:
     """Wait for no lock of PostgreSQL's for longer than `LOCK_SECONDS`, in a transaction that ends with the setting."""
+    if schema_editor.connection.vendor != "postgresql":
+        yield
+        return
     begin, end = (["BEGIN"], ["COMMIT"]) if schema_editor.collect_sql else ([], [])
     try:
         with transaction.atomic(using=schema_editor.connection.alias):

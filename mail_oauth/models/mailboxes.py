@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from mail_oauth import parking
 from mail_oauth.cache import LAST_GENERATION, token_cache
 from mail_oauth.conf import app_settings
+from mail_oauth.constraints import UniqueWherePresent
 from mail_oauth.encryption import seal, unseal
 from mail_oauth.exceptions import Altered, Moved
 from mail_oauth.fields import SealedField
@@ -22,7 +23,7 @@ from mail_oauth.frames import keeps_locals_in
 from mail_oauth.managers import MailCredentialsManager
 from mail_oauth.managers.access import TokenAccess, nearby
 from mail_oauth.managers.transitions import after_commit
-from mail_oauth.managers.vocabulary import RefreshPolicy, Status
+from mail_oauth.managers.vocabulary import Access, RefreshPolicy, Status
 from mail_oauth.models.mail import OpensMail
 from mail_oauth.providers import provider_for
 from mail_oauth.sealing import Sealed
@@ -30,7 +31,7 @@ from mail_oauth.tokens import AccessToken, Secret, scope_set
 
 
 class MailCredentials(OpensMail, models.Model):
-    """One user's connected mailbox.
+    """One user's connected mailbox, or one that the app is let into without a user (see `Access`).
 
     The primary key is a UUID: it is the name in URLs, logs and cache keys, it is never given twice, and the
     encrypted columns are bound to it. Columns in `MANAGED` change only by `MailCredentialsManager`'s
@@ -43,7 +44,16 @@ class MailCredentials(OpensMail, models.Model):
         models.CASCADE,
         related_name="mail_credentials",
         db_index=False,
+        null=True,
+        blank=True,
         verbose_name=_("user"),
+        help_text=_("Nobody, where the app itself is let into the mailbox."),
+    )
+    access = models.CharField(
+        _("opened by"), max_length=8, choices=Access, default=Access.USER, db_default="user", editable=False
+    )
+    app_key = models.CharField(  # noqa: DJ001  # so that it can be unique: MariaDB has no index of some rows alone
+        max_length=64, null=True, blank=True, editable=False
     )
     provider = models.CharField(_("provider"), max_length=64, help_text=_("Alias in MAIL_OAUTH['PROVIDERS']."))
     issuer = models.CharField(_("issuer"), max_length=255, blank=True)
@@ -131,7 +141,8 @@ class MailCredentials(OpensMail, models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["user", "provider", "subject", "email"], name="mail_oauth_one_row_per_mailbox"
-            )
+            ),
+            UniqueWherePresent(field="app_key", name="mail_oauth_one_row_per_app_key"),
         ]
         indexes = [
             models.Index(fields=["refresh_at"], name="mail_oauth_due"),
@@ -143,7 +154,7 @@ class MailCredentials(OpensMail, models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.email} ({self.provider})"
+        return f"{self.email or 'the access of the app'} ({self.provider})"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Save a new row whole; of a stored one, only what is not managed by transitions.
@@ -190,6 +201,11 @@ class MailCredentials(OpensMail, models.Model):
             expires_at=self.token_expiry,
             generation=self.generation,
         )
+
+    @property
+    def is_app_only(self) -> bool:
+        """Whether the app itself is let into the mailbox, so that there is no user who could connect it."""
+        return self.access != Access.USER
 
     @property
     def is_connected(self) -> bool:

@@ -36,6 +36,9 @@ _REVOCATIONS: dict[Revocation, _StrOrPromise] = {
     Revocation.UNSUPPORTED: gettext_lazy(
         "disconnected; its provider has no way to revoke, so the user withdraws access in their account there"
     ),
+    Revocation.NOTHING: gettext_lazy(
+        "disconnected here; the app's own access goes on until an administrator takes it away at the provider"
+    ),
     Revocation.KEPT: gettext_lazy("disconnected; the grant stays, because another mailbox lives on it"),
     Revocation.FAILED: gettext_lazy("disconnected; revoking the grant at the provider failed"),
 }

@@ -12,13 +12,13 @@ from oauthlib.oauth2 import WebApplicationClient
 
 from mail_oauth.conf import policy_problem
 from mail_oauth.exceptions import ConfigurationError, ConnectRefused
+from mail_oauth.providers.app_access import AppAccess
 from mail_oauth.providers.claims import LONGEST_SUBJECT, address_claim, text_claim
 from mail_oauth.providers.client_secrets import secrets_in
 from mail_oauth.providers.documents import MAX_DOCUMENT, object_in
 from mail_oauth.providers.id_tokens import verified_claims
 from mail_oauth.providers.options import option_problems
 from mail_oauth.providers.presence import Presence
-from mail_oauth.providers.scoping import Scoping
 from mail_oauth.tokens import Identity, MailEndpoint, MailServer, TokenSet
 from mail_oauth.transport import ClientAuth, TokenEndpoint, address_problem, fetch_json
 
@@ -42,16 +42,15 @@ class Revocation(Enum):
     """Another mailbox lives on the same grant."""
     FAILED = "failed"
     """It is tried again."""
+    NOTHING = "nothing"
+    """There was no grant: the app's own access ends when its administrator takes it away."""
 
 
-class Provider(Presence, Scoping):
+class Provider(Presence, AppAccess):
     """Base of all providers. Options of the settings may replace any endpoint, scope or server by its name.
 
     Subclasses set data; methods are replaced only where a provider differs in kind.
     """
-
-    error_family: ClassVar[str] = ""
-    """Selects the provider's own codes in the table of failures."""
 
     authorize_url: ClassVar[str] = ""
     token_url: ClassVar[str] = ""
@@ -63,7 +62,6 @@ class Provider(Presence, Scoping):
     authorize_parameters: ClassVar[Mapping[str, str]] = {}
     uses_pkce: ClassVar[bool] = True
     client_auth: ClassVar[ClientAuth] = "post"
-    needs_secret: ClassVar[bool] = True
     names_account: ClassVar[bool] = True
     """Whether the provider tells whose mailbox it is; if not, the user types the address."""
     sends_issuer: ClassVar[bool] = False
@@ -76,7 +74,6 @@ class Provider(Presence, Scoping):
     """How many refreshes a second all workers together may ask for; None: as many as they can."""
     refresh_policy: ClassVar[str] = ""
     """Which of its mailboxes are kept warm (see `Policy`); empty: as the setting of that name says."""
-    required_options: ClassVar[tuple[str, ...]] = ("CLIENT_ID",)
 
     imap: ClassVar[MailServer | None] = None
     pop: ClassVar[MailServer | None] = None
@@ -91,7 +88,7 @@ class Provider(Presence, Scoping):
         (
             "CLASS CLIENT_ID CLIENT_SECRET NAME SCOPES AUTHORIZE_URL TOKEN_URL REVOKE_URL USERINFO_URL "
             "JWKS_URL ISSUER ACCOUNT_URL AUTHORIZE_PARAMETERS CLIENT_AUTH USES_PKCE GRANT_DAYS CALLS_PER_SECOND "
-            "REFRESH_POLICY RESOURCES IMAP POP SMTP MAIL_ENDPOINT SENDING"
+            "REFRESH_POLICY RESOURCES IMAP POP SMTP MAIL_ENDPOINT SENDING ACCESS"
         ).split()
     )
 
@@ -108,8 +105,8 @@ class Provider(Presence, Scoping):
     def problems(self) -> list[str]:
         """Say in full sentences what is wrong with the options."""
         where = f'MAIL_OAUTH["PROVIDERS"]["{self.alias}"]'
-        needed = self.required_options + (("CLIENT_SECRET",) if self.needs_secret else ())
-        found = option_problems(where, self.options, needed=needed, known=self.OPTIONS)
+        found = option_problems(where, self.options, needed=self.needed_options(), known=self.OPTIONS)
+        found += self.access_problems(where)
         if self.setting("CLIENT_AUTH") not in get_args(ClientAuth):
             found.append(f'{where}["CLIENT_AUTH"] is one of {", ".join(get_args(ClientAuth))}.')
         for option, what in (("GRANT_DAYS", "number of days"), ("CALLS_PER_SECOND", "number")):
@@ -167,9 +164,10 @@ class Provider(Presence, Scoping):
         secrets = secrets_in(self.options.get("CLIENT_SECRET"))
         return TokenEndpoint(
             url=self.setting("TOKEN_URL"),
-            client_id=self.options["CLIENT_ID"],
+            client_id=self.app_name,
             client_secret=secrets[0] if secrets else None,
             other_secrets=secrets[1:],
+            assertions=self.client_assertions(),
             client_auth=self.setting("CLIENT_AUTH"),
         )
 

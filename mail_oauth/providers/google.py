@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
+from mail_oauth.providers.certificates import source_of
 from mail_oauth.providers.contract import Provider
-from mail_oauth.tokens import Identity, MailEndpoint, MailServer
+from mail_oauth.providers.service_accounts import ServiceAccount
+from mail_oauth.tokens import HttpReply, Identity, MailEndpoint, MailServer
+from mail_oauth.transport import TokenEndpoint
 
 _TESTING_DAYS = 7
 
@@ -44,7 +47,22 @@ class Google(Provider):
     )
     protocol_scopes = dict.fromkeys(("IMAP", "POP", "SMTP"), "https://mail.google.com/")
 
-    OPTIONS: ClassVar[frozenset[str]] = Provider.OPTIONS | {"TESTING"}
+    offers_app_access = True
+    OPTIONS: ClassVar[frozenset[str]] = Provider.OPTIONS | {"TESTING", "SERVICE_ACCOUNT"}
+
+    def needed_options(self) -> tuple[str, ...]:
+        """A service account is a client of its own."""
+        return ("SERVICE_ACCOUNT",) if self.is_app_only else super().needed_options()
+
+    def service_account(self) -> ServiceAccount:
+        """Return the service account that an administrator lets into the mailboxes of a domain."""
+        where = f'MAIL_OAUTH["PROVIDERS"]["{self.alias}"]["SERVICE_ACCOUNT"]'
+        return ServiceAccount(source_of(self.options.get("SERVICE_ACCOUNT", "")), where)
+
+    def ask_for_app(self, endpoint: TokenEndpoint, mailbox: str, scope: str) -> HttpReply:
+        """Ask as the mailbox's user (domain-wide delegation)."""
+        shown = self.service_account().assertion(subject=mailbox, scope=scope, audience=endpoint.url)
+        return endpoint.exchange(shown)
 
     def grant_ends_at(self, connected_at: datetime, used_at: datetime) -> datetime | None:
         """Use does not prolong the grants of an app in testing."""

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from mail_oauth.exceptions import ConnectRefused
+from mail_oauth.providers.certificates import ALGORITHMS, FederatedAssertion, SignedAssertion, source_of
 from mail_oauth.providers.claims import LONGEST_ADDRESS, address_claim, text_claim
 from mail_oauth.providers.contract import Provider
 from mail_oauth.providers.documents import document
-from mail_oauth.tokens import Identity, MailEndpoint, MailServer
+from mail_oauth.tokens import HttpReply, Identity, MailEndpoint, MailServer
+from mail_oauth.transport import ClientAssertion, TokenEndpoint
 
 GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TENANT = re.compile(
@@ -25,6 +27,7 @@ _CLOUDS: dict[str, dict[str, Any]] = {
     "global": {
         "host": "https://login.microsoftonline.com",
         "resource": "https://outlook.office.com",
+        "app_resource": "https://outlook.office365.com",
         "graph": "https://graph.microsoft.com",
         "imap": MailServer(host="outlook.office365.com", port=993),
         "pop": MailServer(host="outlook.office365.com", port=995),
@@ -47,6 +50,13 @@ _CLOUDS: dict[str, dict[str, Any]] = {
         "smtp": MailServer(host="smtp.partner.outlook.cn", port=587, security="starttls"),
     },
 }
+
+
+_OF_APP: dict[str, Any] = {
+    "SCOPES": ("{app_resource}/.default",),
+    "RESOURCES": {"graph": ("{graph}/.default",)},
+}
+"""What an app asks for on its own behalf: all that it was given, of one resource."""
 
 
 class Microsoft(Provider):
@@ -77,7 +87,12 @@ class Microsoft(Provider):
         url="{graph}/v1.0/{mailbox}/sendMail", resource="graph", content_type="text/plain", base64=True
     )
     protocol_scopes = {"IMAP": "IMAP.AccessAsUser.All", "POP": "POP.AccessAsUser.All", "SMTP": "SMTP.Send"}
-    OPTIONS: ClassVar[frozenset[str]] = Provider.OPTIONS | {"TENANT", "CLOUD", "AUTHORITY"}
+    offers_app_access = True
+    shares_app_token = True
+    certificate_algorithm: ClassVar[str] = "PS256"
+    OPTIONS: ClassVar[frozenset[str]] = Provider.OPTIONS | frozenset(
+        "TENANT CLOUD AUTHORITY CLIENT_CERTIFICATE CERTIFICATE_ALGORITHM FEDERATED_TOKEN_FILE".split()
+    )
 
     def problems(self) -> list[str]:
         """Also check the tenant and the cloud, which become parts of URLs."""
@@ -88,6 +103,9 @@ class Microsoft(Provider):
             )
         if self.options.get("CLOUD", "global") not in _CLOUDS:
             found.append(f'MAIL_OAUTH["PROVIDERS"]["{self.alias}"]["CLOUD"] is one of {", ".join(_CLOUDS)}.')
+        if self.setting("CERTIFICATE_ALGORITHM") not in ALGORITHMS:
+            where = f'MAIL_OAUTH["PROVIDERS"]["{self.alias}"]["CERTIFICATE_ALGORITHM"]'
+            found.append(f"{where} is one of {', '.join(ALGORITHMS)}.")
         return found
 
     @property
@@ -101,6 +119,7 @@ class Microsoft(Provider):
             "host": str(self.options.get("AUTHORITY", self.cloud["host"])).rstrip("/"),
             "tenant": str(self.options.get("TENANT", "common")),
             "resource": self.cloud["resource"],
+            "app_resource": self.cloud.get("app_resource", self.cloud["resource"]),
             "graph": self.cloud["graph"],
         }
 
@@ -108,10 +127,35 @@ class Microsoft(Provider):
         """Mail servers are the cloud's."""
         if name in {"IMAP", "POP", "SMTP"} and name not in self.options:
             return self.cloud[name.lower()]
-        value = super().setting(name)
+        if name in _OF_APP and name not in self.options and self.is_app_only:
+            value: Any = _OF_APP[name]
+        else:
+            value = super().setting(name)
         if name == "SCOPES" and not isinstance(value, str):
             return tuple(scope.format(**self.placeholders()) for scope in value)
         return value
+
+    @property
+    def app_tenant(self) -> str:
+        """The tenant that has consented for all its mailboxes."""
+        return str(self.placeholders()["tenant"])
+
+    def client_assertions(self) -> tuple[ClientAssertion, ...]:
+        """Return what the client shows: by its certificates, then by its platform's token."""
+        where = f'MAIL_OAUTH["PROVIDERS"]["{self.alias}"]'
+        given, algorithm = self.options.get("CLIENT_CERTIFICATE"), str(self.setting("CERTIFICATE_ALGORITHM"))
+        sources = given if isinstance(given, (list, tuple)) else [given] if given else []
+        signed = (
+            SignedAssertion(self.app_name, source_of(each), algorithm, f'{where}["CLIENT_CERTIFICATE"]')
+            for each in sources
+        )
+        path = self.options.get("FEDERATED_TOKEN_FILE")
+        federated = [FederatedAssertion(str(path), f'{where}["FEDERATED_TOKEN_FILE"]')] if path else []
+        return (*signed, *federated)
+
+    def ask_for_app(self, endpoint: TokenEndpoint, mailbox: str, scope: str) -> HttpReply:
+        """Ask on the app's own behalf (`v2-oauth2-client-creds-grant-flow.md`); the token opens every mailbox permitted."""
+        return endpoint.client_credentials(scope=scope)
 
     def authorization_url(self, *, login_hint: str = "", **arguments: Any) -> str:
         """`login_hint` and `prompt=select_account` exclude each other."""

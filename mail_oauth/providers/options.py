@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -50,6 +51,18 @@ def _is_secret(value: Any) -> bool:
     return isinstance(value, (str, Secret))
 
 
+def _is_path(value: Any) -> bool:
+    return isinstance(value, (str, os.PathLike))
+
+
+def _is_source(value: Any) -> bool:
+    return _is_path(value) or isinstance(value, Secret)
+
+
+def _is_source_or_several(value: Any) -> bool:
+    return _is_source(value) or (isinstance(value, (list, tuple)) and bool(value) and all(map(_is_source, value)))
+
+
 def _is_scopes(value: Any) -> bool:
     return isinstance(value, str) or (
         isinstance(value, (list, tuple)) and all(isinstance(scope, str) for scope in value)
@@ -88,6 +101,9 @@ _ENDPOINT: _Type = (
 _TYPES: dict[str, _Type] = {
     "MAIL_ENDPOINT": _ENDPOINT,
     "CLIENT_SECRET": ("a string, or a list of strings", _is_secret),
+    "CLIENT_CERTIFICATE": ("the path of a PEM file, or its text, or a list of them", _is_source_or_several),
+    "SERVICE_ACCOUNT": ("the path of a JSON file, or what stands in it", _is_source),
+    "FEDERATED_TOKEN_FILE": ("a path", _is_path),
     **dict.fromkeys(("CLIENT_ID", "ISSUER", "AUTHORITY", "ACCOUNT_URL"), _TEXT),
     **dict.fromkeys(("AUTHORIZE_URL", "TOKEN_URL", "REVOKE_URL", "USERINFO_URL", "JWKS_URL"), _TEXT),
     **dict.fromkeys(("IMAP", "POP", "SMTP"), _SERVER),

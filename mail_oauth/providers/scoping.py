@@ -12,6 +12,10 @@ NOT_MAIL_SCOPES = frozenset({"openid", "profile", "email", "offline_access"})
 """Scopes whose absence from a reply says nothing (Microsoft leaves `offline_access` out, Google renames)."""
 
 
+ALL_GIVEN = "/.default"
+"""The end of a scope that stands for all that an app was given, and is named in no reply."""
+
+
 class Scoping:
     """What `Provider` knows of scopes."""
 
@@ -63,7 +67,7 @@ class Scoping:
         if granted is None:  # an absent scope means "as requested" (RFC 6749 §5.1)
             return ()
         no_need = NOT_MAIL_SCOPES.union(granted)
-        return tuple(scope for scope in requested if scope not in no_need)
+        return tuple(scope for scope in requested if scope not in no_need and not scope.endswith(ALL_GIVEN))
 
     def lacking_scope(self, protocol: str, granted: tuple[str, ...]) -> str:
         """Return the scope that a protocol needs and a grant lacks; empty where it has it, or where nobody can tell."""

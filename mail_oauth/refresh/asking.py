@@ -13,17 +13,22 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
 from mail_oauth.conf import app_settings
+from mail_oauth.exceptions import ConfigurationError, TransportError
 from mail_oauth.metrics import CALL_SECONDS
-from mail_oauth.providers import Provider
+from mail_oauth.providers import Provider, provider_for
 from mail_oauth.providers.client_secrets import ordinal
 from mail_oauth.refresh.classification import Trouble
-from mail_oauth.refresh.verdicts import Verdict, judge
+from mail_oauth.refresh.verdicts import Verdict, judge, judge_fault, without_user
 from mail_oauth.tokens import HttpReply, Secret
-from mail_oauth.transport import TokenEndpoint, deadline
+from mail_oauth.transport import ClientAssertion, TokenEndpoint, deadline
+
+if TYPE_CHECKING:
+    from mail_oauth.refresh.ledger import Grant
 
 logger = logging.getLogger(__name__)
 
@@ -44,9 +49,9 @@ class Answer(NamedTuple):
 
 
 class _InUse(NamedTuple):
-    """The secret that was accepted where the preferred one was not, and when that is tried again."""
+    """The secret, or assertion, that was accepted where the preferred one was not, and when that is tried again."""
 
-    secret: Secret | None
+    secret: ClientAssertion | Secret | None
     first_again_at: float
 
 
@@ -84,8 +89,31 @@ def _asked(provider: Provider, call: Callable[[TokenEndpoint], HttpReply]) -> An
     return refused[endpoints[0]]
 
 
+def ask_for_app(grant: Grant, *, scope: str | None = None) -> Verdict:
+    """Ask for a token that opens a mailbox without a user, for the app's own scope unless `scope` is given.
+
+    A refresh token is none that anybody consented to (RFC 6749 §4.4.3): one that comes is left.
+    """
+    try:
+        provider = provider_for(grant.provider)
+        if not provider.is_app_only:
+            raise ConfigurationError(f'MAIL_OAUTH["PROVIDERS"]["{grant.provider}"]: write "ACCESS": "app".')
+        wanted = provider.app_scope if scope is None else scope
+        said = ask(provider, lambda endpoint: provider.ask_for_app(endpoint, grant.email, wanted)).verdict
+    except (TransportError, ConfigurationError) as error:
+        return judge_fault(error)
+    tokens = replace(said.tokens, refresh_token=None, refresh_token_expires_in=None) if said.tokens else None
+    return replace(without_user(said), tokens=tokens, rotated=None)
+
+
+def credentials_of(endpoints: tuple[TokenEndpoint, ...]) -> str:
+    """Return what a client's several credentials are called."""
+    asserted = [bool(endpoint.assertions) for endpoint in endpoints]
+    return "certificates" if all(asserted) else "credentials" if any(asserted) else "secrets"
+
+
 def _answer(provider: Provider, reply: HttpReply) -> Answer:
-    return Answer(reply, judge(reply, family=provider.error_family))
+    return Answer(reply, judge(reply, family=provider.family))
 
 
 def _in_turn(provider: Provider, endpoints: tuple[TokenEndpoint, ...]) -> list[TokenEndpoint]:
@@ -96,7 +124,7 @@ def _in_turn(provider: Provider, endpoints: tuple[TokenEndpoint, ...]) -> list[T
     """
     turn, kept, now = list(endpoints), _in_use.get(provider), time.monotonic()
     if kept is not None and now < kept.first_again_at:
-        turn.sort(key=lambda endpoint: endpoint.client_secret != kept.secret)  # which keeps the others' order
+        turn.sort(key=lambda endpoint: endpoint.credential != kept.secret)  # which keeps the others' order
     elif kept is not None:
         _in_use[provider] = kept._replace(first_again_at=now + FIRST_AGAIN_SECONDS)  # this call tries it, no other
     return [*turn, turn[0]]
@@ -104,7 +132,7 @@ def _in_turn(provider: Provider, endpoints: tuple[TokenEndpoint, ...]) -> list[T
 
 def _note_refused(provider: Provider, endpoint: TokenEndpoint) -> None:
     kept = _in_use.get(provider)
-    if kept is not None and kept.secret == endpoint.client_secret:
+    if kept is not None and kept.secret == endpoint.credential:
         _in_use.pop(provider, None)
 
 
@@ -119,8 +147,8 @@ def _note_accepted(
         _in_use.pop(provider, None)
     elif refused:
         before = _in_use.get(provider)
-        _in_use[provider] = _InUse(accepted.client_secret, time.monotonic() + FIRST_AGAIN_SECONDS)
-        if before is None or before.secret != accepted.client_secret:
+        _in_use[provider] = _InUse(accepted.credential, time.monotonic() + FIRST_AGAIN_SECONDS)
+        if before is None or before.secret != accepted.credential:
             _report(provider, endpoints, accepted, refused)
 
 
@@ -137,10 +165,11 @@ def _report(
         if endpoint in refused
     )
     logger.warning(
-        "provider %s: the %s of %d client secrets is in use; refused: %s",
+        "provider %s: the %s of %d client %s is in use; refused: %s",
         provider.alias,
         ordinal(endpoints.index(accepted)),
         len(endpoints),
+        credentials_of(endpoints),
         told,
         extra={"action": "client_secret", "provider": provider.alias, "outcome": "another_in_use"},
     )

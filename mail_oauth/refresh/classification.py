@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import Enum, StrEnum
 
-VERSION = 2
+VERSION = 3
 """Raised with each change of the table, and logged with verdicts."""
 
 
@@ -80,10 +80,17 @@ LASTING: dict[int, Action] = {
 }
 """What a number means that should have passed and did not."""
 
-CLIENT_AADSTS = frozenset({7000215, 7000222, 70002, 7000218, 700025, 700027, 700030, 50012})
+CLIENT_AADSTS = frozenset(
+    (
+        *(7000215, 7000222, 70002, 7000218, 700025, 700027, 700030, 50012, 50027, 700021, 700023, 700024),
+        *(7000216, 70021, 700211, 700212, 700213),
+    )
+)
 """Microsoft's numbers for a client whose secret or assertion is wrong or expired."""
 
-CLIENT_ERRORS = frozenset({"invalid_client", "deleted_client", "disabled_client", "invalid_client_secret"})
+CLIENT_ERRORS = frozenset(
+    ("invalid_client", "deleted_client", "disabled_client", "invalid_client_secret", "invalid_grant_signature")
+)
 """The codes for the same; where a number stands beside them, the number decides."""
 
 THROTTLES = frozenset({"slow_down", "rate_limit_exceeded"})
@@ -100,14 +107,15 @@ AADSTS: dict[int, Action] = {
     **dict.fromkeys(
         (
             *(50057, 50034, 51004, 50020, 50105, 500021, 500022, 500212, 500213, 53000, 53001, 53002, 53003),
-            *(53004, 53011, 530032, 530034, 530035, 65005, 650052, 90094, 90095, 90099),
+            *(53004, 53011, 530032, 530034, 530035, 65005, 650052, 90094, 90095, 90099, 501051),
         ),
         Action.ADMIN,
     ),
     **dict.fromkeys(
         (
-            *(7000215, 7000222, 70002, 7000218, 700025, 700027, 700030, 50012, 50011, 50194, 70001, 700016),
-            *(7000112, 70011, 28000, 28002, 28003, 700022, 9002332, 90002, 90038, 500011, 50001, 650057),
+            *CLIENT_AADSTS,
+            *(50011, 50194, 70001, 700016, 7000112, 7000229, 70011, 28000, 28002, 28003, 700022, 9002332),
+            *(9001023, 1002012, 90002, 90038, 500011, 50001, 650057),
         ),
         Action.OPERATOR,
     ),
@@ -121,6 +129,13 @@ AADSTS: dict[int, Action] = {
 
 REFINEMENTS: dict[str, dict[str, Action]] = {
     "google": {"invalid_rapt": Action.REAUTH, "admin_policy_enforced": Action.ADMIN},
+    "google_app": {
+        "invalid_grant_signature": Action.OPERATOR,
+        "invalid_grant_clock": Action.OPERATOR,
+        "invalid_grant_mailbox": Action.ADMIN,
+        "access_denied": Action.OPERATOR,
+        "admin_policy_enforced": Action.ADMIN,
+    },
     "yahoo": {
         "invalid_refresh_token": Action.REAUTH,
         "token_expired": Action.REAUTH,
@@ -132,6 +147,19 @@ REFINEMENTS: dict[str, dict[str, Action]] = {
     "zoho": {"invalid_code": Action.REAUTH},
 }
 """Codes of single providers: `error_subtype` at Google, `error` elsewhere."""
+
+WORDS: dict[str, dict[str, tuple[tuple[str, str], ...]]] = {
+    "google_app": {
+        "invalid_grant": (
+            ("invalid jwt signature", "invalid_grant_signature"),  # the key was deleted
+            ("account not found", "invalid_grant_signature"),  # the service account was
+            ("short-lived token", "invalid_grant_clock"),
+            ("valid email", "invalid_grant_mailbox"),  # "Not a valid email or user ID."
+            ("invalid email", "invalid_grant_mailbox"),  # "Invalid email or User ID"
+        ),
+    },
+}
+"""What a provider has one code for and tells apart by its words alone (google-auth's guide to its errors)."""
 
 THROTTLE_STATUSES = frozenset({429, 999})
 """Too many requests; 999 is Yahoo's."""

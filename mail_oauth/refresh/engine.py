@@ -18,7 +18,7 @@ from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import ConfigurationError, SealError, TransportError
 from mail_oauth.providers import Provider, provider_for
 from mail_oauth.refresh.adoption import park, parked_for
-from mail_oauth.refresh.asking import ask
+from mail_oauth.refresh.asking import ask, ask_for_app
 from mail_oauth.refresh.classification import VERSION, Action
 from mail_oauth.refresh.lanes import Hold
 from mail_oauth.refresh.ledger import Grant, Ledger
@@ -166,6 +166,8 @@ def spend(grant: Grant, refresh_token: Secret, *, scope: str | None = None) -> t
 
     For the mailbox's own scopes unless `scope` is given.
     """
+    if grant.is_app_only:
+        return ask_for_app(grant, scope=scope), "absent"
     try:
         provider: Provider = provider_for(grant.provider)
         if not refresh_token:

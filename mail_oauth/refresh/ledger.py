@@ -22,6 +22,11 @@ class Grant(Protocol):
     last_refresh_error: str
     outcome_unknown: bool
     requested_scopes: str
+    email: str
+
+    @property
+    def is_app_only(self) -> bool:
+        """Whether it is opened by the app's own access, without a refresh token."""
 
     def open_refresh_token(self) -> Secret:
         """Decrypt the refresh token. Raises `SealError`."""

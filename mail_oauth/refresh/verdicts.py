@@ -23,6 +23,7 @@ from mail_oauth.refresh.classification import (
     SLOW_AADSTS,
     THROTTLE_STATUSES,
     THROTTLES,
+    WORDS,
     Action,
     Trouble,
 )
@@ -138,7 +139,7 @@ def _judge_error(status: int, fields: Mapping[str, Any], family: str, retry_afte
             retry_after=retry_after,
         )
     refinements = REFINEMENTS.get(family, {})
-    error = _code(fields.get("error"))
+    error = _by_words(fields, family) or _code(fields.get("error"))
     code = next((code for code in (_code(fields.get("error_subtype")), error) if code in refinements), error)
     action = refinements.get(code) or ERRORS.get(code)
     trouble = _trouble(action, client=code in CLIENT_ERRORS)
@@ -177,6 +178,22 @@ def _trouble(action: Action | None, *, client: bool) -> Trouble | None:
 def _code(value: Any) -> str:
     """Return an error code in lower case; nothing that could carry text into logs or pages."""
     return value.lower() if isinstance(value, str) and _CODE.fullmatch(value) else ""
+
+
+def _by_words(fields: Mapping[str, Any], family: str) -> str:
+    """Return a code of ours for what a provider tells by words alone; they are compared, and kept nowhere."""
+    told = fields.get("error_description")
+    known = WORDS.get(family, {}).get(_code(fields.get("error")), ())
+    text = told[:300].lower() if isinstance(told, str) else ""
+    return next((code for words, code in known if words in text), "")
+
+
+def without_user(verdict: Verdict) -> Verdict:
+    """Return what a verdict means where no user has consented, and so none can do it again: an administrator must act."""
+    lasting = Action.ADMIN if verdict.lasting is Action.REAUTH else verdict.lasting
+    if verdict.action is not Action.REAUTH:
+        return replace(verdict, lasting=lasting)
+    return replace(verdict, action=Action.ADMIN, trouble=None)
 
 
 def _aadsts(fields: Mapping[str, Any]) -> int | None:

@@ -6,6 +6,8 @@ from dataclasses import asdict
 from functools import partial
 from typing import Final
 
+import jwt
+
 from mail_oauth.testing.consent import index_page
 from mail_oauth.testing.keys import KeySet
 from mail_oauth.testing.messages import Answer, Facts, Incoming, Reply, json_reply
@@ -20,6 +22,8 @@ from mail_oauth.testing.validator import Validator
 
 SECRET_FIELDS: Final = (
     "access_token",
+    "assertion",
+    "client_assertion",
     "client_secret",
     "code",
     "code_verifier",
@@ -103,6 +107,8 @@ class Application:
 
     def _email(self, incoming: Incoming) -> str | None:
         """Whose request this is, as far as its token or code tells."""
+        if assertion := incoming.form.get("assertion"):
+            return subject_of(assertion)
         form, bearer = incoming.form, incoming.headers.get("Authorization", "").partition("Bearer ")[2]
         token = form.get("refresh_token") or form.get("token") or ""
         with self.store.lock:
@@ -123,6 +129,15 @@ class Application:
                 at=self._clock(),
             )
         )
+
+
+def subject_of(assertion: str) -> str | None:
+    """For whom an assertion is, good or bad."""
+    try:
+        subject = jwt.decode(assertion, options={"verify_signature": False}).get("sub")
+    except jwt.InvalidTokenError:
+        return None
+    return subject if isinstance(subject, str) else None
 
 
 def _received(incoming: Incoming) -> Iterator[tuple[str, object]]:

@@ -6,24 +6,29 @@ from typing import Any
 from oauthlib.common import Request
 from oauthlib.oauth2.rfc6749 import errors
 
+from mail_oauth.testing.app_rules import AppRules, grants_of
 from mail_oauth.testing.records import Client
 from mail_oauth.testing.refusals import Reason
-from mail_oauth.testing.rules import Rules, basic_credentials
+from mail_oauth.testing.rules import basic_credentials
 
 
-class ClientRules(Rules):
+class ClientRules(AppRules):
     """The rules about clients."""
 
     def client_authentication_required(self, request: Request, *args: Any, **kwargs: Any) -> bool:
         """Public clients, and Google's revocation endpoint, name no secret."""
         if request.token is not None and not self.personality.revoke_needs_client:
             return False
+        if getattr(request, "client_assertion", None):
+            return True
         basic = basic_credentials(request.headers)
         client = self.store.clients.get(basic[0] if basic else request.client_id or "")
         return client is None or client.secret is not None
 
     def authenticate_client(self, request: Request, *args: Any, **kwargs: Any) -> bool:
-        """Accept the secret from HTTP Basic or from the body."""
+        """Accept the secret from HTTP Basic or from the body, or an assertion."""
+        if getattr(request, "client_assertion", None):
+            return self.authenticate_by_assertion(request)
         basic = basic_credentials(request.headers)
         client_id, secret = basic or (request.client_id, request.client_secret)
         client = self.store.clients.get(client_id or "")
@@ -69,8 +74,8 @@ class ClientRules(Rules):
         return response_type == "code"
 
     def validate_grant_type(self, client_id: str, grant_type: str, *args: Any, **kwargs: Any) -> bool:
-        """Only codes and refresh tokens are redeemed."""
-        return grant_type in {"authorization_code", "refresh_token"}
+        """Codes and refresh tokens are redeemed; what else there is depends on the personality."""
+        return grant_type in grants_of(self.personality)
 
     def is_pkce_required(self, client_id: str, request: Request) -> bool:
         """Where the personality demands it, and for every public client (RFC 9700 section 2.1.1)."""

@@ -14,7 +14,7 @@ from oauthlib.oauth2.rfc6749.endpoints import (
     RevocationEndpoint,
     TokenEndpoint,
 )
-from oauthlib.oauth2.rfc6749.grant_types import AuthorizationCodeGrant
+from oauthlib.oauth2.rfc6749.grant_types import AuthorizationCodeGrant, ClientCredentialsGrant
 from oauthlib.oauth2.rfc6749.grant_types import RefreshTokenGrant as PlainRefreshGrant
 from oauthlib.oauth2.rfc6749.tokens import BearerToken, OAuth2Token
 from oauthlib.openid.connect.core.endpoints import UserInfoEndpoint
@@ -25,12 +25,22 @@ from oauthlib.openid.connect.core.grant_types.dispatchers import (
     AuthorizationTokenGrantDispatcher,
 )
 
+from mail_oauth.testing.app_rules import JWT_BEARER, grants_of
 from mail_oauth.testing.personalities import TokenShape, scope_in_reply
 from mail_oauth.testing.validator import Validator
 
 
 def _random(shape: TokenShape) -> str:
     return shape.prefix + secrets.token_urlsafe(shape.length)[: shape.length - len(shape.prefix)]
+
+
+class JwtBearerGrant(ClientCredentialsGrant):
+    """Tokens for whoever signs for somebody else (RFC 7523 section 2.1)."""
+
+    def validate_token_request(self, request: Request) -> None:
+        """The assertion says everything."""
+        validator: Any = self.request_validator
+        validator.admit_service_account(request)
 
 
 class PersonalityToken(BearerToken):
@@ -69,7 +79,7 @@ class Endpoints(AuthorizationEndpoint, TokenEndpoint, RevocationEndpoint, UserIn
             self,
             default_grant_type="authorization_code",
             default_token_type=bearer,
-            grant_types={"authorization_code": by_code, "refresh_token": refresh},
+            grant_types={"authorization_code": by_code, "refresh_token": refresh, **self._grants_without_user()},
         )
         RevocationEndpoint.__init__(self, rules)
         UserInfoEndpoint.__init__(self, rules)
@@ -88,6 +98,26 @@ class Endpoints(AuthorizationEndpoint, TokenEndpoint, RevocationEndpoint, UserIn
             grant.custom_validators.pre_auth.append(rules.refuse_hint_with_select_account)
             grant.custom_validators.pre_auth.append(rules.refuse_plain_challenge)
         return plain, openid, refresh
+
+    def _grants_without_user(self) -> dict[str, Any]:
+        """Those that the personality knows, by grant type."""
+        made: dict[str, Any] = {
+            "client_credentials": ClientCredentialsGrant(self.rules),
+            JWT_BEARER: JwtBearerGrant(self.rules),
+        }
+        known = {name: grant for name, grant in made.items() if name in grants_of(self.rules.personality)}
+        for grant in known.values():
+            grant.register_token_modifier(self._word_the_apps_reply)
+        if "client_credentials" in known:
+            known["client_credentials"].custom_validators.post_token.append(self.rules.admit_app)
+        return known
+
+    def _word_the_apps_reply(self, token: dict[str, Any]) -> dict[str, Any]:
+        """Neither names the scopes of such a token."""
+        token.pop("scope", None)
+        if self.rules.personality.one_resource_per_token:
+            token["ext_expires_in"] = token["expires_in"]
+        return token
 
     def _word_the_reply(self, token: dict[str, Any], _handler: Any, request: Request) -> dict[str, Any]:
         personality = self.rules.personality

@@ -114,6 +114,17 @@ class Fault:
         )
 
     @classmethod
+    def expired_secret(cls) -> "Fault":
+        """Microsoft's answer to a client secret whose time is over."""
+        return cls.oauth_error("invalid_client", status=401, aadsts=7000222, description="The secret is expired.")
+
+    @classmethod
+    def not_delegated(cls) -> "Fault":
+        """Google's answer to a service account that no administrator has let into the domain."""
+        words = "Client is unauthorized to retrieve access tokens using this method, or client not authorized for any of the scopes requested."
+        return cls.oauth_error("unauthorized_client", status=401, description=words)
+
+    @classmethod
     def rate_limited(cls, retry_after: str | None = "30", *, status: int = 429) -> "Fault":
         """Too many requests; ``retry_after`` is sent as it is: seconds, an HTTP date or nonsense."""
         headers = {} if retry_after is None else {"Retry-After": retry_after}

@@ -37,6 +37,7 @@ class Inspection:
             if found is None:
                 return None
             record, family = found
+            app = self._store.apps.get(family.client_id)
             return AccessInfo(
                 email=self._store.accounts[family.subject].email,
                 subject=family.subject,
@@ -44,6 +45,8 @@ class Inspection:
                 client_id=family.client_id,
                 scopes=record.scopes,
                 expires_at=record.expires_at,
+                is_app=family.subject.startswith("app-"),
+                app_mailboxes=app.mailboxes if app else None,
             )
 
     def is_valid_access_token(self, token: str, email: str | None = None, scope: str | None = None) -> bool:
@@ -51,7 +54,7 @@ class Inspection:
         info = self.access_info(token)
         if info is None or (scope is not None and scope not in info.scopes):
             return False
-        return email is None or info.email.lower() == email.lower()
+        return email is None or info.opens(email)
 
     def tokens_of(self, email: str, personality: str | None = None) -> list[Family]:
         """The account's grants, oldest first: scopes, why one ended, its newest refresh token."""

@@ -27,6 +27,7 @@ from mail_oauth.testing.personalities import PERSONALITIES, urls_of
 from mail_oauth.testing.policy import Policy
 from mail_oauth.testing.records import Account, Client
 from mail_oauth.testing.refusals import Reason
+from mail_oauth.testing.registrations import Registering
 from mail_oauth.testing.seeding import seed
 from mail_oauth.testing.server import Server
 from mail_oauth.testing.store import Store
@@ -36,7 +37,7 @@ CLIENT_ID: Final = "fake-provider-client"
 CLIENT_SECRET: Final = "fake-provider-secret-for-tests-and-demos"  # noqa: S105  # made up, and meant to be known
 
 
-class FakeProvider(Inspection):
+class FakeProvider(Inspection, Registering):
     """The provider; every duration is in seconds. See `Policy` for ``rotate`` and ``detect_reuse``.
 
     ``port`` 0 picks a free one. ``state_file`` keeps accounts and grants, as digests, for the next start.

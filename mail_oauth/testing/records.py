@@ -102,7 +102,10 @@ class AccessToken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessInfo:
-    """What a resource server, such as a fake IMAP server, may know about a valid access token."""
+    """What a resource server, such as a fake IMAP server, may know about a valid access token.
+
+    Of an app's own token, ``app_mailboxes`` are those that it opens, all of them when ``None``.
+    """
 
     email: str
     subject: str
@@ -110,3 +113,11 @@ class AccessInfo:
     client_id: str
     scopes: tuple[str, ...]
     expires_at: float
+    is_app: bool = False
+    app_mailboxes: frozenset[str] | None = None
+
+    def opens(self, mailbox: str) -> bool:
+        """Whether it opens a mailbox."""
+        if self.is_app:
+            return self.app_mailboxes is None or mailbox.lower() in self.app_mailboxes
+        return self.email.lower() == mailbox.lower()

@@ -31,6 +31,19 @@ class Reason(Enum):
     NO_SECRET = "no_secret"  # noqa: S105  # a code, no password
     HINT_AND_SELECT = "hint_and_select"
     FOREIGN_TENANT = "foreign_tenant"
+    UNKNOWN_CERTIFICATE = "unknown_certificate"
+    ASSERTION_OF_ANOTHER = "assertion_of_another"
+    ASSERTION_AUDIENCE = "assertion_audience"
+    ASSERTION_TIME = "assertion_time"
+    ASSERTION_REPLAYED = "assertion_replayed"
+    FEDERATED_ISSUER = "federated_issuer"
+    FEDERATED_SUBJECT = "federated_subject"
+    TENANT_NEEDED = "tenant_needed"
+    DEFAULT_SCOPE_NEEDED = "default_scope_needed"
+    UNKNOWN_SERVICE_ACCOUNT = "unknown_service_account"
+    BAD_SIGNATURE = "bad_signature"
+    NOT_DELEGATED = "not_delegated"
+    UNKNOWN_MAILBOX = "unknown_mailbox"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +74,17 @@ AADSTS: Final[Mapping[str, Aadsts]] = {
     Reason.NO_SECRET.value: Aadsts(code=7000218, text="The request body must contain 'client_secret'."),
     Reason.HINT_AND_SELECT.value: Aadsts(code=90023, text="'login_hint' and 'select_account' exclude each other."),
     Reason.FOREIGN_TENANT.value: Aadsts(code=50020, text="The user account does not exist in this tenant."),
+    Reason.UNKNOWN_CERTIFICATE.value: Aadsts(
+        code=700027, text="The certificate with this identifier is not known."
+    ),
+    Reason.ASSERTION_OF_ANOTHER.value: Aadsts(code=700021, text="The client assertion names another application."),
+    Reason.ASSERTION_AUDIENCE.value: Aadsts(code=700023, text="The client assertion is for another audience."),
+    Reason.ASSERTION_TIME.value: Aadsts(code=700024, text="The client assertion is not within its time range."),
+    Reason.ASSERTION_REPLAYED.value: Aadsts(code=50027, text="The client assertion was used before."),
+    Reason.FEDERATED_ISSUER.value: Aadsts(code=700211, text="No federated identity of that issuer was found."),
+    Reason.FEDERATED_SUBJECT.value: Aadsts(code=700213, text="No federated identity of that subject was found."),
+    Reason.TENANT_NEEDED.value: Aadsts(code=9001023, text="The grant type is not supported over this endpoint."),
+    Reason.DEFAULT_SCOPE_NEEDED.value: Aadsts(code=1002012, text="The scope must end with /.default."),
 }
 # For what oauthlib itself refuses, by OAuth error code.
 _BY_ERROR: Final[Mapping[str, Aadsts]] = {
@@ -78,7 +102,20 @@ _GOOGLE: Final[Mapping[str, str]] = {
     Reason.UNKNOWN_CLIENT.value: "The OAuth client was not found.",
     Reason.REVOKED.value: "Token has been expired or revoked.",
     Reason.EXPIRED.value: "Token has been expired or revoked.",
+    Reason.UNKNOWN_SERVICE_ACCOUNT.value: "Invalid grant: account not found",
+    Reason.BAD_SIGNATURE.value: "Invalid JWT Signature.",
+    Reason.ASSERTION_TIME.value: "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable "
+    "timeframe. Check your iat and exp values in the JWT claim.",
+    Reason.UNKNOWN_MAILBOX.value: "Invalid email or User ID",
+    Reason.NOT_DELEGATED.value: "Client is unauthorized to retrieve access tokens using this method, or client not "
+    "authorized for any of the scopes requested.",
 }
+
+
+GOOGLES_ALONE: Final = frozenset(
+    (Reason.UNKNOWN_SERVICE_ACCOUNT, Reason.BAD_SIGNATURE, Reason.NOT_DELEGATED, Reason.UNKNOWN_MAILBOX)
+)
+"""What only service accounts are told."""
 
 
 def microsoft_error(error: str, aadsts: Aadsts) -> dict[str, object]:

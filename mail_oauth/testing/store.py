@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from mail_oauth.testing.records import (
     AccessToken,
@@ -37,6 +38,9 @@ class Store:
         self.refresh_tokens: dict[str, RefreshToken] = {}
         self.access_tokens: dict[str, AccessToken] = {}
         self.consents: set[tuple[str, str, str]] = set()
+        self.apps: dict[str, Any] = {}
+        self.service_accounts: dict[str, Any] = {}
+        self.assertions: set[str] = set()
         self.persist: Callable[[], None] = _nothing
         self._depth = 0
         self._changed = False

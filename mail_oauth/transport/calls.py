@@ -8,8 +8,8 @@ provider has rotated a refresh token (on a narrower scope, an odd `expires_in`, 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NoReturn
 from urllib.parse import quote_plus, urlencode
 
@@ -47,7 +47,14 @@ _HEADERS = {
 _FORM = {**_HEADERS, "Content-Type": "application/x-www-form-urlencoded"}
 
 ClientAuth = Literal["post", "basic", "none"]
-"""How a client shows who it is (OIDC Core §9): in the body, by HTTP Basic, or not at all."""
+"""How a client shows its secret (OIDC Core §9): in the body, by HTTP Basic, or not at all."""
+
+ClientAssertion = Callable[[str], Secret]
+"""Makes a client's assertion for a token endpoint, each time a new one. It can be compared and hashed. Raises `ConfigurationError`."""
+
+_BY_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"  # RFC 7523 §2.2
+JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+"""The grant type of RFC 7523 §2.1."""
 
 
 class _Answered(Exception):
@@ -72,12 +79,22 @@ class TokenEndpoint:
     other_secrets: tuple[Secret, ...] = ()
     """Further secrets of the client, of which one may be right where the first is refused."""
     client_auth: ClientAuth = "post"
+    assertions: tuple[ClientAssertion, ...] = field(default=(), repr=False)
+    """Ways to show who the client is that are preferred to any secret (RFC 7523 §2.2): the first is used."""
+
+    @property
+    def credential(self) -> ClientAssertion | Secret | None:
+        """What the client shows: an assertion, its secret, or nothing."""
+        return self.assertions[0] if self.assertions else self.client_secret
 
     def by_each_secret(self) -> tuple[TokenEndpoint, ...]:
-        """Return the endpoint once for each secret, the preferred one first; once where none is sent."""
+        """Return the endpoint once for each assertion and secret, the preferred one first; once where none is sent."""
+        alone = replace(self, other_secrets=(), assertions=())
+        asserted = tuple(replace(alone, client_secret=None, assertions=(each,)) for each in self.assertions)
+        if asserted and not self.client_secret:
+            return asserted
         others = () if self.client_auth == "none" else self.other_secrets
-        first = replace(self, other_secrets=())
-        return (first, *(replace(first, client_secret=secret) for secret in others))
+        return (*asserted, alone, *(replace(alone, client_secret=secret) for secret in others))
 
     @keeps_locals_in
     def redeem(
@@ -116,6 +133,19 @@ class TokenEndpoint:
         )
 
     @keeps_locals_in
+    def client_credentials(self, *, scope: str) -> HttpReply:
+        """Ask for a token of the client's own (RFC 6749 §4.4.2). Raises `TransportError`."""
+        headers, fields = self._authentication()
+        form = {"grant_type": "client_credentials", "scope": scope, **fields}
+        return _perform(self.url, lambda: _post(self.url, headers, urlencode(form)))
+
+    @keeps_locals_in
+    def exchange(self, assertion: Secret) -> HttpReply:
+        """Ask for a token by an assertion, which says who asks and for whom (RFC 7523 §2.1). Raises `TransportError`."""
+        form = {"grant_type": JWT_BEARER, "assertion": assertion.reveal()}
+        return _perform(self.url, lambda: _post(self.url, _FORM, urlencode(form)))
+
+    @keeps_locals_in
     def revoke(self, url: str, token: Secret) -> HttpReply:
         """Withdraw a token at a revocation endpoint (RFC 7009 §2.1). Raises `TransportError`."""
         headers, fields = self._authentication()
@@ -123,6 +153,10 @@ class TokenEndpoint:
 
     def _authentication(self) -> tuple[dict[str, str], dict[str, Any]]:
         """Return the headers of a request, and the fields of its form that authenticate the client."""
+        if self.assertions:
+            shown = self.assertions[0](self.url).reveal()
+            kind = {"client_assertion_type": _BY_ASSERTION, "client_assertion": shown}
+            return _FORM, {"client_id": self.client_id, **kind}
         secret = self.client_secret.reveal() if self.client_secret else ""
         if self.client_auth == "basic":  # RFC 6749 §2.3.1: both are form-encoded first
             credentials = f"{quote_plus(self.client_id)}:{quote_plus(secret)}"

@@ -21,7 +21,7 @@ from mail_oauth.exceptions import KeyMissing
 from mail_oauth.managers.clock import DatabaseNow, on_database_clock
 from mail_oauth.managers.keeping import keeping_of, warm
 from mail_oauth.managers.queryset import REFRESHABLE, MailCredentialsQuerySet
-from mail_oauth.managers.vocabulary import Status
+from mail_oauth.managers.vocabulary import Access, Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.refresh.keeping import brought_forward, due_at, is_scheduled_too_late, longest_idle, patience
 from mail_oauth.upkeep.columns import SealedColumn
@@ -109,7 +109,8 @@ def _amiss(now: datetime) -> Q:
     """Return the condition for rows to look at. A pause after a failure is none of the policy's."""
     far = Q(refresh_at__gt=now + patience(), lease_owner="", refresh_failures=0)
     beyond = Q(refresh_at__gt=now + longest_idle())
-    return Q(refresh_at__isnull=True, refresh_token__isnull=False) | (far & (warm(now) | beyond))
+    fell_out = Q(refresh_at__isnull=True) & (Q(refresh_token__isnull=False) | Q(access=Access.OWN))
+    return fell_out | (far & (warm(now) | beyond))
 
 
 def _pages(rows: MailCredentialsQuerySet) -> Iterator[list[Any]]:

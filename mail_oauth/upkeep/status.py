@@ -11,7 +11,7 @@ from django.utils import timezone
 from mail_oauth.conf import app_settings
 from mail_oauth.managers.keeping import warm
 from mail_oauth.managers.queryset import REFRESHABLE
-from mail_oauth.managers.vocabulary import Status
+from mail_oauth.managers.vocabulary import Access, Status
 from mail_oauth.models import MailCredentials
 
 LATE = timedelta(minutes=5)
@@ -86,7 +86,7 @@ def status_report() -> StatusReport:
         .values("provider", "status")
         .annotate(
             mailboxes=Count("pk"),
-            idle=Count("pk", filter=in_use & ~kept),
+            idle=Count("pk", filter=in_use & ~kept & ~Q(access=Access.SHARED)),
             overdue=Count("pk", filter=Q(refresh_at__lt=now - LATE)),
             failing=Count("pk", filter=in_use & Q(refresh_failures__gt=0)),
             switched_off=Count("pk", filter=Q(use_oauth=False) & ~Q(status=Status.DISCONNECTED)),

@@ -14,6 +14,7 @@ from django.db import Error
 from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import TransactionHeld
 from mail_oauth.managers import MailCredentialsManager
+from mail_oauth.managers.app_tokens import has_token_of_its_own
 from mail_oauth.managers.background import own_connection_possible
 from mail_oauth.managers.counts import tally
 from mail_oauth.managers.groups import GroupCommit
@@ -224,7 +225,7 @@ class Sweep:
             if row.status == Status.DISCONNECTED:
                 self.revoke(row)
                 return "revocations"
-            if row.status not in REFRESHABLE or not row.use_oauth:
+            if row.status not in REFRESHABLE or not row.use_oauth or not has_token_of_its_own(row):
                 self.rows.unschedule(row)
                 return "unscheduled"
             return self._refresh(claimed)

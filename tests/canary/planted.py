@@ -27,6 +27,9 @@ from django.utils.html import escape
 from fernet_fields.hkdf import derive_fernet_key
 
 from mail_oauth.testing.recorder import SECRETS_FILE
+from tests.app_only.conftest import add, site
+
+__all__ = ["add", "site"]
 
 urlpatterns: list[Any] = []
 
@@ -234,3 +237,30 @@ def test_keys(name, settings):
         settings.FERNET_KEYS = ["another key of this test alone"]
     key = settings.SECRET_KEY if name == "SECRET_KEY" else settings.FERNET_KEYS[0]
     a_log_at_debug(derive_fernet_key(key).decode() if "derived" in name else key)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("kind", ["client_assertion", "assertion"])
+def test_what_an_app_shows_of_itself(kind, site, add):
+    if kind == "client_assertion":
+        certificate = site.certificate()
+        site.provider.register_app(certificates=[certificate.public])
+        site.change("work", "CLIENT_SECRET", CLIENT_CERTIFICATE=str(certificate.path))
+    notes = Path(os.environ[SECRETS_FILE])
+    before = notes.stat().st_size
+    add("work" if kind == "client_assertion" else "domain", "ada@example.com").get_access_token()
+    passed = dict(json.loads(line) for line in notes.read_bytes()[before:].splitlines())
+    a_log_at_debug(passed[kind])
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("kind", ["a certificate's", "a certificate's in a file", "a service account's"])
+def test_a_line_of_a_private_key(kind, site):
+    certificate, account = site.certificate(), site.provider.add_service_account()
+    if kind == "a service account's":
+        site.change("domain", SERVICE_ACCOUNT=account)
+    else:
+        whole, path = certificate.path.read_text(), str(certificate.path)
+        site.change("work", CLIENT_CERTIFICATE=path if "file" in kind else whole)
+    key = account["private_key"] if kind == "a service account's" else certificate.private
+    a_log_at_debug(key.splitlines()[5])

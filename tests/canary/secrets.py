@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -16,6 +17,7 @@ from tests.canary.spool import Spool
 
 _TOKEN = re.compile(r"[\w.~+/!*$-]{16,}={0,2}", re.ASCII)
 """A token, a code or the like: what the app hides besides (URLs, queries, JSON) is secret only where it holds one."""
+_PRIVATE_KEY = re.compile(r"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----(.+?)-----END", re.DOTALL)
 _NAME = re.compile(r"[a-z]+(_[a-z]+)+=?")
 """A query of one parameter without a value."""
 
@@ -55,6 +57,25 @@ def _note_setting(spool: Spool, name: str, value: Any) -> None:
         for options in value.get("PROVIDERS", {}).values():
             given = options.get("CLIENT_SECRET") if isinstance(options, dict) else None
             _note_keys(spool, "client_secret", given if isinstance(given, (list, tuple)) else [given])
+            _note_private_keys(spool, options if isinstance(options, dict) else {})
+
+
+def _note_private_keys(spool: Spool, options: dict[str, Any]) -> None:
+    """Keep each line of the keys that a certificate, or a service account, has in the settings or in a file."""
+    for name in ("CLIENT_CERTIFICATE", "SERVICE_ACCOUNT"):
+        given = options.get(name)
+        for each in given if isinstance(given, (list, tuple)) else [given]:
+            for pem in _PRIVATE_KEY.findall(_text_of(each)):
+                for line in pem.replace("\\n", "\n").split()[:-1]:  # the last may be a few letters
+                    spool.note_secret("private_key", line)
+
+
+def _text_of(option: Any) -> str:
+    if isinstance(option, dict):
+        return str(option.get("private_key", ""))
+    text = option.reveal() if isinstance(option, Secret) else str(option or "")
+    path = Path(text) if text and "PRIVATE KEY" not in text else None
+    return path.read_text() if path is not None and path.is_file() else text
 
 
 def _note_keys(spool: Spool, name: str, keys: Iterable[Any]) -> None:

@@ -97,6 +97,11 @@ def test_redis_is_watched():
             f"test_keys[{name}]"
             for name in ("SECRET_KEY", "FERNET_KEYS", "FERNET_KEYS, derived", "FERNET_KEYS, changed")
         ),
+        *(f"test_what_an_app_shows_of_itself[{kind}]" for kind in ("client_assertion", "assertion")),
+        *(
+            f"test_a_line_of_a_private_key[{kind}]"
+            for kind in ("a certificate's", "a certificate's in a file", "a service account's")
+        ),
     ],
 )
 def test_each_secret_is_found_however_it_is_spelled(planted, test):

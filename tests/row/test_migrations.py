@@ -6,9 +6,12 @@ import io
 from typing import Any
 
 import pytest
+from django import VERSION
 from django.core.management import call_command
 from django.db import OperationalError, connection
 
+from mail_oauth.constraints import UniqueWherePresent
+from mail_oauth.managers.vocabulary import Access
 from mail_oauth.migrations import _operations
 from mail_oauth.models import MailCredentials
 
@@ -39,6 +42,76 @@ def test_a_keys_own_index_goes_and_comes_while_its_constraint_stays():
     finally:
         call_command("migrate", "mail_oauth", verbosity=0)
     assert own_indexes() == set()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_backwards_only_mailboxes_without_a_user_go_and_no_constraint_is_made_anew(django_user_model):
+    user = django_user_model.objects.create_user("ada")
+    kept = MailCredentials.objects.create(user=user, provider="google", email="ada@example.com")
+    added = MailCredentials.objects.create(
+        provider="work", email="bob@example.com", access=Access.OWN, app_key="of bob"
+    )
+    added.events.create(kind="connected")
+    constraints = keys()
+    try:
+        call_command("migrate", "mail_oauth", "0008", verbosity=0)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT email, user_id FROM mail_oauth_mailcredentials")
+            assert list(cursor.fetchall()) == [("ada@example.com", user.pk)]
+        assert keys() == constraints
+    finally:
+        call_command("migrate", "mail_oauth", verbosity=0)
+    assert keys() == constraints
+    row = MailCredentials.objects.get()
+    assert (row.pk, row.access, row.app_key) == (kept.pk, "user", None)
+
+
+@pytest.mark.django_db
+def test_what_an_older_release_writes_is_a_users(django_user_model):
+    """It knows none of the new columns: the database fills them in."""
+    user = django_user_model.objects.create_user("ada")
+    row = MailCredentials.objects.create(user=user, provider="google", email="ada@example.com")
+    names = [
+        field.column for field in MailCredentials._meta.concrete_fields if field.name not in {"access", "app_key"}
+    ]
+    columns = ", ".join(connection.ops.quote_name(name) for name in names)
+    values = columns.replace(connection.ops.quote_name("email"), "'bob@example.com'")
+    values = values.replace(connection.ops.quote_name("id"), "%s", 1)
+    another = MailCredentials(user=user)
+    pk = MailCredentials._meta.pk.get_db_prep_value(another.pk, connection)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO mail_oauth_mailcredentials ({columns}) SELECT {values} FROM mail_oauth_mailcredentials",
+            [pk],
+        )
+    found = MailCredentials.objects.exclude(pk=row.pk).get()
+    assert (found.access, found.app_key, found.is_app_only) == (Access.USER, None, False)
+
+
+@pytest.mark.django_db
+def test_the_index_of_mailboxes_without_a_user_has_no_others_where_that_is_possible():
+    if not connection.features.supports_partial_indexes:
+        pytest.skip("MariaDB has no partial index: python -m tests.services postgres -- pytest tests/row")
+    with connection.cursor() as cursor:
+        found = connection.introspection.get_constraints(cursor, MailCredentials._meta.db_table)
+        assert found["mail_oauth_one_row_per_app_key"]["unique"]
+        if connection.vendor == "postgresql":
+            assert " WHERE (app_key IS NOT NULL)" in indexes()["mail_oauth_one_row_per_app_key"]
+
+
+@pytest.mark.parametrize("name", ["postgresql", "mysql"])
+def test_no_check_complains_of_a_database_without_partial_indexes(name):
+    class Features:
+        supports_partial_indexes = name == "postgresql"
+        supports_deferrable_unique_constraints = supports_covering_indexes = supports_expression_indexes = True
+        supports_nulls_distinct_unique_constraints = True
+
+    class Database:
+        features, vendor, display_name = Features, name, name
+
+    constraint = UniqueWherePresent(field="app_key", name="x")
+    check = getattr(constraint, "check", None) if VERSION >= (6, 0) else constraint._check
+    assert check(MailCredentials, Database) == []
 
 
 KEYS = {"mail_oauth_mailcredentials": "user_id", "mail_oauth_credentialevent": "credentials_id"}
@@ -81,6 +154,7 @@ def test_a_long_transaction_of_the_site_has_a_migration_give_up_rather_than_ever
     on_postgresql, monkeypatch
 ):
     monkeypatch.setattr(_operations, "LOCK_SECONDS", 0.05)
+    call_command("migrate", "mail_oauth", "0006", verbosity=0)
     another = connection.copy()
     try:
         with connection.cursor() as cursor:

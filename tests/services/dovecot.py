@@ -54,7 +54,16 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from mail_oauth.testing.provider import FakeProvider
-from tests.services.dovecot_files import CERTIFICATE, CHROOTED, LISTENERS, MAIN, OAUTH2, PROTOCOLS, SCOPES
+from tests.services.dovecot_files import (
+    APP_ROLES,
+    CERTIFICATE,
+    CHROOTED,
+    LISTENERS,
+    MAIN,
+    OAUTH2,
+    PROTOCOLS,
+    SCOPES,
+)
 from tests.services.programs import MissingProgram, find_program
 from tests.services.server import Server
 from tests.services.sink import Sink
@@ -89,7 +98,7 @@ class Dovecot(Server):
 
     def __init__(self, provider: FakeProvider, personality: str = "microsoft") -> None:
         super().__init__()
-        self.provider, self.personality = provider, personality
+        self.provider, self.personality, self.app = provider, personality, False
         ports = free_ports(7)
         self.imap_port, self.pop3_port, self.submission_port = ports[:3]
         self.imaps_port, self.pop3s_port, self.submissions_port = ports[3:6]
@@ -131,10 +140,13 @@ class Dovecot(Server):
         self._end("terminate")
         self.start()
 
-    def trust(self, personality: str) -> None:
-        """Take the tokens of this personality from now on, and of no other; sessions end if that is a change."""
-        if personality != self.personality:
-            self.personality = personality
+    def trust(self, personality: str, *, app: bool = False) -> None:
+        """Take the tokens of this personality from now on, and of no other; sessions end if that is a change.
+
+        With `app`, those that an app has for all mailboxes: whoever has one opens any.
+        """
+        if (personality, app) != (self.personality, self.app):
+            self.personality, self.app = personality, app
             self._write_oauth2()
             self.restart()
 
@@ -209,5 +221,8 @@ class Dovecot(Server):
         url = urlsplit(self.provider.urls(self.personality)["introspect"])
         credentials = f"{self.provider.client_id}:{self.provider.client_secret}"
         signed_in = url._replace(netloc=f"{credentials}@{url.netloc}").geturl()
-        for protocol, scope in SCOPES[self.personality].items():
-            (self.directory / f"{protocol}.oauth2").write_text(OAUTH2.format(url=signed_in, scope=scope))
+        # Both sides of the comparison are made by this format: with nothing of the user in it they are always the same.
+        user = "app" if self.app else "%u"
+        for protocol, scope in (APP_ROLES if self.app else SCOPES[self.personality]).items():
+            text = OAUTH2.format(url=signed_in, scope=scope, user=user)
+            (self.directory / f"{protocol}.oauth2").write_text(text)

@@ -21,6 +21,13 @@ SCOPES = {
     },
 }
 
+# The same of an app's own token.
+APP_ROLES = {
+    "imap": f"{MICROSOFT}/IMAP.AccessAsApp",
+    "pop3": f"{MICROSOFT}/POP.AccessAsApp",
+    "submission": f"{MICROSOFT}/SMTP.SendAsApp",
+}
+
 # Everything runs as one account, so nothing changes its root directory, as only root may.
 CHROOTED = (
     "anvil",
@@ -110,6 +117,7 @@ force_introspection = yes
 active_attribute = active
 active_value = true
 username_attribute = username
+username_format = {user}
 scope = {scope}
 timeout_msecs = 2000
 max_parallel_connections = 8

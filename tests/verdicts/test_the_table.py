@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mail_oauth.refresh.classification import AADSTS, SLOW_AADSTS, Action
-from mail_oauth.refresh.verdicts import judge
+from mail_oauth.refresh.classification import AADSTS, CLIENT_AADSTS, SLOW_AADSTS, Action, Trouble
+from mail_oauth.refresh.verdicts import judge, without_user
 from tests.verdicts.replies import raw, reply
 
 REAUTH, ADMIN, OPERATOR, BUG, RETRY = (
@@ -53,11 +53,13 @@ MICROSOFT = {
     ),
     ADMIN: numbers(
         "50057 50034 51004 50020 50105 500021 500022 500212 500213 53000 53001 53002 53003 53004 53011 530032 "
-        "530034 530035 65005 650052 90094 90095 90099"
+        "530034 530035 65005 650052 90094 90095 90099 501051"
     ),
     OPERATOR: numbers(
         "7000215 7000222 70002 7000218 700025 700027 700030 50012 50011 50194 70001 700016 7000112 70011 28000 "
-        "28002 28003 700022 9002332 90002 90038 500011 50001 650057"
+        "28002 28003 700022 9002332 90002 90038 500011 50001 650057 "
+        # of apps without a user, and of those that sign
+        "9001023 1002012 7000229 50027 700021 700023 700024 7000216 70021 700211 700212 700213"
     ),
     RETRY: numbers(
         "50033 50087 50088 70012 90006 90012 90024 90033 90055 90090 90091 80002 501621 "
@@ -159,3 +161,53 @@ def test_an_error_that_is_no_code_is_retried_slowly_and_not_repeated(error):
 def test_a_redirect_is_the_operators(status):
     verdict = judge(raw(b"", status, location="https://evil.example/"))
     assert (verdict.action, verdict.reason) == (OPERATOR, "redirect")
+
+
+# Google's guide to the errors of service accounts, and google-auth's.
+SERVICE_ACCOUNTS = [
+    ("Invalid JWT Signature.", OPERATOR, "invalid_grant_signature", Trouble.CLIENT),
+    ("Invalid grant: account not found", OPERATOR, "invalid_grant_signature", Trouble.CLIENT),
+    (
+        "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe.",
+        OPERATOR,
+        "invalid_grant_clock",
+        Trouble.CONFIGURATION,
+    ),
+    ("Invalid email or User ID", ADMIN, "invalid_grant_mailbox", None),
+    ("Not a valid email or user ID.", ADMIN, "invalid_grant_mailbox", None),
+    ("Words that nobody knows.", ADMIN, "invalid_grant", None),
+]
+
+
+@pytest.mark.parametrize(("words", "action", "reason", "trouble"), SERVICE_ACCOUNTS)
+def test_what_google_tells_of_service_accounts_by_words_alone(words, action, reason, trouble):
+    said = without_user(
+        judge(reply({"error": "invalid_grant", "error_description": words}, 400), family="google_app")
+    )
+    assert (said.action, said.reason, said.trouble) == (action, reason, trouble)
+
+
+def test_words_say_nothing_where_users_consent():
+    told = {"error": "invalid_grant", "error_description": "Invalid email or User ID"}
+    assert judge(reply(told, 400), family="google").action is REAUTH
+
+
+@pytest.mark.parametrize("number", MICROSOFT[REAUTH])
+def test_where_there_is_no_user_an_administrator_is_asked(number):
+    said = without_user(
+        judge(reply({"error": "invalid_grant", "error_codes": [number]}, 400), family="microsoft_app")
+    )
+    assert (said.action, said.trouble) == (ADMIN, None)
+
+
+def test_nor_is_a_user_asked_for_what_should_have_passed():
+    said = without_user(
+        judge(reply({"error": "invalid_grant", "error_codes": [50053]}, 400), family="microsoft_app")
+    )
+    assert (said.action, said.lasting) == (RETRY, ADMIN)
+
+
+@pytest.mark.parametrize("number", sorted(CLIENT_AADSTS))
+def test_of_the_clients_numbers_all_concern_the_app(number):
+    said = judge(reply({"error": "invalid_client", "error_codes": [number]}, 401), family="microsoft_app")
+    assert (said.action, said.trouble) == (OPERATOR, Trouble.CLIENT)

@@ -236,7 +236,7 @@ members = st.sampled_from(
 statuses = st.sampled_from([200, 201, 204, 302, 400, 401, 403, 404, 408, 429, 500, 503, 999]) | st.integers(
     100, 999
 )
-families = st.sampled_from(["", "microsoft", "google", "yahoo", "zoho"])
+families = st.sampled_from(["", "microsoft", "google", "google_app", "yahoo", "zoho"])
 
 
 def is_presentable(verdict: Verdict) -> bool:

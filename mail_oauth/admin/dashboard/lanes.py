@@ -9,7 +9,7 @@ from django.utils.translation import ngettext
 
 from mail_oauth.admin.aliases import provider_name
 from mail_oauth.admin.dashboard.findings import PROVIDER, US, Finding, Way
-from mail_oauth.admin.health import what_to_do
+from mail_oauth.admin.lanes import what_to_do
 from mail_oauth.admin.moments import DASH, span
 from mail_oauth.admin.notices import Level
 from mail_oauth.managers.vocabulary import TroubleKind

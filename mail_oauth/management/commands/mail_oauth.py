@@ -1,4 +1,4 @@
-"""`manage.py mail_oauth refresh|reconcile|status|doctor|test_mailbox|notify …`: upkeep by hand, or by cron without Celery.
+"""`manage.py mail_oauth refresh|reconcile|status|doctor|test_mailbox …`: upkeep by hand, or by cron without Celery.
 
 The actions for keys are in `mail_oauth.management.keys`.
 """
@@ -18,7 +18,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 
 from mail_oauth.connect.disconnect import retry_revocation
 from mail_oauth.exceptions import MailboxError
-from mail_oauth.management import doctor, keys, sign_ins
+from mail_oauth.management import additions, doctor, keys, sign_ins
 from mail_oauth.management.actions import add_action
 from mail_oauth.management.forecasts import as_data, as_text
 from mail_oauth.management.naming import named
@@ -68,6 +68,9 @@ class Command(BaseCommand):
         )
         sign_ins.add_arguments(
             add_action(actions, "test_mailbox", self.test_mailbox, "sign in to a mailbox, step by step")
+        )
+        additions.add_arguments(
+            add_action(actions, "add_mailbox", self.add_mailbox, "add mailboxes that the app itself is let into")
         )
         jobs = add_action(actions, "jobs", self.jobs, "go on with bulk actions that staff began in the admin")
         jobs.add_argument("--seconds", type=float, help="begin no mailbox after this long")
@@ -136,6 +139,10 @@ class Command(BaseCommand):
     def test_mailbox(self, options: dict[str, Any]) -> None:
         """Sign in by every protocol; the exit code says whether a step failed."""
         sign_ins.run(options, self.stdout, self.style)
+
+    def add_mailbox(self, options: dict[str, Any]) -> None:
+        """Add mailboxes without a user; the exit code says whether each is one."""
+        additions.run(options, self.stdout)
 
     def jobs(self, options: dict[str, Any]) -> None:
         """Do what waits of bulk actions, as workers do."""

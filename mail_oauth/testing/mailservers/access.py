@@ -18,6 +18,10 @@ SCOPES: Final[Mapping[str, Mapping[str, str]]] = {
 """What a token must open, by personality and protocol."""
 
 
+APP_ROLES: Final = {"IMAP": f"{_MICROSOFT}/IMAP.AccessAsApp", "SMTP": f"{_MICROSOFT}/SMTP.SendAsApp"}
+"""What an app's own token must open."""
+
+
 class Tokens(Protocol):
     """What is needed of the provider; `FakeProvider` is one."""
 
@@ -31,7 +35,7 @@ class Tokens(Protocol):
 def refusal(provider: Tokens, protocol: str, claim: Claim) -> tuple[str, str]:
     """Why a claim is refused, as a status of RFC 6750 section 3.1, and which scope is wanted; both empty if it is not."""
     info = provider.access_info(claim.token)
-    if info is None or info.email.lower() != claim.user.lower():
+    if info is None or not info.opens(claim.user):
         return "invalid_token", "mail"
-    wanted = SCOPES[info.personality][protocol]
+    wanted = APP_ROLES[protocol] if info.is_app else SCOPES[info.personality][protocol]
     return ("", "") if wanted in info.scopes else ("insufficient_scope", wanted)

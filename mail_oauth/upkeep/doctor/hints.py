@@ -17,6 +17,15 @@ _SCOPES = 'Write "SCOPES" of one resource, https://outlook.office.com/…, besid
 _PLATFORM = 'Register the redirect URI as a "web" one, and give "CLIENT_SECRET".'
 _WAY = 'See whether a firewall is between, or MAIL_OAUTH["PROXY"] is needed.'
 
+_REGISTER = 'Register the certificate of "CLIENT_CERTIFICATE" at the app, under "Certificates & secrets".'
+_FEDERATE = (
+    "Compare issuer, subject and audience of the platform's token with the app's \"Federated credentials\"."
+)
+
+_DELEGATE = (
+    'Have the domain\'s administrator enter its client id, with the scopes, under "Domain-wide delegation".'
+)
+
 _ONE_OF_SEVERAL = (
     'Take it out of "CLIENT_SECRET" if it has been replaced; else write the value of the new one (not its id).'
 )
@@ -36,6 +45,14 @@ HINTS = {
     "AADSTS7000218": _PLATFORM,
     "AADSTS700025": 'The app is a public client: take "CLIENT_SECRET" out with a provider class of your own, or make it confidential.',
     "AADSTS9002332": 'The app is for personal accounts only: write "TENANT": "consumers".',
+    "AADSTS9001023": f"An app has access without a user at one tenant. {_TENANT}",
+    "AADSTS700027": _REGISTER,
+    "AADSTS700024": "Let this host keep its time by NTP: an assertion is good for five minutes.",
+    "AADSTS700211": _FEDERATE,
+    "AADSTS700212": _FEDERATE,
+    "AADSTS700213": _FEDERATE,
+    "invalid_grant_signature": 'Make a new key of the service account, and write its JSON file to "SERVICE_ACCOUNT".',
+    "invalid_grant_clock": "Let this host keep its time by NTP: an assertion is good for an hour.",
     "invalid_client": 'Compare "CLIENT_ID" and "CLIENT_SECRET" with the app\'s registration, then try the other "CLIENT_AUTH".',
     "unauthorized_client": "Let the app use the grant types authorization_code and refresh_token, at its registration.",
     "invalid_scope": 'Compare "SCOPES" with what the app may ask for.',
@@ -79,7 +96,11 @@ def _of_client_refused(reason: str) -> str:
 
 
 def _of_verdict(verdict: Verdict, provider: Provider) -> Outcome:
-    if verdict.action in {Action.REAUTH, Action.GRANTED}:
+    if provider.is_app_only:
+        outcome = _of_app(verdict)
+        if outcome is not None:
+            return outcome
+    elif verdict.action in {Action.REAUTH, Action.GRANTED}:
         return _of_client_accepted(verdict, provider)
     reason = verdict.reason
     if verdict.trouble is Trouble.CLIENT:
@@ -89,6 +110,17 @@ def _of_verdict(verdict: Verdict, provider: Provider) -> Outcome:
     if verdict.lasting is Action.UNKNOWN:
         return doubtful(f"Its answer says nothing of the client ({reason}).", "Connect a mailbox to see.")
     return doubtful(f"It cannot be asked now ({reason}).", "Try again; see the provider's status page.")
+
+
+def _of_app(verdict: Verdict) -> Outcome | None:
+    """Say that the app was accepted; None where it was not."""
+    if verdict.action is Action.GRANTED:
+        return fine("The app is given a token of its own; whether it opens a mailbox, `test_mailbox` shows.")
+    if verdict.reason == "invalid_grant_mailbox":
+        return fine("The service account is accepted; whether it opens a mailbox, `test_mailbox` shows.")
+    if verdict.reason == "unauthorized_client":
+        return wrong(f"The service account is not let in ({verdict.reason}).", _DELEGATE)
+    return None
 
 
 def _of_client_accepted(verdict: Verdict, provider: Provider) -> Outcome:
