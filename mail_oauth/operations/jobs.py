@@ -91,7 +91,7 @@ def work(
     give_up_at = time.monotonic() + seconds
     counts, ended = {"done": 0, "failed": 0}, ""
     jobs = open_jobs().select_related("actor").order_by("created_at")
-    waiting = list(jobs if job is None else jobs.filter(pk=job.pk))
+    waiting = [each for each in (jobs if job is None else jobs.filter(pk=job.pk)) if _is_wanted(each)]
     while waiting and not ended:
         each = waiting.pop(0)
         item = _take(each)
@@ -104,6 +104,14 @@ def work(
     ended = ended or "done"
     logger.info("jobs: %s, ended: %s", counts, ended, extra={"action": "jobs", **counts, "outcome": ended})
     return {**counts, "ended": ended}
+
+
+def _is_wanted(job: BulkJob) -> bool:
+    """Tell whether the one who ordered a job may still sign in; if not, stop it."""
+    if job.actor is None or job.actor.is_active:
+        return True
+    stop(job)
+    return False
 
 
 def forsaken() -> bool:

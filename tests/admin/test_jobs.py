@@ -238,6 +238,15 @@ def test_what_is_stopped_begins_no_more(root, many, provider):
     assert "/steer/continue/" not in text
 
 
+def test_what_somebody_ordered_who_is_shut_out_since_is_not_done(many, provider, staff):
+    person = staff("pause")
+    job = ordered(many(2), person)
+    type(person).objects.filter(pk=person.pk).update(is_active=False)
+    assert work(seconds=60)["done"] == 0
+    job.refresh_from_db()
+    assert job.stopped
+
+
 def test_a_worker_sees_that_it_was_stopped_meanwhile(many, provider, monkeypatch):
     job = ordered(many(3))
     monkeypatch.setitem(
