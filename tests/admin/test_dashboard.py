@@ -245,6 +245,7 @@ class TestALargeTable:
         response = root.get(DASHBOARD)
         assert headlines(response) == []
         assert panel(response, "mailboxes")["all"][0] == "2"
+        assert re.search(r"The mailboxes were counted \d+ s ago", response.content.decode())
 
     def test_what_is_kept_is_what_was_counted(self, connect, shared, root):
         connect("google", status=Status.NEEDS_ADMIN), connect()

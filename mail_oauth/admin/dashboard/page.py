@@ -16,6 +16,7 @@ from mail_oauth.admin.dashboard.drawings import charts
 from mail_oauth.admin.dashboard.findings import LISTS, figure
 from mail_oauth.admin.dashboard.panels import panels
 from mail_oauth.admin.dashboard.summary import summarise
+from mail_oauth.admin.moments import distance
 from mail_oauth.models import Dashboard
 from mail_oauth.upkeep.overview import overview
 from mail_oauth.upkeep.survey import take_survey
@@ -55,6 +56,7 @@ class DashboardAdmin(_DashboardAdmin):
             "media": self.media,
             "seen": seen,
             "summary": summarise(seen),
+            "counted": distance(seen.survey.taken_at, seen.now) if seen.survey else "",
             "charts": charts(seen),
             "panels": panels(seen),
             "open_lists": [model for model in LISTS if self._may_see(request, model)],
