@@ -112,11 +112,14 @@ class Strict(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
+        leads_away = tag == "a" and given.get("rel") == "noopener noreferrer"  # followed by its user alone
         inline = [name for name in given if name == "style" or name.startswith("on")]
         foreign = [
             value
             for name, value in attrs
-            if name in {"src", "href", "action"} and not re.match(r"/(?!/)", value or "/")
+            if name in {"src", "href", "action"}
+            and not re.match(r"/(?!/)", value or "/")
+            and not (leads_away and re.match(r"https://\w", value or ""))
         ]
         scripts = tag in {"script", "style", "base", "object", "embed", "iframe", "template"}
         http_equiv = tag == "meta" and "http-equiv" in given
@@ -133,8 +136,10 @@ def forbidden(html: str) -> list[str]:
 def test_what_a_strict_policy_forbids_is_found():
     page = (
         '<p style="x" onclick=y><script></script><img src="//evil.example"><a href="javascript:x"><base href="/">'
+        '<a href="https://evil.example"><a rel="noopener noreferrer" href="javascript:x">'
     )
-    assert len(forbidden(page)) == 6
+    assert len(forbidden(page)) == 8
+    assert forbidden('<a href="https://account.example" rel="noopener noreferrer">') == []
 
 
 @pytest.mark.parametrize(("name", "method", "args", "fields", "status"), ANSWERS)

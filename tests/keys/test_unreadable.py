@@ -305,7 +305,7 @@ class TestThePages:
             name: re.search(rf"<li[^>]*>(?:(?!</li>).)*{re.escape(name)}.*?</li>", text, re.DOTALL)[0]
             for name in (mailbox.email, working.email)
         }
-        assert "an operator must act" in entry[mailbox.email]
+        assert "the operators of this site must mend it" in entry[mailbox.email]
         assert "Reconnect" not in entry[mailbox.email]
         assert "Reconnect" in entry[working.email]
         put_back()
