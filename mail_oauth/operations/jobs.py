@@ -89,7 +89,8 @@ def work(
     Returns how many mailboxes were `done` and `failed`, and how it `ended`: ``"done"``, ``"time"`` or ``"stopped"``.
     """
     give_up_at = time.monotonic() + seconds
-    counts, ended = {"done": 0, "failed": 0}, ""
+    counts = {"done": 0, "failed": 0}
+    ended = ""
     jobs = open_jobs().select_related("actor").order_by("created_at")
     waiting = [each for each in (jobs if job is None else jobs.filter(pk=job.pk)) if _is_wanted(each)]
     while waiting and not ended:

@@ -67,6 +67,9 @@ class Module:
         """Take the keys of an expression that makes a dict."""
         if isinstance(value, ast.Name):
             self._read(_assigned(value.id, function), function, record)
+        elif isinstance(value, ast.BinOp) and isinstance(value.op, ast.BitOr):
+            for part in (value.left, value.right):
+                self._read(part, function, record)
         elif isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "asdict":
             record.keys |= self._fields_of_report()
         elif isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
