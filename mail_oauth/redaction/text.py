@@ -1,8 +1,8 @@
 """What secrets look like in a text, and the text without them.
 
 By the names beside which they stand, in URLs, forms, JSON, HTML and Python's `repr`; in Authorization headers; in
-what mail clients print of SASL (RFC 4616, RFC 7628); and by the shape of some tokens. It is a second line: this app
-writes no secret for it to find.
+what mail clients print of SASL (RFC 4616, RFC 7628); and by the shape of some tokens and of private keys. It is a second
+line: this app writes no secret for it to find.
 
 Each alternative is a few characters, and then takes all that may belong to the secret. None looks far ahead only to
 give up, so the time is linear in the text, whatever that is.
@@ -52,6 +52,7 @@ _SECRET = re.compile(
     | (?P<sasl>\bAUTH(?:ENTICATE)?\s{{1,3}}{_MECHANISMS}\s{{1,3}})[A-Z0-9+/=]{{8,}}
     | (?P<blob>(?<![A-Z0-9+/]))(?-i:dXNlcj[0-3]|bixhP|biws)[A-Z0-9+/=_-]{{16,}}
     | (?P<jwt>(?<![\w-]))(?-i:eyJ)[\w-]+\.[\w-]+\.[\w-]*
+    | (?P<pem>-----BEGIN\x20(?:[A-Z]{{1,12}}\x20){{0,2}}PRIVATE\x20KEY-----)[A-Z0-9+/=\s\\]+
     | (?P<google>(?<![\w-]))(?:ya29\.|1//0)[\w.-]{{16,}}
     """,
     re.VERBOSE | re.IGNORECASE | re.ASCII,

@@ -231,6 +231,7 @@ PIECES = [
         "[",
     ),
     *("%22", "%3D", "=", ":", "a", "ya29.", "1//0", "('code', '", "\n"),
+    *("-----BEGIN PRIVATE KEY-----", "-----BEGIN "),
 ]
 
 
@@ -251,3 +252,19 @@ def test_the_time_is_linear_with_every_piece_at_random():
 
 def test_what_is_put_in_is_no_secret_of_anybodys():
     assert HIDDEN == "[hidden]"
+
+
+@pytest.mark.parametrize("kind", ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY"])
+@pytest.mark.parametrize("spelled", [str, json.dumps, repr], ids=["as it is", "in JSON", "in repr"])
+def test_a_private_key_goes_whole(kind, spelled):
+    body = "\n".join(["MIIEvQIBADANBgkqhkiG9w0BAQEFAASC/+x" * 2] * 3)
+    pem = f"-----BEGIN {kind}-----\n{body}=\n-----END {kind}-----\n"
+    left = left_of(f"before {spelled(pem)} after")
+    assert "MII" not in left
+    assert left.startswith("before ")
+    assert left.endswith(" after")
+
+
+def test_a_certificate_is_no_secret():
+    text = "-----BEGIN CERTIFICATE-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n-----END CERTIFICATE-----"
+    assert scrub(text) == text
