@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
-from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.utils import timezone
 from playwright.sync_api import Browser, Error, Page, expect
@@ -26,30 +23,14 @@ from mail_oauth.operations.jobs import order_job, work
 from mail_oauth.operations.use import PAUSE
 from mail_oauth.tokens import Secret
 from tests.admin.conftest import CHANGELIST, page_of
+from tests.browser.audits import inaccessible, picture
 
 pytestmark = [pytest.mark.timeout(240)]
-
-POLICY = "default-src 'self'"
-SHOTS = os.environ.get("MAIL_OAUTH_SHOTS")
-"""Where pictures of every page are put, to be looked at; nowhere, unless set."""
-AXE = os.environ.get("MAIL_OAUTH_AXE")
-"""The `axe.min.js` of npm's axe-core, with which every page is examined where it is named."""
-
-
-def strict(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """A middleware: nothing inline, nothing from elsewhere."""
-
-    def answer(request: HttpRequest) -> HttpResponse:
-        response = get_response(request)
-        response.headers["Content-Security-Policy"] = POLICY
-        return response
-
-    return answer
 
 
 @pytest.fixture
 def site(transactional_db, provider, settings, live_server) -> str:
-    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.strict"]
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "tests.browser.audits.policy.strict_policy"]
     settings.MAIL_OAUTH = {**settings.MAIL_OAUTH, "REVEAL_TOKENS": True, "BASE_URL": live_server.url}
     return live_server.url
 
@@ -178,28 +159,10 @@ def test_every_page_fits_the_screen_and_breaks_no_policy(browser, site, signed_i
         page.goto(site + path)
         picture(page, f"{name}-{width}-{scheme}")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
-        found += [f"{name}: {finding}" for finding in examined(page)]
+        found += [f"{name}: {finding}" for finding in inaccessible(page)]
     context.close()
     assert said == []
     assert found == [], "\n".join(found)
-
-
-def picture(page: Page, name: str) -> None:
-    if SHOTS:
-        page.screenshot(path=Path(SHOTS) / f"{name}.png", full_page=True)
-
-
-def examined(page: Page) -> list[str]:
-    """What axe-core finds on a page's own part; Django's is not ours to mend."""
-    if not AXE:
-        return []
-    page.evaluate(Path(AXE).read_text())
-    found = page.evaluate("axe.run({include: ['#content'], exclude: ['#changelist-search']})")
-    return [
-        f"{violation['id']}: {node['html']} {node['failureSummary']}"
-        for violation in found["violations"]
-        for node in violation["nodes"]
-    ]
 
 
 def test_asking_a_user_to_reconnect_works_without_scripts(plain, site, lost, mailoutbox):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,14 +15,10 @@ from mail_oauth.managers.counts import slot_of
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import ProviderHealth, RefreshCount
 from mail_oauth.upkeep.reconcile import reconcile_cache
-
-AXE = os.environ.get("MAIL_OAUTH_AXE")
-"""The `axe.min.js` of npm's axe-core, with which the page is examined where it is named."""
-PICTURES = os.environ.get("MAIL_OAUTH_PICTURES")
-"""Where pictures of it are put, to be looked at; nowhere, unless set."""
+from tests.browser.audits import inaccessible, picture
+from tests.browser.audits.policy import POLICY
 
 DASHBOARD = "/admin/mail_oauth/dashboard/"
-POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
 LOOKS = [(width, scheme) for width in (360, 1280) for scheme in ("light", "dark")]
 
@@ -85,8 +79,7 @@ def superuser(transactional_db: None) -> Any:
 @pytest.mark.parametrize(("width", "scheme"), LOOKS)
 def test_it_fits_the_screen_and_shows_its_charts(open_page, troubles, width, scheme):
     page = open_page(width, scheme)
-    if PICTURES:
-        page.screenshot(path=Path(PICTURES) / f"dashboard-{scheme}-{width}.png", full_page=True)
+    picture(page, f"dashboard-{scheme}-{width}")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     charts = page.get_by_role("img", name="Refreshes")
     expect(charts).to_have_count(3)
@@ -100,7 +93,7 @@ def test_it_fits_the_screen_and_shows_its_charts(open_page, troubles, width, sch
     )
     assert len(colours) == 5, "each series has a colour of its own, the forecast too"
     assert "rgb(0, 0, 0)" not in colours, "which comes from the stylesheet"
-    assert examined(page) == []
+    assert inaccessible(page) == []
 
 
 def test_a_chart_is_read_as_a_table_with_the_keyboard(open_page, troubles):
@@ -120,16 +113,3 @@ def test_each_finding_leads_to_its_mailboxes(open_page, troubles):
     page.get_by_role("link", name=re.compile("^Show them.*1 mailbox must be connected again")).click()
     expect(page.locator("#result_list tbody tr")).to_have_count(1)
     expect(page.get_by_text("needs reconnecting by its user").first).to_be_visible()
-
-
-def examined(page: Page) -> list[str]:
-    """What axe-core finds on the page's own part; Django's is not ours to mend."""
-    if not AXE:
-        return []
-    page.evaluate(Path(AXE).read_text())
-    found = page.evaluate("axe.run({include: ['#content']})")
-    return [
-        f"{violation['id']}: {node['html']} {node['failureSummary']}"
-        for violation in found["violations"]
-        for node in violation["nodes"]
-    ]

@@ -1,4 +1,4 @@
-"""Every page as a phone and a desktop show it, light and dark: accessible, valid, and under a strict policy."""
+"""Users' pages as a phone and a desktop show them, light and dark: accessible, and under a strict policy; all are valid."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.timeout(240)]
 
+REFUSALS = ("declined", "wrong_account", "held_by_another", "mail_scope")
 SCREENS = [(360, "light"), (360, "dark"), (1280, "light"), (1280, "dark")]
 
 
@@ -48,17 +49,23 @@ def mailboxes(connect, person) -> list[MailCredentials]:
 
 
 @pytest.fixture
-def paths(mailboxes) -> list[str]:
-    """Of all pages."""
-    admin = "/admin/mail_oauth/"
+def pages(mailboxes) -> list[str]:
+    """Users' own."""
     return [
         reverse("mail_oauth:mailboxes"),
         reverse("mail_oauth:disconnect", args=[mailboxes[0].pk]),
-        *(reverse("mail_oauth:refused", args=["microsoft", code]) for code in ("declined", "wrong_account")),
+        *(reverse("mail_oauth:refused", args=["microsoft", code]) for code in REFUSALS),
+    ]
+
+
+@pytest.fixture
+def admin_pages(mailboxes) -> list[str]:
+    """Staff's."""
+    admin = "/admin/mail_oauth/"
+    listed = ("mailcredentials", "credentialevent", "providerhealth", "bulkjob", "dashboard")
+    return [
         "/admin/",
-        f"{admin}mailcredentials/",
-        f"{admin}credentialevent/",
-        f"{admin}providerhealth/",
+        *(f"{admin}{name}/" for name in listed),
         *(f"{admin}mailcredentials/{mailbox.pk}/change/" for mailbox in mailboxes),
     ]
 
@@ -107,9 +114,9 @@ def opened(browser: Browser, signed_in: tuple[str, str], request: pytest.Fixture
 
 @pytest.mark.usefixtures("held")
 @pytest.mark.parametrize("opened", SCREENS, indirect=True, ids=lambda screen: "-".join(map(str, screen)))
-def test_every_page_can_be_used_by_everybody(opened: Page, paths):
+def test_every_page_can_be_used_by_everybody(opened: Page, pages):
     found = []
-    for path in paths:
+    for path in pages:
         opened.goto(path)
         found += [f"{path}: {finding}" for finding in inaccessible(opened)]
         width = opened.evaluate("document.documentElement.scrollWidth")
@@ -120,8 +127,9 @@ def test_every_page_can_be_used_by_everybody(opened: Page, paths):
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("held")
-def test_every_page_is_valid(client, person, paths, tmp_path):
+def test_every_page_is_valid(client, person, pages, admin_pages, tmp_path):
     client.force_login(person)
-    pages = {path: client.get(path).content.decode() for path in paths}
-    found = invalid(pages, tmp_path)
+    served = {path: client.get(path) for path in (*pages, *admin_pages)}
+    assert {reply.status_code for reply in served.values()} == {200}
+    found = invalid({path: reply.content.decode() for path, reply in served.items()}, tmp_path)
     assert not found, "\n".join(found)
