@@ -15,24 +15,21 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.core import signing
 from django.core.mail import EmailMultiAlternatives
 from django.db import router
 from django.db.models import QuerySet
-from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.translation import override
 
 from mail_oauth.conf import app_settings
+from mail_oauth.letters import address_of, language_of, letter, send
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials, ReconnectLink
 
 logger = logging.getLogger(__name__)
 
 _SALT = "mail_oauth.reconnect"
-_TEMPLATES = "mail_oauth/mail/reconnect"
 
 
 class Invited(StrEnum):
@@ -50,8 +47,8 @@ class Invited(StrEnum):
 def invite(row: MailCredentials, *, origin: str = "") -> Invited:
     """Send the user of a mailbox a link to reconnect it; the links that were sent before end.
 
-    `origin` is the scheme and host of the site where `BASE_URL` does not say it. By the site's own mail, in the
-    site's own language.
+    `origin` is the scheme and host of the site where `BASE_URL` does not say it. By the site's own mail, in the user's
+    language.
     """
     if not app_settings().reconnect_link_days:
         return Invited.OFF
@@ -60,13 +57,12 @@ def invite(row: MailCredentials, *, origin: str = "") -> Invited:
     user: Any = row.user  # a mailbox may have none
     if user is None:
         return Invited.NO_USER
-    address = getattr(user, user.get_email_field_name(), "")
-    base = app_settings().base_url.rstrip("/") or origin
+    address, base = address_of(user), app_settings().base_url.rstrip("/") or origin
     if not address or not base:
         return Invited.NO_ADDRESS if not address else Invited.NO_LINK
     link = base + reverse("mail_oauth:reconnect", args=[new_link(row)])
     try:
-        _message(row, address, link).send()
+        send(_message(row, address, link))
     except Exception as error:  # noqa: BLE001  # whatever a mail backend raises
         about = {"action": "invite", "mailbox": str(row.pk), "outcome": type(error).__name__}
         logger.error("no mail to the user of %s: %s", row.pk, type(error).__name__, extra=about)
@@ -128,13 +124,10 @@ def _parts(name: str) -> tuple[UUID | None, str]:
 
 def _message(row: MailCredentials, address: str, link: str) -> EmailMultiAlternatives:
     days = app_settings().reconnect_link_days
-    words = {"days": int(days) if days == int(days) else days}
-    context = {"mailbox": row, "user": row.user, "link": link, **words}
-    with override(settings.LANGUAGE_CODE):
-        subject = " ".join(render_to_string(f"{_TEMPLATES}_subject.txt", context).split())
-        message = EmailMultiAlternatives(subject, render_to_string(f"{_TEMPLATES}.txt", context), to=[address])
-        message.attach_alternative(render_to_string(f"{_TEMPLATES}.html", context), "text/html")
-    return message
+    context = {"mailbox": row, "user": row.user, "link": link, "days": int(days) if days == int(days) else days}
+    return letter(
+        "reconnect", [address], context, language=language_of(row.user), key=_digest(link)[:32], base_url=link
+    )
 
 
 def _digest(nonce: str) -> str:

@@ -9,9 +9,10 @@ from django.db.models import Count
 from django.utils import timezone
 
 from mail_oauth.conf import app_settings
+from mail_oauth.letters import send
 from mail_oauth.managers.notices import OPERATORS, EpisodeQuerySet, NoticeQuerySet
 from mail_oauth.managers.vocabulary import Status
-from mail_oauth.notices.mails import mail_to_operators, send
+from mail_oauth.notices.mails import mail_to_operators
 from mail_oauth.refresh.policy import retry_delay
 
 logger = logging.getLogger(__name__)

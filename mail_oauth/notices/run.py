@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mail_oauth.conf import app_settings
+from mail_oauth.letters import address_of, send
 from mail_oauth.managers.health import board
 from mail_oauth.managers.lanes import Lanes
 from mail_oauth.managers.notices import EpisodeQuerySet, NoticeQuerySet
@@ -17,8 +18,8 @@ from mail_oauth.managers.transitions import Transitions
 from mail_oauth.managers.vocabulary import EventKind
 from mail_oauth.models import Episode, MailCredentials, Notice
 from mail_oauth.notices.digest import tell_operators
-from mail_oauth.notices.mails import mail_to_user, send
-from mail_oauth.notices.recipients import address_of, tells_operators, tells_users
+from mail_oauth.notices.mails import mail_to_user
+from mail_oauth.notices.recipients import tells_operators, tells_users
 from mail_oauth.notices.todo import todo
 from mail_oauth.refresh.policy import retry_delay
 from mail_oauth.signals import user_notified
@@ -167,4 +168,5 @@ class Run:
         told = user_notified.send_robust(MailCredentials, user=user, mailboxes=rows, recovered=recovered)
         for receiver, answer in told:
             if isinstance(answer, Exception):
-                logger.error("receiver %r failed", receiver, exc_info=answer)
+                failed = {"action": "receiver_failed", "user": str(user.pk)}
+                logger.error("receiver %r failed", receiver, exc_info=answer, extra=failed)

@@ -153,7 +153,7 @@ def test_disconnecting_asks_first_and_names_the_mailboxes(root, connect, provide
     google, microsoft = sorted(said(answer), key=lambda text: "revoked" not in text)
     assert google == f"{mailboxes[0].email}: disconnected; the grant was revoked at the provider."
     assert microsoft.startswith(f"{mailboxes[1].email}: disconnected; its provider has no way to revoke")
-    assert microsoft.endswith(" there: https://myaccount.microsoft.com/.")
+    assert microsoft.endswith(" there: https://myapps.microsoft.com/.")
     assert not MailCredentials.objects.present().exists()
 
 

@@ -165,7 +165,7 @@ class TestInTheAdmin:
     def test_what_staff_do_to_them_works(self, site, add, root, name):
         for mailbox in (add("work", "ada@contoso.example"), add("domain", "bob@example.com")):
             mailbox.get_access_token()
-            response = root.post(page_of(mailbox, f"operation/{name}/"), follow=True)
+            response = root.post(page_of(mailbox, f"operation/{name}/"), {"confirmed": "yes"}, follow=True)
             assert response.status_code == 200
             assert 'class="success"' in response.content.decode(), response.content.decode()
 

@@ -139,7 +139,7 @@ def test_the_exceptions_exist():
 def test_the_commands(connect, provider):
     connect(email="ada@example.com")
     shown = [arguments for arguments in commands(README) if arguments[0] == "mail_oauth"]
-    assert len(shown) == 9
+    assert len(shown) == 10
     for arguments in shown:
         call_command(*arguments, stdout=io.StringIO())
 

@@ -42,7 +42,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the code and the templates say, as `makemessages` finds it."""
     require("xgettext")
     copy = tmp_path_factory.mktemp("source") / APP.name
-    shutil.copytree(APP, copy, ignore=shutil.ignore_patterns("__pycache__", "locale"))
+    shutil.copytree(APP, copy, ignore=shutil.ignore_patterns("__pycache__", "locale", "testing"))
     (copy / "locale").mkdir()
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(copy)

@@ -11,12 +11,13 @@ from django.template.loader import get_template, render_to_string
 from django.urls import reverse
 
 import mail_oauth
+from mail_oauth.connect.inviting import new_link
 from mail_oauth.models import MailCredentials
 from mail_oauth.wording.standing import Actor, Level, Standing
 
 TEMPLATES = Path(mail_oauth.__file__).parent / "templates" / "mail_oauth"
-PAGES = ("base.html", "mailboxes.html", "disconnect.html", "refused.html", "address.html")
-MAILS = ("mail/base.html", "mail/needs.html", "mail/works.html", "mail/digest.html")
+PAGES = ("base.html", "mailboxes.html", "disconnect.html", "refused.html", "address.html", "reconnect.html")
+MAILS = ("mail/base.html", "mail/needs.html", "mail/works.html", "mail/digest.html", "mail/reconnect.html")
 
 
 FILLED = ("base.html", "content")
@@ -51,6 +52,7 @@ def page_of(surfer, connect):
         paths = {
             "disconnect.html": reverse("mail_oauth:disconnect", args=[row.pk]),
             "refused.html": reverse("mail_oauth:refused", args=["google", "declined"]),
+            "reconnect.html": reverse("mail_oauth:reconnect", args=[new_link(row)]),
         }
         return surfer.client.get(paths.get(name, "/mail/")).content.decode()
 
@@ -91,6 +93,8 @@ CONTEXT = {
             standing=Standing(level=Level.BAD, headline="Needs you", advice="Reconnect it.", actor=Actor.USER),
         )
     ],
+    "mailbox": SimpleNamespace(email="ada@example.com"),
+    "days": 7,
     "groups": [("google", "", "needs you", 3)],
 }
 

@@ -77,7 +77,7 @@ class TestTheSchedule:
             from django.conf import settings
             app = Celery("project")
             app.conf.beat_schedule |= mail_oauth_beat_schedule()
-            assert len(app.conf.beat_schedule) == 4
+            assert len(app.conf.beat_schedule) == 5
             assert not settings.configured and not apps.ready
             assert not Celery("another").conf.beat_schedule
             """
