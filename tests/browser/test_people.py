@@ -68,6 +68,31 @@ def test_a_mailboxs_whole_life(open_list, scripts):
     expect(page.get_by_text("No mailbox is connected yet.")).to_be_visible()
 
 
+def test_partial_consent_and_another_account_are_told_and_change_nothing(open_list, provider):
+    provider.add_account("grace@example.com")
+    page = open_list()
+    page.get_by_role("button", name="Connect Google mailbox").click()
+    page.get_by_label("https://mail.google.com/").uncheck()
+    page.get_by_role("button", name="Allow").click()
+    expect(page.get_by_role("heading", name="Access to mail was not granted")).to_be_visible()
+    assert not MailCredentials.objects.exists()
+
+    page.get_by_role("button", name="Try again").click()
+    page.get_by_role("radio", name="ada@example.com").check()
+    page.get_by_role("button", name="Allow").click()
+    expect(page.get_by_role("status")).to_contain_text("is connected.")
+    before = MailCredentials.objects.get()
+
+    MailCredentials.objects.update(status=Status.NEEDS_REAUTH)
+    page.reload()
+    page.get_by_role("button", name=f"Reconnect: {before.email}").click()
+    page.get_by_role("radio", name="grace@example.com").check()
+    page.get_by_role("button", name="Allow").click()
+    expect(page.get_by_role("heading", name="account")).to_be_visible()
+    after = MailCredentials.objects.get()
+    assert (after.subject, after.email) == (before.subject, before.email)
+
+
 def test_a_keyboard_is_enough(open_list):
     page = open_list()
     tab_to(page, "Connect Microsoft mailbox")
