@@ -23,6 +23,8 @@ def main() -> None:
         page.wait_for_timeout(25_000)  # so that the worker has something to show
         page.goto(demo.url)
         page.screenshot(path=IMAGES / "demo.png", full_page=True)
+        page.goto(f"{demo.url}/mail/")
+        page.screenshot(path=IMAGES / "mailboxes.png", full_page=True)
         page.set_viewport_size({"width": 1100, "height": 1000})
         page.goto(f"{demo.url}/admin/mail_oauth/mailcredentials/")
         page.locator("#result_list tbody th a").first.click()
