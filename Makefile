@@ -20,20 +20,25 @@ PYTEST := PYTHONDEVMODE=1 $(BIN)/python -m pytest
 # Hypothesis makes up four times as many inputs as in the plain suite.
 WHOLE := --hypothesis-profile=whole
 BESIDE := $(BIN)/python -m tests.services
+REAL := redis or postgres or mariadb or dovecot or browser or worker or fuzz
 # ARGS may select no test of a kind, for which pytest's exit code is 5.
 NONE_IS_FINE = || test $$? -eq 5 -a -n '$(subst ','\'',$(ARGS))'
 
-.PHONY: demo test on-sqlite on-postgres on-mariadb chaos fuzz coverage lint bench clean
+.PHONY: demo test plain on-sqlite on-postgres on-mariadb chaos fuzz coverage lint bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python manage.py demo $(ARGS)
 
-# The last run is the one of everything, with SQLite in memory; FUZZ=tenth lets it try a tenth of the inputs that
-# `make fuzz` makes up. Before it, the database tests on the others, two at a time.
+# First what shares a machine, two at a time: the database tests, and what needs no other program. Then, alone, what
+# runs beside real servers; FUZZ=tenth lets it try a tenth of the inputs that `make fuzz` makes up.
 test: $(VENV)/.dev
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target on-postgres on-mariadb on-sqlite
-	@echo "== The whole suite, on SQLite"
-	@MAIL_OAUTH_FUZZ=$(FUZZ) $(PYTEST) $(WHOLE) $(ARGS)
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target on-postgres on-mariadb plain on-sqlite
+	@echo "== The tests beside real servers, browsers and workers"
+	@MAIL_OAUTH_FUZZ=$(FUZZ) $(PYTEST) $(WHOLE) -m '$(REAL)' $(ARGS) $(NONE_IS_FINE)
+
+plain: $(VENV)/.dev
+	@echo "== The tests that need no other program"
+	@$(PYTEST) $(WHOLE) -p no:cacheprovider -m 'not ($(REAL))' $(ARGS) $(NONE_IS_FINE)
 
 on-postgres on-mariadb: $(VENV)/.dev
 	@echo "== The database tests: $@"
