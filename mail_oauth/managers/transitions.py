@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from django.db import OperationalError, connections, transaction
+from django.db import IntegrityError, OperationalError, connections, transaction
 from django.dispatch import Signal
 from django.utils import timezone
 
@@ -42,6 +43,7 @@ _SIGNALS: dict[EventKind, Signal] = {
     EventKind.CONNECTED: signals.mailbox_connected,
     EventKind.RECONNECTED: signals.mailbox_connected,
     EventKind.REPLACED: signals.mailbox_connected,
+    EventKind.IMPORTED: signals.mailbox_connected,
     EventKind.REFRESHED: signals.token_refreshed,
     EventKind.RECOVERED: signals.token_refreshed,
     EventKind.DISCONNECTED: signals.mailbox_disconnected,
@@ -114,14 +116,36 @@ class Transitions:
             setattr(row, name, value)
         after_commit(self.using, lambda: self._announce(row, kind, reason, old_status))
 
-    def create(self, row: MailCredentials, *, actor: Any = None) -> MailCredentials:
-        """Store a new mailbox. Raises `IntegrityError` when the same one stands there already."""
+    def create(
+        self, row: MailCredentials, *, actor: Any = None, unless: Callable[[], bool] = lambda: False
+    ) -> MailCredentials:
+        """Store a new mailbox.
+
+        Raises `IntegrityError` when the same one stands there already, or `unless` says so once this one is stored.
+        """
         with transaction.atomic(using=self.using):
             row.save(using=self.using, force_insert=True)
+            if unless():
+                raise IntegrityError("The mailbox came by another way at this moment.")
             self.manager.using(self.using).filter(pk=row.pk).update(**written({"refresh_at": row.refresh_at}))
             self.record(row, EventKind.CONNECTED, generation=row.generation, actor=actor or row.user)
         after_commit(self.using, lambda: self._announce(row, EventKind.CONNECTED, "", row.status))
         return row
+
+    def create_many(self, rows: list[MailCredentials], kind: EventKind, *, reason: str = "") -> None:
+        """Store new mailboxes, all or none, by as few statements as can be; their `refresh_at` is by the database's clock.
+
+        Raises `IntegrityError` when one of them stands there already. Tokens are not published.
+        """
+        with transaction.atomic(using=self.using):
+            stored = self.manager.using(self.using).bulk_create(rows)
+            events = stored[0].events.model
+            told: dict[str, Any] = {"kind": kind, "reason": reason[:64]}
+            events._default_manager.using(self.using).bulk_create(
+                [events(credentials_id=row.pk, generation=row.generation, **told) for row in rows]
+            )
+        for row in rows:
+            after_commit(self.using, partial(self._announce, row, kind, reason, row.status))
 
     def insist(
         self, pk: UUID, kind: EventKind, changes_of: Callable[[MailCredentials], dict[str, Any]], **how: Any

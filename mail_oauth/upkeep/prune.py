@@ -10,7 +10,14 @@ from django.utils import timezone
 
 from mail_oauth.conf import app_settings
 from mail_oauth.managers.vocabulary import EventKind
-from mail_oauth.models import ConnectAttempt, ConnectPace, CredentialEvent, ProviderFault, RefreshCount
+from mail_oauth.models import (
+    ConnectAttempt,
+    ConnectPace,
+    CredentialEvent,
+    ErasedEvent,
+    ProviderFault,
+    RefreshCount,
+)
 from mail_oauth.upkeep import pulse
 
 BATCH = 1000
@@ -29,6 +36,7 @@ def prune_events(days: float | None = None) -> int:
     _prune(ConnectPace.objects.filter(free_at__lt=now - timedelta(hours=1)), "free_at")
     _prune(ProviderFault.objects.filter(at__lt=now - 2 * timedelta(seconds=settings.circuit_window)), "at")
     _prune(RefreshCount.objects.filter(begins_at__lt=now - timedelta(days=settings.count_days)), "begins_at")
+    _prune(ErasedEvent.objects.filter(happened_on__lt=(now - timedelta(days=kept)).date()), "happened_on")
     events = CredentialEvent.objects.filter(created_at__lt=now - timedelta(days=kept))
     routine_kept = timedelta(days=min(kept, settings.refresh_event_days))
     routine = CredentialEvent.objects.filter(
