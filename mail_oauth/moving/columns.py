@@ -17,7 +17,7 @@ from mail_oauth.refresh.policy import place_of_row
 from mail_oauth.tokens import Secret, TokenSet
 
 SOON = 600.0
-"""Within so many seconds the first refresh comes of what has no valid token, each mailbox at its own moment."""
+"""Within so many seconds the first refresh comes of what is due when it arrives, of each mailbox at its own moment."""
 
 
 def new_row(candidate: Candidate, *, for_mail: bool) -> MailCredentials:
@@ -45,6 +45,8 @@ def changes(row: MailCredentials, candidate: Candidate, *, for_mail: bool) -> di
     found |= {"last_refreshed_at": None, "token_issued_at": entry.moment}
     if not row.use_oauth:
         found["refresh_at"] = None
+    elif found["refresh_at"] <= now:
+        found["refresh_at"] = now + timedelta(seconds=SOON * place_of_row(row.pk))
     if not row.subject:
         found |= {name: getattr(candidate.identity, name) for name in ("issuer", "subject", "tenant")}
     return found | {
@@ -82,5 +84,5 @@ def _refresh_token_alone(row: MailCredentials, entry: Entry, now: datetime) -> d
         "refresh_failures": 0,
         "last_refresh_error": "",
         "outcome_unknown": False,
-        "refresh_at": now + timedelta(seconds=SOON * place_of_row(row.pk)),
+        "refresh_at": now,
     }
