@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import IntegrityError
+from django.contrib.auth import get_user_model
+from django.db import IntegrityError, connections
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -50,9 +51,7 @@ def _save(
     try:
         if existing is None:
             new = _new_row(attempt, tokens, identity)
-            return transitions.create(
-                new, unless=lambda: bool(identity.subject) and _unpinned(rows, identity) is not None
-            )
+            return transitions.create(new, unless=lambda: _came_meanwhile(rows, attempt, identity))
     except IntegrityError:  # it was connected in another window, or brought by an import, at this moment
         existing = _existing(rows, attempt, identity)
         if existing is None:
@@ -91,6 +90,20 @@ def _unpinned(rows: QuerySet[MailCredentials], identity: Identity) -> MailCreden
     """Find the row of an address of which nobody knows yet whose account it is: it was imported."""
     address = identity.email.lower()
     return next((row for row in rows.filter(subject="") if row.email.lower() == address), None)
+
+
+def _came_meanwhile(rows: QuerySet[MailCredentials], attempt: ConnectAttempt, identity: Identity) -> bool:
+    """Tell whether an import has brought the mailbox at this moment; until the transaction ends, none does.
+
+    It holds its users' rows, and what it brings names no account, so that no constraint would tell. The user's own row is
+    asked for: PostgreSQL looks at a new row's foreign keys at the commit only, as Django makes them.
+    """
+    if not identity.subject:
+        return False
+    users = get_user_model()._base_manager.using(rows.db).filter(pk=attempt.user_id)
+    if connections[rows.db].features.has_select_for_update:
+        list(users.select_for_update().values_list("pk"))
+    return _unpinned(rows, identity) is not None
 
 
 def address_to_be(attempt: ConnectAttempt, identity: Identity) -> str:

@@ -121,12 +121,12 @@ class Transitions:
     ) -> MailCredentials:
         """Store a new mailbox.
 
-        Raises `IntegrityError` when the same one stands there already, or `unless` says so once this one is stored.
+        Raises `IntegrityError` when the same one stands there already, or `unless` says so in the same transaction.
         """
         with transaction.atomic(using=self.using):
-            row.save(using=self.using, force_insert=True)
             if unless():
                 raise IntegrityError("The mailbox came by another way at this moment.")
+            row.save(using=self.using, force_insert=True)
             self.manager.using(self.using).filter(pk=row.pk).update(**written({"refresh_at": row.refresh_at}))
             self.record(row, EventKind.CONNECTED, generation=row.generation, actor=actor or row.user)
         after_commit(self.using, lambda: self._announce(row, EventKind.CONNECTED, "", row.status))

@@ -64,8 +64,8 @@ def _usable(entry: Entry, provider: Provider, now: datetime, *, for_mail: bool) 
     begun, ends = entry.moment, entry.expires_at
     if entry.access_token is None or begun is None or ends is None or ends <= now or not entry.use_oauth:
         return None
-    # Where a token is of one resource of several, it may be of another one than the mailbox.
-    if not for_mail and provider.setting("RESOURCES") and not entry.scopes:
+    # Where each token is of one resource alone, it may be of another one than the mailbox.
+    if not for_mail and provider.sends_scope_on_refresh and not entry.scopes:
         return None
     if provider.missing_scopes(entry.scopes, provider.requested_scopes):
         return None

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.apps import apps
+from django.conf import settings as plain
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import override_settings
@@ -140,40 +142,31 @@ _MIDDLEWARE = "allauth.account.middleware.AccountMiddleware"
 @pytest.fixture(scope="session")
 def tables_of_others(django_db_setup: None, django_db_blocker: Any) -> Iterator[Callable[[Any, str], None]]:
     """Installs another package for one test, with tables that are made once."""
-    from django.conf import settings as plain
-
     made: list[Any] = []
-    done: set[str] = set()
 
     def models_of(names: list[str]) -> list[Any]:
-        from django.apps import apps
-
-        labels = {name.rpartition(".")[2] for name in names}
-        found = [
-            model
-            for label in sorted(labels & set(apps.app_configs))
-            for model in apps.get_app_config(label).get_models()
-        ]
-        return found
+        labels = {name.rpartition(".")[2] for name in names} & set(apps.app_configs)
+        return [model for label in sorted(labels) for model in apps.get_app_config(label).get_models()]
 
     def install(settings: Any, which: str) -> None:
         settings.MIDDLEWARE = [*settings.MIDDLEWARE, _MIDDLEWARE]
         settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, *OTHERS[which]]
 
     with django_db_blocker.unblock():
-        for which, names in OTHERS.items():
+        for names in OTHERS.values():
             try:
                 __import__(names[0])
             except ImportError:
                 continue
-            with override_settings(
-                INSTALLED_APPS=[*plain.INSTALLED_APPS, *names], MIDDLEWARE=[*plain.MIDDLEWARE, _MIDDLEWARE]
+            installed = [*plain.INSTALLED_APPS, *names]
+            with (
+                override_settings(MIDDLEWARE=[*plain.MIDDLEWARE, _MIDDLEWARE]),
+                override_settings(INSTALLED_APPS=installed),
+                connection.schema_editor() as editor,
             ):
-                with connection.schema_editor() as editor:
-                    for model in models_of(names):
-                        editor.create_model(model)
-                        made.append(model)
-            done.add(which)
+                for model in models_of(names):
+                    editor.create_model(model)
+                    made.append(model)
         yield install
         with connection.schema_editor() as editor:
             for model in reversed(made):

@@ -5,6 +5,8 @@ from django.db import models
 
 
 class TokenModel(models.Model):
+    """One row for each save."""
+
     token = models.JSONField()
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -12,3 +14,6 @@ class TokenModel(models.Model):
 
     class Meta:
         app_label = "office"
+
+    def __str__(self) -> str:
+        return f"Token {self.pk}"
