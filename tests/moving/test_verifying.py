@@ -40,6 +40,7 @@ def test_one_that_has_ended(lines, line_of, granted, run, provider):
 
 
 def test_a_dry_run_verifies_nothing(lines, line_of, granted, report, provider):
+    provider.clear_calls()
     report("jsonl", lines(line_of(granted())), "--verify", "--dry-run")
     assert provider.token_calls("refresh_token") == []
 
