@@ -12,7 +12,6 @@ from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.moving.entries import Entry
 from mail_oauth.moving.judging import Candidate
-from mail_oauth.providers import Provider
 from mail_oauth.refresh.policy import place_of_row
 from mail_oauth.tokens import Secret, TokenSet
 
@@ -38,8 +37,8 @@ def new_row(candidate: Candidate, *, for_mail: bool) -> MailCredentials:
 
 def changes(row: MailCredentials, candidate: Candidate, *, for_mail: bool) -> dict[str, Any]:
     """Return what an entry sets in a row: its tokens, and the account where nobody knew it so far."""
-    entry, provider, now = candidate.entry, candidate.provider, timezone.now()
-    tokens = _usable(entry, provider, now, for_mail=for_mail)
+    entry, now = candidate.entry, timezone.now()
+    tokens = _usable(candidate, now, for_mail=for_mail)
     found = token_changes(row, tokens, entry.moment) if tokens else _refresh_token_alone(row, entry, now)
     # Nobody here has refreshed it: that is how a later import knows that newer tokens may take the place of these.
     found |= {"last_refreshed_at": None, "token_issued_at": entry.moment}
@@ -52,22 +51,23 @@ def changes(row: MailCredentials, candidate: Candidate, *, for_mail: bool) -> di
     return found | {
         "status": Status.CONNECTED,
         "status_reason": "",
-        "requested_scopes": " ".join(provider.requested_scopes),
+        "requested_scopes": " ".join(candidate.wanted),
         "granted_scopes": " ".join(entry.scopes or ()),
         "grant_warned_at": None,
         "rejected_at": None,
     }
 
 
-def _usable(entry: Entry, provider: Provider, now: datetime, *, for_mail: bool) -> TokenSet | None:
+def _usable(candidate: Candidate, now: datetime, *, for_mail: bool) -> TokenSet | None:
     """Return the pair of an entry whose access token lives, and opens the mailbox as far as can be told."""
+    entry, provider = candidate.entry, candidate.provider
     begun, ends = entry.moment, entry.expires_at
     if entry.access_token is None or begun is None or ends is None or ends <= now or not entry.use_oauth:
         return None
     # Where each token is of one resource alone, it may be of another one than the mailbox.
     if not for_mail and provider.sends_scope_on_refresh and not entry.scopes:
         return None
-    if provider.missing_scopes(entry.scopes, provider.requested_scopes):
+    if provider.missing_scopes(entry.scopes, candidate.wanted):
         return None
     seconds = int((ends - begun).total_seconds())
     return TokenSet(

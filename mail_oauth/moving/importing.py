@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError, OperationalError, transaction
+from django.db.models import Q
+from django.db.models.functions import Lower
 from django.utils import timezone
 
 from mail_oauth.cache import token_cache
@@ -26,6 +28,7 @@ from mail_oauth.moving.entries import Entry, Found, Source, Unreadable
 from mail_oauth.moving.judging import Candidate, identity_of, judge, problem_of, the_same
 from mail_oauth.moving.outcomes import Outcome, Result
 from mail_oauth.moving.users import Users
+from mail_oauth.providers import Provider
 from mail_oauth.refresh.engine import persist
 from mail_oauth.tokens import AccessToken, Identity
 
@@ -63,7 +66,14 @@ class Import:
         self.source, self.wishes = source, wishes
         self.transitions = Transitions(MailCredentials.objects)
         self.using = self.transitions.using
+        self._wanted: dict[str, tuple[str, ...]] = {}
         self.users = Users("pk" if source.names_users_by_key else wishes.user_field, self.using)
+
+    def scopes_wanted_of(self, provider: Provider) -> tuple[str, ...]:
+        """Return what a provider is asked for; looked up once, not for each entry."""
+        if provider.alias not in self._wanted:
+            self._wanted[provider.alias] = provider.requested_scopes
+        return self._wanted[provider.alias]
 
     def run(self) -> Iterator[list[Result]]:
         """Import, and give the results of each page once it is saved. Raises `SourceError`, and what a database raises."""
@@ -127,8 +137,14 @@ class _Page:
         return replace(entry, user=entry.email) if by_address else entry
 
     def _rows(self) -> _Rows:
-        """Return the mailboxes of the users of this page."""
+        """Return the mailboxes of this page's users that its entries may be of, by address or by account."""
+        entries = [found for found in self.page if isinstance(found, Entry)]
+        addresses = {entry.email.lower() for entry in entries} | {each.lower() for each in self.addresses.values()}
+        meant = Q(lowered__in=addresses)
+        if any(entry.subject or entry.claims for entry in entries):  # whose mailbox may have another address here
+            meant |= ~Q(subject="")
         rows = MailCredentials.objects.using(self.task.using).filter(user_id__in=set(self.named.values()))
+        rows = rows.alias(lowered=Lower("email")).filter(meant)
         by_owner: defaultdict[tuple[Any, str], list[MailCredentials]] = defaultdict(list)
         for row in rows.without_tokens():
             by_owner[row.user_id, row.provider].append(row)
@@ -151,7 +167,8 @@ class _Page:
         if not entry.email:
             return replace(result, outcome=Outcome.NO_ADDRESS)
         identity = identity_of(entry, provider)
-        candidate = Candidate(entry=entry, provider=provider, user_id=user_id, identity=identity)
+        wanted = self.task.scopes_wanted_of(provider)
+        candidate = Candidate(entry=entry, provider=provider, wanted=wanted, user_id=user_id, identity=identity)
         return self._judged(candidate, replace(result, email=entry.email))
 
     def _judged(self, candidate: Candidate, result: Result) -> Result:
@@ -161,7 +178,7 @@ class _Page:
         if isinstance(row, Outcome):
             return replace(result, outcome=row)
         outcome, reason = (Outcome.IMPORTED, "") if row is None else judge(entry, row)
-        problem = problem_of(entry, candidate.provider, any_scopes=self.wishes.any_scopes)
+        problem = problem_of(candidate, any_scopes=self.wishes.any_scopes)
         if outcome in {Outcome.IMPORTED, Outcome.UPDATED} and problem is not None:
             # A mailbox that works here has no need of an entry that could not become one.
             well = row is not None and row.is_connected

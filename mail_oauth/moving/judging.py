@@ -17,10 +17,14 @@ from mail_oauth.tokens import Identity
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Candidate:
-    """An entry whose user and provider are known here, and as far as can be told whose account it is."""
+    """An entry whose user and provider are known here, and as far as can be told whose account it is.
+
+    `wanted` are the scopes that the provider is asked for.
+    """
 
     entry: Entry
     provider: Provider
+    wanted: tuple[str, ...]
     user_id: Any
     identity: Identity
 
@@ -56,13 +60,14 @@ def _by_claims(entry: Entry, provider: Provider) -> Identity:
     return provider.identity_from(entry.claims) if ours else Identity()
 
 
-def problem_of(entry: Entry, provider: Provider, *, any_scopes: bool) -> tuple[Outcome, str] | None:
+def problem_of(candidate: Candidate, *, any_scopes: bool) -> tuple[Outcome, str] | None:
     """Say why an entry cannot become a mailbox, whatever is here; None where it can."""
+    entry, provider = candidate.entry, candidate.provider
     if entry.refresh_token is None:
         return Outcome.NO_REFRESH_TOKEN, ""
     if entry.client_id and entry.client_id != provider.options["CLIENT_ID"]:
         return Outcome.OTHER_CLIENT, ""  # RFC 6749 §6: a refresh token is bound to the client that got it
-    missing = () if any_scopes else provider.missing_scopes(entry.scopes, provider.requested_scopes)
+    missing = () if any_scopes else provider.missing_scopes(entry.scopes, candidate.wanted)
     return (Outcome.WRONG_SCOPES, "missing " + " ".join(missing)) if missing else None
 
 
