@@ -12,6 +12,7 @@ Where to look:
     refreshing.py    CPU per refresh in turns with the peers
     sweeping.py      refreshes per second of worker processes; `python -m benchmarks.sweeping` runs it by itself
     claims.py        a claim of due rows        reconciling.py    a walk over a table that has not drifted
+    importing.py     an import of a hundred thousand; by itself: `python -m benchmarks.importing`
     peers/           one file for each peer     endpoint.py       the token endpoint
     suite.py         the order of it all        findings.py       what the figures say        charts.py  the pictures
 """
