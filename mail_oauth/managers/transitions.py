@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -94,21 +93,24 @@ class Transitions:
         Raises the generation, records one event, and once committed publishes to the cache and sends the
         signals. On False nothing was changed, and the row in hand is out of date.
         """
-        old_status, before = row.status, row.generation
-        status = changes.setdefault("status", row.status)
-        if status != old_status:
-            changes["status_changed_at"] = timezone.now()
-        changes["generation"] = before + 1
-        guard = {"lease_owner": row.lease_owner} if leased else {}
+        old_status = row.status
         with transaction.atomic(using=self.using):
-            rows = self.manager.using(self.using).filter(pk=row.pk, generation=before, **guard)
-            if not rows.update(**written(changes)):
+            if not self.swap(row, changes, leased=leased):
                 return False
-            self.record(row, kind, reason=reason, generation=before + 1, actor=actor)
-        self._applied(row, kind, changes, reason, old_status)
+            self.record(row, kind, reason=reason, generation=row.generation + 1, actor=actor)
+        self.applied(row, kind, changes, reason, old_status)
         return True
 
-    def _applied(
+    def swap(self, row: MailCredentials, changes: dict[str, Any], *, leased: bool = False) -> bool:
+        """Write `changes`, which get the next generation, under the conditions of `apply`; the row in hand stays as it is."""
+        if changes.setdefault("status", row.status) != row.status:
+            changes["status_changed_at"] = timezone.now()
+        changes["generation"] = row.generation + 1
+        guard = {"lease_owner": row.lease_owner} if leased else {}
+        rows = self.manager.using(self.using).filter(pk=row.pk, generation=row.generation, **guard)
+        return bool(rows.update(**written(changes)))
+
+    def applied(
         self, row: MailCredentials, kind: EventKind, changes: dict[str, Any], reason: str, old_status: str
     ) -> None:
         """Bring the row in hand up to date with what was saved of it, and tell."""
@@ -131,21 +133,6 @@ class Transitions:
             self.record(row, EventKind.CONNECTED, generation=row.generation, actor=actor or row.user)
         after_commit(self.using, lambda: self._announce(row, EventKind.CONNECTED, "", row.status))
         return row
-
-    def create_many(self, rows: list[MailCredentials], kind: EventKind, *, reason: str = "") -> None:
-        """Store new mailboxes, all or none, by as few statements as can be; their `refresh_at` is by the database's clock.
-
-        Raises `IntegrityError` when one of them stands there already. Tokens are not published.
-        """
-        with transaction.atomic(using=self.using):
-            stored = self.manager.using(self.using).bulk_create(rows)
-            events = stored[0].events.model
-            told: dict[str, Any] = {"kind": kind, "reason": reason[:64]}
-            events._default_manager.using(self.using).bulk_create(
-                [events(credentials_id=row.pk, generation=row.generation, **told) for row in rows]
-            )
-        for row in rows:
-            after_commit(self.using, partial(self._announce, row, kind, reason, row.status))
 
     def insist(
         self, pk: UUID, kind: EventKind, changes_of: Callable[[MailCredentials], dict[str, Any]], **how: Any
@@ -188,7 +175,7 @@ class Transitions:
         if self.group is not None and grant.is_connected:
             saved = self.group.save(Save(grant, changes, kind, reason, tokens))
             if saved:
-                self._applied(grant, kind, {**changes, "generation": grant.generation + 1}, reason, grant.status)
+                self.applied(grant, kind, {**changes, "generation": grant.generation + 1}, reason, grant.status)
             if saved is not None:
                 return saved
         if not self.apply(grant, kind, changes, reason=reason, leased=True):

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 from django.db.models import Q
@@ -19,6 +20,7 @@ from django.utils import timezone
 from mail_oauth.cache import token_cache
 from mail_oauth.conf import Sharing, app_settings
 from mail_oauth.connect.sharing import is_held_by_another, one_at_a_time
+from mail_oauth.managers.arrivals import apply_many, create_many
 from mail_oauth.managers.transitions import Transitions, after_commit
 from mail_oauth.managers.vocabulary import EventKind
 from mail_oauth.models import MailCredentials
@@ -116,20 +118,35 @@ class _Page:
         self.addresses = task.users.addresses(named.values()) if self.wishes.address_of_user else {}
         self.rows = self._rows()
         self.for_mail = task.source.tokens_are_for_mail
-        self.new: dict[Any, MailCredentials] = {}
-        self.tokens: dict[Any, AccessToken] = {}
+        self.new: dict[UUID, MailCredentials] = {}
+        self.changed: dict[MailCredentials, dict[str, Any]] = {}
+        self.entries: dict[UUID, Entry] = {}
 
     def results(self) -> list[Result]:
         """Judge each entry, and write what is to be written. The newest of several of one mailbox comes first."""
         order = sorted(range(len(self.page)), key=lambda number: _age(self.page[number]))
         found = {number: self._result(self.page[number]) for number in order}
-        if not self.wishes.dry_run and self.new:
-            self.task.transitions.create_many(
-                list(self.new.values()), EventKind.IMPORTED, reason=self.task.source.name
-            )
-        if self.tokens:
-            after_commit(self.task.using, lambda: token_cache.put_many(self.tokens))
-        return [found[number] for number in range(len(self.page))]
+        results = [found[number] for number in range(len(self.page))]
+        return results if self.wishes.dry_run else self._written(results)
+
+    def _written(self, results: list[Result]) -> list[Result]:
+        """Write what was judged to be newer; who was quicker than that keeps what they have."""
+        transitions, reason = self.task.transitions, self.task.source.name
+        create_many(transitions, list(self.new.values()), EventKind.IMPORTED, reason=reason)
+        saved = apply_many(transitions, self.changed, EventKind.IMPORTED, reason=reason)
+        rows = [*self.new.values(), *(row for row in self.changed if row.pk in saved)]
+        tokens = {row.pk: token for row in rows if (token := self._token(row)) is not None}
+        after_commit(self.task.using, lambda: token_cache.put_many(tokens))
+        late = {row.pk for row in self.changed} - saved
+        return [_beaten(result) if result.mailbox in late else result for result in results]
+
+    def _token(self, row: MailCredentials) -> AccessToken | None:
+        """Return the access token that came with a row, None where it has none; by `put_many` it is cached."""
+        given = self.entries[row.pk].access_token
+        if row.access_token is None or row.token_issued_at is None or row.token_expiry is None or given is None:
+            return None
+        issued_at, expires_at = row.token_issued_at, row.token_expiry
+        return AccessToken(given.reveal(), issued_at=issued_at, expires_at=expires_at, generation=row.generation)
 
     def _with_user(self, entry: Entry) -> Entry:
         """Where a source names nobody and users are named by address, the mailbox's own address names its user."""
@@ -198,39 +215,23 @@ class _Page:
         if self._is_held_by_another(candidate.user_id, alias, account):
             return replace(result, outcome=Outcome.HELD_BY_ANOTHER)
         row = new_row(candidate, for_mail=self.for_mail)
-        self._publish(row, candidate.entry)
         if row.refresh_at is not None:
             row.refresh_at += self.skew  # the schedule is kept by the database's clock
-        self.new[row.pk] = row
+        self.new[row.pk], self.entries[row.pk] = row, candidate.entry
         self.rows[candidate.user_id, alias].append(row)
         return self._brought(result, Outcome.IMPORTED, row)
 
     def _updated(self, candidate: Candidate, row: MailCredentials, result: Result) -> Result:
-        if row.pk in self.new:
+        if row.pk in self.entries:  # a newer entry of this page came first
             return replace(result, outcome=Outcome.HERE)
-        found = changes(row, candidate, for_mail=self.for_mail)
-        if not self.wishes.dry_run:
-            reason = self.task.source.name
-            if not self.task.transitions.apply(row, EventKind.IMPORTED, found, reason=reason):
-                return replace(result, outcome=Outcome.HERE, reason="changed at this moment", mailbox=row.pk)
-            self._publish(row, candidate.entry)
+        self.changed[row], self.entries[row.pk] = changes(row, candidate, for_mail=self.for_mail), candidate.entry
         return self._brought(result, Outcome.UPDATED, row)
 
     def _brought(self, result: Result, outcome: Outcome, row: MailCredentials) -> Result:
         mailbox = None if self.wishes.dry_run and outcome is Outcome.IMPORTED else row.pk
-        unproven = row.is_connected and not self.wishes.dry_run
+        unproven = row.use_oauth and not self.wishes.dry_run
         reason = "" if row.use_oauth else "OAuth switched off"
         return replace(result, outcome=outcome, reason=reason, mailbox=mailbox, unproven=unproven)
-
-    def _publish(self, row: MailCredentials, entry: Entry) -> None:
-        """Have the access token cached once it is saved, where the row has one."""
-        if row.token_issued_at and row.token_expiry and entry.access_token and not self.wishes.dry_run:
-            self.tokens[row.pk] = AccessToken(
-                entry.access_token.reveal(),
-                issued_at=row.token_issued_at,
-                expires_at=row.token_expiry,
-                generation=row.generation,
-            )
 
     def _is_held_by_another(self, user_id: Any, alias: str, account: Identity) -> bool:
         newcomer = _Newcomer(user_id, alias)
@@ -241,6 +242,12 @@ class _Page:
         # The page is this entry alone, and its transaction keeps the turn to its end.
         with one_at_a_time(self.task.using, newcomer, account):
             return is_held_by_another(self.task.using, newcomer, account)
+
+
+def _beaten(result: Result) -> Result:
+    if result.outcome is not Outcome.UPDATED:
+        return result
+    return replace(result, outcome=Outcome.HERE, reason="changed at this moment", unproven=False)
 
 
 def _age(found: Found) -> float:

@@ -9,9 +9,9 @@ import pytest
 from django.db import DataError
 from django.utils import timezone
 
-from mail_oauth.managers.transitions import Transitions
 from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.models import CredentialEvent, MailCredentials
+from mail_oauth.moving import importing
 from tests.concurrency import together
 from tests.moving.conftest import outcomes
 
@@ -328,14 +328,14 @@ class TestManyKeys:
         assert not MailCredentials.objects.exists()
 
     def test_one_that_the_database_refuses_keeps_back_no_other(self, many, bring, provider, monkeypatch):
-        create_many = Transitions.create_many
+        create_many = importing.create_many
 
-        def strict(self, rows, *args, **kwargs):
+        def strict(transitions, rows, *args, **kwargs):
             if any(row.email == "many7@example.com" for row in rows):
                 raise DataError("what a database says of a value, with the value: refresh-7")
-            return create_many(self, rows, *args, **kwargs)
+            return create_many(transitions, rows, *args, **kwargs)
 
-        monkeypatch.setattr(Transitions, "create_many", strict)
+        monkeypatch.setattr(importing, "create_many", strict)
         many(30)
         results = bring()
         assert outcomes(results).count("imported") == 29
