@@ -39,7 +39,7 @@ class Command(BaseCommand):
 
     help = (
         "Refresh due mailboxes, compare the cache with the table, show how mailboxes are and what falls due, delete old "
-        "events, find what is wrong, sign in to a mailbox, look after keys."
+        "events, find what is wrong, sign in to a mailbox, look after keys, move mailboxes in and out."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
