@@ -12,7 +12,6 @@ from mail_oauth.managers.background import own_connection_possible
 from mail_oauth.managers.transitions import Transitions
 from mail_oauth.models import MailCredentials
 from mail_oauth.moving.outcomes import Proof, Result
-from mail_oauth.refresh.verdicts import HELD_BACK
 from mail_oauth.upkeep.crew import Crew
 
 logger = logging.getLogger(__name__)
@@ -76,8 +75,6 @@ class Proving:
         try:
             row.refresh_now()
         except MailboxError as error:
-            if error.reason.endswith(HELD_BACK):
-                self._ended[result.provider] = BRAKE
             return replace(result, proof=Proof.FAILED, proof_reason=error.reason or type(error).__name__)
         reason = self._rows.values_list("status_reason", flat=True).get(pk=row.pk)
         proof = Proof.FAILED if reason else Proof.PROVEN  # `scope_missing`: it is kept, and opens no mail

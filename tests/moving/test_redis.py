@@ -160,6 +160,11 @@ class TestAnEntry:
         put(granted(), owner=nobody)
         assert outcomes(bring()) == ["unknown_user"]
 
+    def test_of_a_user_whose_key_is_spelt_otherwise(self, put, granted, bring, user):
+        put(granted(), owner=f"0{user.pk}")
+        put(granted(), owner=f" {user.pk}")
+        assert outcomes(bring()) == ["unknown_user"] * 2
+
     def test_of_a_user_by_name(self, put, granted, bring, user):
         put(granted(), owner=user.username)
         assert outcomes(bring("--user-field", "username")) == ["imported"]
