@@ -134,7 +134,8 @@ class _Page:
         transitions, reason = self.task.transitions, self.task.source.name
         create_many(transitions, list(self.new.values()), EventKind.IMPORTED, reason=reason)
         saved = apply_many(transitions, self.changed, EventKind.IMPORTED, reason=reason)
-        rows = [*self.new.values(), *(row for row in self.changed if row.pk in saved)]
+        # Older copies are replaced at once; that of a new mailbox is made by whoever asks for its token first.
+        rows = [row for row in self.changed if row.pk in saved]
         tokens = {row.pk: token for row in rows if (token := self._token(row)) is not None}
         after_commit(self.task.using, lambda: token_cache.put_many(tokens))
         late = {row.pk for row in self.changed} - saved
