@@ -101,6 +101,8 @@ def tables_of_others(django_db_setup: None, django_db_blocker: Any) -> Iterator[
                 for model in models_of(names):
                     editor.create_model(model)
                     made.append(model)
+                # Without foreign keys: PostgreSQL would let nobody empty `auth_user` beside them, as other tests do.
+                editor.deferred_sql[:] = [sql for sql in editor.deferred_sql if "FOREIGN KEY" not in str(sql)]
         yield install
         with connection.schema_editor() as editor:
             for model in reversed(made):
