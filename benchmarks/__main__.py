@@ -13,6 +13,7 @@ Where to look:
     sweeping.py      refreshes per second of worker processes; `python -m benchmarks.sweeping` runs it by itself
     claims.py        a claim of due rows        reconciling.py    a walk over a table that has not drifted
     pages.py         the admin's pages over a large table; `python -m benchmarks.pages` runs it by itself
+    importing.py     an import of a hundred thousand; by itself: `python -m benchmarks.importing`
     peers/           one file for each peer     endpoint.py       the token endpoint
     suite.py         the order of it all        findings.py       what the figures say        charts.py  the pictures
 """

@@ -9,7 +9,7 @@ A receiver's exception is logged and does not undo the change.
 from django.dispatch import Signal
 
 mailbox_connected = Signal()
-"""A mailbox was connected or reconnected."""
+"""A mailbox was connected or reconnected, by its user or (`reason` says from where) by an import."""
 
 mailbox_disconnected = Signal()
 """A mailbox was disconnected by its user or an operator."""

@@ -26,7 +26,13 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
     from pytest_django import Settings
 
-pytest_plugins = ["tests.concurrency", "tests.mailboxes", "tests.surfing", "tests.canary.plugin"]
+pytest_plugins = [
+    "tests.concurrency",
+    "tests.mailboxes",
+    "tests.surfing",
+    "tests.canary.plugin",
+    "tests.moving.fixtures",
+]
 
 # How fast a busy machine makes up inputs is no finding. `make test` and `make fuzz` make up more of them, by
 # --hypothesis-profile.

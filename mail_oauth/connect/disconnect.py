@@ -6,6 +6,8 @@ import logging
 from datetime import timedelta
 from typing import Any
 
+from django.db.models import Q
+from django.db.models.functions import Lower
 from django.utils import timezone
 
 from mail_oauth.conf import app_settings
@@ -120,7 +122,10 @@ def _shared(row: MailCredentials) -> bool:
     """Tell whether a mailbox lives on the same account's grant.
 
     Of any alias: Google revokes for all clients of a project (its OAuth pages, token revocation). The row itself
-    counts when it was connected again since it was read.
+    counts when it was connected again since it was read. Of an imported mailbox nobody knows whose account it is: then
+    its address tells.
     """
     rows = MailCredentials.objects.using(MailCredentials.objects.write_alias()).present()
-    return bool(row.subject) and rows.filter(issuer=row.issuer, subject=row.subject).exists()
+    here = Q(lowered=row.email.lower())
+    same = Q(issuer=row.issuer, subject=row.subject) | (here & Q(subject="")) if row.subject else here
+    return bool(rows.alias(lowered=Lower("email")).filter(same).exists())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import IntegrityError
+from django.contrib.auth import get_user_model
+from django.db import IntegrityError, connections
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -49,8 +50,9 @@ def _save(
         raise ConnectRefused("held_by_another")
     try:
         if existing is None:
-            return transitions.create(_new_row(attempt, tokens, identity))
-    except IntegrityError:  # the same account was connected in another window at this moment
+            new = _new_row(attempt, tokens, identity)
+            return transitions.create(new, unless=lambda: _came_meanwhile(rows, attempt, identity))
+    except IntegrityError:  # it was connected in another window, or brought by an import, at this moment
         existing = _existing(rows, attempt, identity)
         if existing is None:
             raise ConnectRefused("already_connected") from None
@@ -77,10 +79,31 @@ def _existing(
     # Compared here once more: to some databases' collations "abc" and "ABC" are one subject.
     of_account = rows.filter(issuer=identity.issuer, subject=identity.subject)
     by_address = {row.email.lower(): row for row in of_account if _names(row) == _names(identity)}
-    if identity.email.lower() in by_address or not identity.subject or attempt.typed_email:
-        return by_address.get(identity.email.lower())
+    found = by_address.get(identity.email.lower()) or _unpinned(rows, identity)
+    if found is not None or not identity.subject or attempt.typed_email:
+        return found
     # The same account under a new address: its own mailbox is the row whose address the provider gave.
     return next((row for row in by_address.values() if not row.address_typed), None)
+
+
+def _unpinned(rows: QuerySet[MailCredentials], identity: Identity) -> MailCredentials | None:
+    """Find the row of an address of which nobody knows yet whose account it is: it was imported."""
+    address = identity.email.lower()
+    return next((row for row in rows.filter(subject="") if row.email.lower() == address), None)
+
+
+def _came_meanwhile(rows: QuerySet[MailCredentials], attempt: ConnectAttempt, identity: Identity) -> bool:
+    """Tell whether an import has brought the mailbox at this moment; until the transaction ends, none does.
+
+    It holds its users' rows, and what it brings names no account, so that no constraint would tell. The user's own row is
+    asked for: PostgreSQL looks at a new row's foreign keys at the commit only, as Django makes them.
+    """
+    if not identity.subject:
+        return False
+    users = get_user_model()._base_manager.using(rows.db).filter(pk=attempt.user_id)
+    if connections[rows.db].features.has_select_for_update:
+        list(users.select_for_update().values_list("pk"))
+    return _unpinned(rows, identity) is not None
 
 
 def address_to_be(attempt: ConnectAttempt, identity: Identity) -> str:
@@ -98,8 +121,12 @@ def address_to_be(attempt: ConnectAttempt, identity: Identity) -> str:
 
 
 def _is_account(row: MailCredentials, identity: Identity) -> bool:
-    """Tell whether a grant is of the row's account; where nobody is named, the address must be the same."""
-    if not identity.subject and not row.subject:
+    """Tell whether a grant is of the row's account.
+
+    Where nobody was named so far, the address must be the same: of a provider that names nobody, or of a mailbox that was
+    imported, whose account is pinned by the first grant that its user gives.
+    """
+    if not row.subject:
         return row.email.lower() == identity.email.lower()
     return _names(row) == _names(identity)
 

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any, Protocol
 
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Lower
@@ -13,15 +14,28 @@ from django.utils import timezone
 
 from mail_oauth.choices import Sharing
 from mail_oauth.conf import app_settings
-from mail_oauth.models import ConnectAttempt, ConnectTurn, MailCredentials
+from mail_oauth.models import ConnectTurn, MailCredentials
 from mail_oauth.tokens import Identity
+
+
+class Claimant(Protocol):
+    """Who wants a mailbox, and at which provider: a consent under way, or an entry of an import."""
+
+    @property
+    def user_id(self) -> Any:
+        """The primary key of the user."""
+
+    @property
+    def provider(self) -> str:
+        """The alias."""
+
 
 TURNS = 256
 """So many mailboxes may be saved at once, at the most."""
 
 
 @contextmanager
-def one_at_a_time(using: str, attempt: ConnectAttempt, identity: Identity) -> Iterator[None]:
+def one_at_a_time(using: str, claimant: Claimant, identity: Identity) -> Iterator[None]:
     """Let nobody else save the same mailbox meanwhile, where that matters; of two users one then sees the other's.
 
     A row is locked by changing it, which every database understands, before anything is read.
@@ -29,14 +43,14 @@ def one_at_a_time(using: str, attempt: ConnectAttempt, identity: Identity) -> It
     if app_settings().shared_mailboxes == Sharing.ALLOW:
         yield
         return
-    names = (f"{identity.issuer} {identity.subject}", f"{attempt.provider} {identity.email.lower()}")
+    names = (f"{identity.issuer} {identity.subject}", f"{claimant.provider} {identity.email.lower()}")
     with transaction.atomic(using=using):
         for number in sorted({_turn_of(name) for name in names}):  # in one order: no two wait for each other
             _take(using, number, timezone.now())
         yield
 
 
-def is_held_by_another(using: str, attempt: ConnectAttempt, identity: Identity) -> bool:
+def is_held_by_another(using: str, claimant: Claimant, identity: Identity) -> bool:
     """Tell whether another user holds the mailbox, where only one may.
 
     An account is held by whoever has connected it. An address that the provider named is nobody else's by their
@@ -45,14 +59,14 @@ def is_held_by_another(using: str, attempt: ConnectAttempt, identity: Identity) 
     if app_settings().shared_mailboxes == Sharing.ALLOW:
         return False
     held = MailCredentials.objects.using(using).present().filter(user__isnull=False)
-    others = held.exclude(user=attempt.user_id)  # what the app is let into is in nobody's hands
+    others = held.exclude(user=claimant.user_id)  # what the app is let into is in nobody's hands
     same_account = others.filter(issuer=identity.issuer, subject=identity.subject)
     # Compared here once more: to some databases' collations "abc" and "ABC" are one subject.
     if identity.subject and (identity.issuer, identity.subject) in same_account.values_list("issuer", "subject"):
         return True
     if identity.subject and not identity.address_typed:
         return False
-    of_provider = others.filter(provider=attempt.provider).alias(
+    of_provider = others.filter(provider=claimant.provider).alias(
         lowered=Lower("email")
     )  # `iexact` obeys collations
     return bool(of_provider.filter(lowered=identity.email.lower()).exists())

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from django.db import OperationalError, connections, transaction
+from django.db import IntegrityError, OperationalError, connections, transaction
 from django.dispatch import Signal
 from django.utils import timezone
 
@@ -46,6 +46,7 @@ _SIGNALS: dict[EventKind, Signal] = {
     EventKind.CONNECTED: signals.mailbox_connected,
     EventKind.RECONNECTED: signals.mailbox_connected,
     EventKind.REPLACED: signals.mailbox_connected,
+    EventKind.IMPORTED: signals.mailbox_connected,
     EventKind.REFRESHED: signals.token_refreshed,
     EventKind.RECOVERED: signals.token_refreshed,
     EventKind.DISCONNECTED: signals.mailbox_disconnected,
@@ -96,22 +97,25 @@ class Transitions:
         Raises the generation, records one event, and once committed publishes to the cache and sends the
         signals. On False nothing was changed, and the row in hand is out of date.
         """
-        old_status, before = row.status, row.generation
-        status = changes.setdefault("status", row.status)
-        if status != old_status:
-            changes["status_changed_at"] = timezone.now()
-        changes["generation"] = before + 1
-        guard = {"lease_owner": row.lease_owner} if leased else {}
+        old_status = row.status
         with transaction.atomic(using=self.using):
-            rows = self.manager.using(self.using).filter(pk=row.pk, generation=before, **guard)
-            if not rows.update(**written(changes)):
+            if not self.swap(row, changes, leased=leased):
                 return False
-            self.record(row, kind, reason=reason, generation=before + 1, actor=actor)
-            follow(self.using, row, kind, status)
-        self._applied(row, kind, changes, reason, old_status)
+            self.record(row, kind, reason=reason, generation=row.generation + 1, actor=actor)
+            follow(self.using, row, kind, changes["status"])
+        self.applied(row, kind, changes, reason, old_status)
         return True
 
-    def _applied(
+    def swap(self, row: MailCredentials, changes: dict[str, Any], *, leased: bool = False) -> bool:
+        """Write `changes`, which get the next generation, under the conditions of `apply`; the row in hand stays as it is."""
+        if changes.setdefault("status", row.status) != row.status:
+            changes["status_changed_at"] = timezone.now()
+        changes["generation"] = row.generation + 1
+        guard = {"lease_owner": row.lease_owner} if leased else {}
+        rows = self.manager.using(self.using).filter(pk=row.pk, generation=row.generation, **guard)
+        return bool(rows.update(**written(changes)))
+
+    def applied(
         self, row: MailCredentials, kind: EventKind, changes: dict[str, Any], reason: str, old_status: str
     ) -> None:
         """Bring the row in hand up to date with what was saved of it, and tell."""
@@ -119,9 +123,16 @@ class Transitions:
             setattr(row, name, value)
         after_commit(self.using, lambda: self._announce(row, kind, reason, old_status))
 
-    def create(self, row: MailCredentials, *, actor: Any = None) -> MailCredentials:
-        """Store a new mailbox. Raises `IntegrityError` when the same one stands there already."""
+    def create(
+        self, row: MailCredentials, *, actor: Any = None, unless: Callable[[], bool] = lambda: False
+    ) -> MailCredentials:
+        """Store a new mailbox.
+
+        Raises `IntegrityError` when the same one stands there already, or `unless` says so in the same transaction.
+        """
         with transaction.atomic(using=self.using):
+            if unless():
+                raise IntegrityError("The mailbox came by another way at this moment.")
             row.save(using=self.using, force_insert=True)
             self.manager.using(self.using).filter(pk=row.pk).update(**written({"refresh_at": row.refresh_at}))
             self.record(row, EventKind.CONNECTED, generation=row.generation, actor=actor or row.user)
@@ -177,7 +188,7 @@ class Transitions:
         if self.group is not None and grant.is_connected:
             saved = self.group.save(Save(grant, changes, kind, reason, tokens))
             if saved:
-                self._applied(grant, kind, {**changes, "generation": grant.generation + 1}, reason, grant.status)
+                self.applied(grant, kind, {**changes, "generation": grant.generation + 1}, reason, grant.status)
             if saved is not None:
                 return saved
         if not self.apply(grant, kind, changes, reason=reason, leased=True):

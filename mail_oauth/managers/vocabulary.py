@@ -35,6 +35,7 @@ class EventKind(TextChoices):
     CONNECTED = "connected", _("connected")
     RECONNECTED = "reconnected", _("reconnected")
     REPLACED = "replaced", _("replaced by another account")
+    IMPORTED = "imported", _("brought from elsewhere")
     REFRESHED = "refreshed", _("token refreshed")
     RECOVERED = "recovered", _("works again")
     REFRESH_FAILED = "refresh_failed", _("refresh failed")

@@ -2,7 +2,7 @@
 
 from mail_oauth.models import refusals as _refusals  # noqa: F401  # connects its receiver
 from mail_oauth.models.consents import ConnectAttempt, ConnectPace, ConnectTurn
-from mail_oauth.models.events import CredentialEvent
+from mail_oauth.models.events import CredentialEvent, ErasedEvent
 from mail_oauth.models.health import CallBudget, ProviderFault, ProviderHealth, RefreshCount
 from mail_oauth.models.invitations import ReconnectLink
 from mail_oauth.models.jobs import BulkItem, BulkJob, ItemState
@@ -20,6 +20,7 @@ __all__ = [
     "CredentialEvent",
     "Dashboard",
     "Episode",
+    "ErasedEvent",
     "ItemState",
     "MailCredentials",
     "Notice",

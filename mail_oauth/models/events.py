@@ -43,3 +43,19 @@ class CredentialEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.reason}".strip()
+
+
+class ErasedEvent(models.Model):
+    """Something that happened to a mailbox of somebody who was erased: what, at which provider, and on which day."""
+
+    happened_on = models.DateField(_("when"), db_index=True)
+    provider = models.CharField(_("provider"), max_length=64)
+    kind = models.CharField(_("what"), max_length=32, help_text=_("A kind of event."))
+    reason = models.CharField(_("reason"), max_length=64, blank=True)
+
+    class Meta:
+        verbose_name = _("event of an erased mailbox")
+        verbose_name_plural = _("events of erased mailboxes")
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.reason}".strip()

@@ -16,6 +16,7 @@ from mail_oauth.models import (
     ConnectAttempt,
     ConnectPace,
     CredentialEvent,
+    ErasedEvent,
     ProviderFault,
     ReconnectLink,
     RefreshCount,
@@ -42,6 +43,7 @@ def prune_events(days: float | None = None) -> int:
     jobs = BulkJob.objects.filter(created_at__lt=now - timedelta(days=kept))
     _prune(BulkItem.objects.filter(job__in=jobs), "id")
     _prune(jobs, "created_at")
+    _prune(ErasedEvent.objects.filter(happened_on__lt=(now - timedelta(days=kept)).date()), "happened_on")
     events = CredentialEvent.objects.filter(created_at__lt=now - timedelta(days=kept))
     routine_kept = timedelta(days=min(kept, settings.refresh_event_days))
     routine = CredentialEvent.objects.filter(

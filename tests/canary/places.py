@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+from itertools import filterfalse
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from django.db import connections
 from django.test import TransactionTestCase
 
+from tests.canary import others
 from tests.canary.errors import shown
 from tests.canary.spool import Spool
 from tests.canary.taps import around, spelled_out
@@ -50,7 +52,7 @@ def tap(spool: Spool) -> None:
 def _keep_tables(spool: Spool) -> None:
     for connection in connections.all(initialized_only=True):
         with contextlib.suppress(Exception), connection.cursor() as cursor:  # whose server a test has ended
-            for table in connection.introspection.table_names(cursor):
+            for table in filterfalse(others.is_theirs, connection.introspection.table_names(cursor)):
                 cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")
                 for row in cursor.fetchall():
                     spool.write("tables", spelled_out(row))
@@ -66,6 +68,8 @@ def _keep_redis(spool: Spool, server: Redis) -> None:
         return
     with contextlib.suppress(Exception), server.client() as client:  # one that a test has stalled
         for key in client.scan_iter(count=1000):
+            if key.startswith(others.KEYS):
+                continue
             spool.write("redis", key)
             kind = client.type(key)
             if kind == b"hash":

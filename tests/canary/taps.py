@@ -17,7 +17,7 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.db.backends.signals import connection_created
 from redis.connection import AbstractConnection
 
-from tests.canary import pages, secrets
+from tests.canary import others, pages, secrets
 from tests.canary.errors import shown, shown_value, without_queries
 from tests.canary.spool import WATCH, Spool
 
@@ -97,7 +97,8 @@ def _tap_databases(spool: Spool) -> None:
     """Each statement's values, whatever becomes of its transaction; and SQLite's files."""
 
     def keep(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        spool.write("statements", spelled_out([sql, params]) if params else sql)
+        if not others.is_theirs(sql):
+            spool.write("statements", spelled_out([sql, params]) if params else sql)
         return execute(sql, params, many, context)
 
     def connected(connection: Any, **_: Any) -> None:
@@ -125,7 +126,8 @@ def _tap_caches(spool: Spool) -> None:
         def send_packed_command(self: Any, command: Any, *more: Any, **options: Any) -> Any:
             parts = [command] if isinstance(command, (str, bytes)) else list(command)
             for part in parts:
-                spool.write("redis", part)
+                if others.KEYS not in (part if isinstance(part, bytes) else part.encode(errors="replace")):
+                    spool.write("redis", part)
             return true(self, parts, *more, **options)
 
         return send_packed_command

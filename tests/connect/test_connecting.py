@@ -196,3 +196,54 @@ def test_a_source_of_keys_that_is_away_is_told_on_a_page(surfer, settings):
     reply = surfer.client.post(reverse("mail_oauth:start", args=["keycloak"]))
     assert reply["Location"] == reverse("mail_oauth:refused", args=["keycloak", "misconfigured"])
     assert not ConnectAttempt.objects.exists()
+
+
+class TestAMailboxThatWasImported:
+    """Nobody knows whose account it is until its user connects it once more."""
+
+    @pytest.fixture
+    def imported(self, connect, surfer):
+        return connect(
+            email="Ilse@Example.com", owner=surfer.user, issuer="", subject="", last_refreshed_at=None, tenant=""
+        )
+
+    @pytest.mark.parametrize("by", ["button", "link"])
+    def test_is_the_one_that_its_user_connects_and_is_pinned(self, by, surfer, imported):
+        named = {} if by == "button" else {"mailbox": str(imported.pk)}
+        surfer.follow(surfer.consent(surfer.start(**named), "ilse@example.com"))
+        row = MailCredentials.objects.get()
+        assert row.pk == imported.pk
+        assert row.subject
+        assert row.issuer
+        assert row.events.last().kind == EventKind.RECONNECTED
+
+    def test_once_pinned_is_no_other_accounts(self, surfer, imported):
+        surfer.connect("microsoft", "ilse@example.com")
+        pinned = MailCredentials.objects.get()
+        MailCredentials.objects.filter(pk=pinned.pk).update(subject=f"{pinned.subject}0")
+        surfer.connect("microsoft", "ilse@example.com")
+        assert MailCredentials.objects.count() == 2
+
+    def test_is_no_other_users(self, surfer, imported, browser_of, other_user):
+        browser_of(other_user).connect("microsoft", "ilse@example.com")
+        assert MailCredentials.objects.count() == 2
+        imported.refresh_from_db()
+        assert imported.subject == ""
+
+    def test_is_not_that_of_another_provider(self, surfer, imported):
+        surfer.connect("google", "ilse@example.com")
+        imported.refresh_from_db()
+        assert imported.subject == ""
+        assert MailCredentials.objects.count() == 2
+
+    def test_of_another_address_is_not_taken_by_the_button(self, surfer, imported):
+        surfer.connect("microsoft", "eve@example.com")
+        imported.refresh_from_db()
+        assert imported.subject == ""
+        assert MailCredentials.objects.count() == 2
+
+    def test_of_another_address_is_refused_at_the_link_until_the_user_says_replace(self, surfer, imported):
+        reply = surfer.follow(surfer.consent(surfer.start(mailbox=str(imported.pk)), "eve@example.com"))
+        assert "wrong_account" in reply["Location"]
+        imported.refresh_from_db()
+        assert imported.subject == ""

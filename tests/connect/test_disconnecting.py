@@ -148,3 +148,14 @@ def test_pausing_keeps_the_tokens_and_refuses_access(connect):
     row.refresh_from_db()
     assert row.get_access_token()
     assert row.refresh_at is not None
+
+
+def test_a_grant_that_an_imported_mailbox_of_the_address_may_live_on_stays(connect):
+    """Nobody knows whose account that is, and Google would end them all."""
+    row = connect("google", email="both@example.com")
+    MailCredentials.objects.filter(pk=connect("google").pk).update(email="BOTH@example.com", issuer="", subject="")
+    assert disconnect(row) is Revocation.KEPT
+
+
+def test_of_an_imported_mailbox_alone_it_is_revoked(connect):
+    assert disconnect(connect("google", issuer="", subject="")) is Revocation.REVOKED

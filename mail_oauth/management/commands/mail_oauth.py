@@ -1,6 +1,6 @@
 """`manage.py mail_oauth refresh|reconcile|status|doctor|test_mailbox …`: upkeep by hand, or by cron without Celery.
 
-The actions for keys are in `mail_oauth.management.keys`.
+The actions for keys are in `mail_oauth.management.keys`, those for moving in and out in `imports` and `leaving` there.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 
 from mail_oauth.connect.disconnect import retry_revocation
 from mail_oauth.exceptions import MailboxError
-from mail_oauth.management import additions, doctor, keys, sign_ins
+from mail_oauth.management import additions, doctor, imports, keys, leaving, sign_ins
 from mail_oauth.management.actions import add_action
 from mail_oauth.management.forecasts import as_data, as_text
 from mail_oauth.management.naming import named
@@ -42,7 +42,7 @@ class Command(BaseCommand):
 
     help = (
         "Refresh due mailboxes, compare the cache with the table, show how mailboxes are and what falls due, mail whoever "
-        "is to be told, delete old events, find what is wrong, sign in to a mailbox, look after keys."
+        "is to be told, delete old events, find what is wrong, sign in to a mailbox, look after keys, move mailboxes in and out."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -79,6 +79,8 @@ class Command(BaseCommand):
         prune = add_action(actions, "prune", self.prune, "delete old events and unfinished consents")
         prune.add_argument("--days", type=float, help="how long events are kept (default: EVENT_DAYS)")
         keys.add_actions(actions, self)
+        imports.add_actions(actions, self)
+        leaving.add_actions(actions, self)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the chosen action."""

@@ -1,0 +1,258 @@
+"""The import: entries of a source become mailboxes, page by page, each page in one transaction.
+
+It is repeated as often as one likes: what is here already, and no older, is passed over by one look. So a run that was
+ended is simply begun again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from django.db import DatabaseError, InterfaceError, OperationalError, transaction
+from django.db.models import Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from mail_oauth.cache import token_cache
+from mail_oauth.choices import Sharing
+from mail_oauth.conf import app_settings
+from mail_oauth.connect.sharing import is_held_by_another, one_at_a_time
+from mail_oauth.managers.arrivals import apply_many, create_many
+from mail_oauth.managers.transitions import Transitions, after_commit
+from mail_oauth.managers.vocabulary import EventKind
+from mail_oauth.models import MailCredentials
+from mail_oauth.moving.aliases import Aliases
+from mail_oauth.moving.columns import changes, new_row
+from mail_oauth.moving.entries import Entry, Found, Source, Unreadable
+from mail_oauth.moving.judging import Candidate, identity_of, judge, problem_of, the_same
+from mail_oauth.moving.outcomes import Outcome, Result
+from mail_oauth.moving.users import Users
+from mail_oauth.providers import Provider
+from mail_oauth.refresh.engine import persist
+from mail_oauth.tokens import AccessToken, Identity
+
+_Rows = Mapping[tuple[Any, str], list[MailCredentials]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wishes:
+    """What whoever imports has asked for.
+
+    `user_field` is the users' column that the source's names are of. `address_of_user`: an entry without an address has that
+    of its user. `any_scopes`: entries are imported whatever they say was granted. `dry_run`: nothing is written.
+    """
+
+    aliases: Aliases
+    user_field: str = "pk"
+    address_of_user: bool = False
+    any_scopes: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Newcomer:
+    """Who wants a mailbox, as `mail_oauth.connect.sharing` asks for it."""
+
+    user_id: Any
+    provider: str
+
+
+class Import:
+    """One import from a source."""
+
+    def __init__(self, source: Source, wishes: Wishes) -> None:
+        """Prepare; nothing is read yet. Raises `SourceError`."""
+        self.source, self.wishes = source, wishes
+        self.transitions = Transitions(MailCredentials.objects)
+        self.using = self.transitions.using
+        self._wanted: dict[str, tuple[str, ...]] = {}
+        self.users = Users("pk" if source.names_users_by_key else wishes.user_field, self.using)
+
+    def scopes_wanted_of(self, provider: Provider) -> tuple[str, ...]:
+        """Return what a provider is asked for; looked up once, not for each entry."""
+        if provider.alias not in self._wanted:
+            self._wanted[provider.alias] = provider.requested_scopes
+        return self._wanted[provider.alias]
+
+    def run(self) -> Iterator[list[Result]]:
+        """Import, and give the results of each page once it is saved. Raises `SourceError`, and what a database raises."""
+        one_by_one = app_settings().shared_mailboxes == Sharing.REFUSE
+        for page in self.source.pages():
+            if not one_by_one:
+                yield self._saved(page)
+                continue
+            for found in page:
+                yield self._saved([found])
+
+    def _saved(self, page: Sequence[Found]) -> list[Result]:
+        """Import a page; one that the database refuses entry by entry, so that only what it refuses stays behind."""
+        try:
+            return persist(lambda: self._page(page))
+        except (OperationalError, InterfaceError):
+            raise
+        except DatabaseError as error:
+            if len(page) > 1:
+                return [result for found in page for result in self._saved([found])]
+            return [Result(where=page[0].where, outcome=Outcome.REFUSED, reason=type(error).__name__)]
+
+    def _page(self, page: Sequence[Found]) -> list[Result]:
+        if self.wishes.dry_run:
+            return _Page(self, page, lock=False).results()
+        with transaction.atomic(using=self.using):
+            return _Page(self, page, lock=True).results()
+
+
+class _Page:
+    """One page, within its transaction."""
+
+    def __init__(self, task: Import, page: Sequence[Found], *, lock: bool) -> None:
+        """Look up whom and what its entries name."""
+        self.task, self.wishes, self.page = task, task.wishes, page
+        entries = [self._with_user(found) for found in page if isinstance(found, Entry)]
+        named, self.database_now = task.users.named([entry.user for entry in entries], lock=lock)
+        self.named: dict[str, Any] = named
+        self.skew = (self.database_now or timezone.now()) - timezone.now()
+        self.addresses = task.users.addresses(named.values()) if self.wishes.address_of_user else {}
+        self.rows = self._rows()
+        self.for_mail = task.source.tokens_are_for_mail
+        self.new: dict[UUID, MailCredentials] = {}
+        self.changed: dict[MailCredentials, dict[str, Any]] = {}
+        self.entries: dict[UUID, Entry] = {}
+
+    def results(self) -> list[Result]:
+        """Judge each entry, and write what is to be written. The newest of several of one mailbox comes first."""
+        order = sorted(range(len(self.page)), key=lambda number: _age(self.page[number]))
+        found = {number: self._result(self.page[number]) for number in order}
+        results = [found[number] for number in range(len(self.page))]
+        return results if self.wishes.dry_run else self._written(results)
+
+    def _written(self, results: list[Result]) -> list[Result]:
+        """Write what was judged to be newer; who was quicker than that keeps what they have."""
+        transitions, reason = self.task.transitions, self.task.source.name
+        create_many(transitions, list(self.new.values()), EventKind.IMPORTED, reason=reason)
+        saved = apply_many(transitions, self.changed, EventKind.IMPORTED, reason=reason)
+        # Older copies are replaced at once; that of a new mailbox is made by whoever asks for its token first.
+        rows = [row for row in self.changed if row.pk in saved]
+        tokens = {row.pk: token for row in rows if (token := self._token(row)) is not None}
+        after_commit(self.task.using, lambda: token_cache.put_many(tokens))
+        late = {row.pk for row in self.changed} - saved
+        return [_beaten(result) if result.mailbox in late else result for result in results]
+
+    def _token(self, row: MailCredentials) -> AccessToken | None:
+        """Return the access token that came with a row, None where it has none; by `put_many` it is cached."""
+        given = self.entries[row.pk].access_token
+        if row.access_token is None or row.token_issued_at is None or row.token_expiry is None or given is None:
+            return None
+        issued_at, expires_at = row.token_issued_at, row.token_expiry
+        return AccessToken(given.reveal(), issued_at=issued_at, expires_at=expires_at, generation=row.generation)
+
+    def _with_user(self, entry: Entry) -> Entry:
+        """Where a source names nobody and users are named by address, the mailbox's own address names its user."""
+        by_address = not entry.user and self.task.users.are_named_by_address
+        return replace(entry, user=entry.email) if by_address else entry
+
+    def _rows(self) -> _Rows:
+        """Return the mailboxes of this page's users that its entries may be of, by address or by account."""
+        entries = [found for found in self.page if isinstance(found, Entry)]
+        addresses = {entry.email.lower() for entry in entries} | {each.lower() for each in self.addresses.values()}
+        meant = Q(lowered__in=addresses)
+        if any(entry.subject or entry.claims for entry in entries):  # whose mailbox may have another address here
+            meant |= ~Q(subject="")
+        rows = MailCredentials.objects.using(self.task.using).filter(user_id__in=set(self.named.values()))
+        rows = rows.alias(lowered=Lower("email")).filter(meant)
+        by_owner: defaultdict[tuple[Any, str], list[MailCredentials]] = defaultdict(list)
+        for row in rows.without_tokens():
+            by_owner[row.user_id, row.provider].append(row)
+        return by_owner
+
+    def _result(self, found: Found) -> Result:
+        if isinstance(found, Unreadable):
+            return Result(where=found.where, outcome=Outcome.UNREADABLE, reason=found.reason)
+        entry = self._with_user(found)
+        provider = self.wishes.aliases.provider(entry.provider)
+        result = Result(where=entry.where, outcome=Outcome.HERE, user=entry.user, email=entry.email)
+        if provider is None:
+            return replace(result, outcome=Outcome.UNKNOWN_PROVIDER, reason=entry.provider)
+        result = replace(result, provider=provider.alias)
+        user_id = self.named.get(entry.user)
+        if user_id is None:
+            return replace(result, outcome=Outcome.UNKNOWN_USER)
+        if not entry.email and self.addresses.get(user_id):
+            entry = replace(entry, email=self.addresses[user_id])
+        if not entry.email:
+            return replace(result, outcome=Outcome.NO_ADDRESS)
+        identity = identity_of(entry, provider)
+        wanted = self.task.scopes_wanted_of(provider)
+        candidate = Candidate(entry=entry, provider=provider, wanted=wanted, user_id=user_id, identity=identity)
+        return self._judged(candidate, replace(result, email=entry.email))
+
+    def _judged(self, candidate: Candidate, result: Result) -> Result:
+        entry = candidate.entry
+        rows = self.rows[candidate.user_id, candidate.provider.alias]
+        row = the_same(candidate, rows)
+        if isinstance(row, Outcome):
+            return replace(result, outcome=row)
+        outcome, reason = (Outcome.IMPORTED, "") if row is None else judge(entry, row)
+        problem = problem_of(candidate, any_scopes=self.wishes.any_scopes)
+        if outcome in {Outcome.IMPORTED, Outcome.UPDATED} and problem is not None:
+            # A mailbox that works here has no need of an entry that could not become one.
+            well = row is not None and row.is_connected
+            return replace(result, outcome=Outcome.HERE if well else problem[0], reason="" if well else problem[1])
+        if row is None:
+            return self._imported(candidate, result)
+        if outcome is Outcome.UPDATED:
+            return self._updated(candidate, row, result)
+        unproven = row.is_connected and row.last_refreshed_at is None
+        return replace(result, outcome=outcome, reason=reason, mailbox=row.pk, unproven=unproven)
+
+    def _imported(self, candidate: Candidate, result: Result) -> Result:
+        alias = candidate.provider.alias
+        account = replace(
+            candidate.identity, email=candidate.entry.email, address_typed=candidate.entry.address_typed
+        )
+        if self._is_held_by_another(candidate.user_id, alias, account):
+            return replace(result, outcome=Outcome.HELD_BY_ANOTHER)
+        row = new_row(candidate, for_mail=self.for_mail)
+        if row.refresh_at is not None:
+            row.refresh_at += self.skew  # the schedule is kept by the database's clock
+        self.new[row.pk], self.entries[row.pk] = row, candidate.entry
+        self.rows[candidate.user_id, alias].append(row)
+        return self._brought(result, Outcome.IMPORTED, row)
+
+    def _updated(self, candidate: Candidate, row: MailCredentials, result: Result) -> Result:
+        if row.pk in self.entries:  # a newer entry of this page came first
+            return replace(result, outcome=Outcome.HERE)
+        self.changed[row], self.entries[row.pk] = changes(row, candidate, for_mail=self.for_mail), candidate.entry
+        return self._brought(result, Outcome.UPDATED, row)
+
+    def _brought(self, result: Result, outcome: Outcome, row: MailCredentials) -> Result:
+        mailbox = None if self.wishes.dry_run and outcome is Outcome.IMPORTED else row.pk
+        unproven = row.use_oauth and not self.wishes.dry_run
+        reason = "" if row.use_oauth else "OAuth switched off"
+        return replace(result, outcome=outcome, reason=reason, mailbox=mailbox, unproven=unproven)
+
+    def _is_held_by_another(self, user_id: Any, alias: str, account: Identity) -> bool:
+        newcomer = _Newcomer(user_id, alias)
+        if app_settings().shared_mailboxes == Sharing.ALLOW:
+            return False
+        if self.wishes.dry_run:
+            return is_held_by_another(self.task.using, newcomer, account)
+        # The page is this entry alone, and its transaction keeps the turn to its end.
+        with one_at_a_time(self.task.using, newcomer, account):
+            return is_held_by_another(self.task.using, newcomer, account)
+
+
+def _beaten(result: Result) -> Result:
+    if result.outcome is not Outcome.UPDATED:
+        return result
+    return replace(result, outcome=Outcome.HERE, reason="changed at this moment", unproven=False)
+
+
+def _age(found: Found) -> float:
+    """Order entries, the newest first; what has no moment comes last."""
+    moment = found.moment if isinstance(found, Entry) else None
+    return float("inf") if moment is None else -moment.timestamp()

@@ -1,0 +1,1 @@
+"""An app that keeps its tokens by O365's `DjangoTokenBackend`."""

@@ -1,0 +1,67 @@
+"""`--verify`: one refresh through the engine shows what a grant is worth."""
+
+from __future__ import annotations
+
+import pytest
+
+from mail_oauth.managers.vocabulary import Status
+from mail_oauth.models import MailCredentials
+from tests.moving.conftest import outcomes
+
+pytestmark = pytest.mark.django_db
+
+
+def proofs(results):
+    return [(each["proof"], each["proof_reason"]) for each in results]
+
+
+def test_a_grant_that_works(lines, line_of, granted, report, provider, posts):
+    file = lines(line_of(granted()))
+    assert proofs(report("jsonl", file, "--verify")) == [("proven", "")]
+    row = MailCredentials.objects.get()
+    assert posts(row) == 1
+    assert proofs(report("jsonl", file, "--verify")) == [("", "")]
+    assert posts(row) == 1
+
+
+def test_one_that_was_imported_without_is_verified_when_it_is_run_again(lines, line_of, granted, report, posts):
+    file = lines(line_of(granted()))
+    assert proofs(report("jsonl", file)) == [("", "")]
+    [result] = report("jsonl", file, "--verify")
+    assert (result["outcome"], result["proof"]) == ("here", "proven")
+
+
+def test_one_that_has_ended(lines, line_of, granted, run, provider):
+    grant = granted()
+    code, text = run("import", "jsonl", lines(line_of(grant, refresh_token="nobody-granted-this")), "--verify")
+    assert code == 1
+    assert "line 1: verified: failed, AADSTS70000" in text
+    assert MailCredentials.objects.get().status == Status.NEEDS_REAUTH
+
+
+def test_a_dry_run_verifies_nothing(lines, line_of, granted, report, provider):
+    provider.clear_calls()
+    report("jsonl", lines(line_of(granted())), "--verify", "--dry-run")
+    assert provider.token_calls("refresh_token") == []
+
+
+def test_it_stops_at_the_brake(lines, line_of, granted, report, provider, settings):
+    settings.MAIL_OAUTH = {**settings.MAIL_OAUTH, "BRAKE_COUNT": 3}
+    dead = [line_of(granted(), refresh_token=f"nobody-granted-this-{number}") for number in range(12)]
+    provider.clear_calls()
+    results = report("jsonl", lines(*dead), "--verify", "--threads", 1)
+    assert outcomes(results) == ["imported"] * 12
+    assert proofs(results).count(("untried", "brake")) >= 8
+    assert len(provider.token_calls("refresh_token")) <= 4
+    assert not MailCredentials.objects.filter(status=Status.NEEDS_REAUTH).exists()
+
+
+def test_a_wrong_client_costs_a_few_calls_and_nobodys_consent(lines, line_of, granted, report, provider, settings):
+    good = [line_of(granted()) for _ in range(8)]
+    wrong = {**settings.MAIL_OAUTH["PROVIDERS"]["microsoft"], "CLIENT_SECRET": "wrong"}
+    settings.MAIL_OAUTH = {**settings.MAIL_OAUTH, "PROVIDERS": {"microsoft": wrong}}
+    provider.clear_calls()
+    results = report("jsonl", lines(*good), "--verify", "--threads", 1)
+    assert {proof for proof, _ in proofs(results)} == {"failed", "untried"}
+    assert len(provider.token_calls("refresh_token")) <= 2
+    assert not MailCredentials.objects.filter(status=Status.NEEDS_REAUTH).exists()
