@@ -126,7 +126,7 @@ class TestTheSummary:
 
     def test_refreshes_may_come_late_although_there_are_sweeps(self, root, connect, shared):
         connect(refresh_at=timezone.now() - timedelta(minutes=9))
-        found = finding(root.get(DASHBOARD), "the longest was due 9 min ago")
+        found = finding(root.get(DASHBOARD), "Longest due: 9 min ago")
         assert root.get(CHANGELIST, found.way.query).context["cl"].result_count == 1
 
     def test_a_grant_that_ends_soon(self, root, connect, shared):
