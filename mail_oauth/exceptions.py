@@ -6,7 +6,13 @@ Configuration mistakes (`ConfigurationError`) stand apart from what happens in o
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import override
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrOrPromise
 
 
 class MailOAuthError(Exception):
@@ -146,12 +152,15 @@ class MailServerError(MailboxError):
     """A mail server gave no signed-in connection; the grant is as good as before.
 
     `reason` is a word that says why, `protocol` is ``"IMAP"``, ``"POP"``, ``"SMTP"`` or ``"HTTP"``, `host` the server's
-    name, and `code` the server's own word for it, where it gave one.
+    name, and `code` the server's own word for it, where it gave one. `words` are the message for pages, in the language
+    of whoever reads them; as text it is English, for logs.
     """
 
-    def __init__(self, message: str, *, reason: str, protocol: str, host: str, code: str = "") -> None:
+    def __init__(self, message: _StrOrPromise, *, reason: str, protocol: str, host: str, code: str = "") -> None:
         """Say which server, and what to do next."""
-        super().__init__(message, reason=reason)
+        with override(None):
+            super().__init__(str(message), reason=reason)
+        self.words = message
         self.protocol = protocol
         self.host = host
         self.code = code

@@ -13,6 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from mail_oauth.admin.policies import POLICIES
 from mail_oauth.admin.reports import report_items, report_one
@@ -114,8 +115,13 @@ class ActsOnMailboxes(_MailboxAdmin):
             text %= {"number": MOST, "operation": operation.label}
             self.message_user(request, text, messages.ERROR)
             return
-        text = _("%(number)d mailboxes are due now: the sweep takes them next.")
-        self.message_user(request, text % {"number": operation.leave(queryset)}, messages.INFO)
+        number = operation.leave(queryset)
+        text = ngettext(
+            "%(number)d mailbox is due now: the sweep takes it next.",
+            "%(number)d mailboxes are due now: the sweep takes them next.",
+            number,
+        )
+        self.message_user(request, text % {"number": number}, messages.INFO)
 
     def _question(
         self,

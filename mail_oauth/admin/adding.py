@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from mail_oauth.admin.aliases import provider_name
+from mail_oauth.admin.reports import sentences
 from mail_oauth.conf import app_settings
 from mail_oauth.connect.app_only import Added, add_mailboxes
 from mail_oauth.exceptions import ConfigurationError
@@ -109,12 +110,14 @@ class AddsMailboxes(_Admin):
         try:
             added = add_mailboxes(alias, addresses, actor=request.user)
         except ConfigurationError as error:
-            form.add_error("provider", str(error))
+            form.add_error(
+                "provider", _("The settings of this provider are wrong: %(problem)s") % {"problem": error}
+            )
             return False
         keys = [mailbox_key(alias, each) for each in (*added.new, *added.again)]
         rows = list(MailCredentials.objects.without_tokens().filter(app_key__in=keys))
         log: Any = LogEntry.objects  # it only walks along what it is given
-        log.log_actions(request.user.pk, rows, ADDITION, _("Added without a user."))
+        log.log_actions(request.user.pk, rows, ADDITION, "Added without a user.")  # in English, as all of the log
         self._tell(request, added)
         return True
 
@@ -130,4 +133,4 @@ class AddsMailboxes(_Admin):
                 ngettext("%(number)d was there already.", "%(number)d were there already.", known)
                 % {"number": known}
             )
-        self.message_user(request, " ".join(texts), messages.SUCCESS if number else messages.WARNING)
+        self.message_user(request, sentences(texts), messages.SUCCESS if number else messages.WARNING)

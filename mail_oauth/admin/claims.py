@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from mail_oauth.admin.moments import Moment, moment
 from mail_oauth.frames import keeps_locals_in
@@ -54,22 +54,22 @@ class Claims:
 
 
 _TEXTS: dict[str, _StrOrPromise] = {
-    "aud": gettext_lazy("Audience"),
-    "iss": gettext_lazy("Issuer"),
-    "scp": gettext_lazy("Scopes"),
-    "scope": gettext_lazy("Scopes"),
+    "aud": pgettext_lazy("claim", "Audience"),
+    "iss": pgettext_lazy("claim", "Issuer"),
+    "scp": pgettext_lazy("claim", "Scopes"),
+    "scope": pgettext_lazy("claim", "Scopes"),
     "roles": gettext_lazy("Application permissions"),
-    "tid": gettext_lazy("Tenant"),
-    "appid": gettext_lazy("Client"),
-    "azp": gettext_lazy("Client"),
-    "client_id": gettext_lazy("Client"),
+    "tid": pgettext_lazy("claim", "Tenant"),
+    "appid": pgettext_lazy("claim", "Client"),
+    "azp": pgettext_lazy("claim", "Client"),
+    "client_id": pgettext_lazy("claim", "Client"),
     "idtyp": gettext_lazy("Kind of subject"),
-    "ver": gettext_lazy("Version"),
+    "ver": pgettext_lazy("claim", "Version"),
 }
 _MOMENTS: dict[str, _StrOrPromise] = {
-    "iat": gettext_lazy("Issued"),
-    "nbf": gettext_lazy("Not before"),
-    "exp": gettext_lazy("Expires"),
+    "iat": pgettext_lazy("claim", "Issued"),
+    "nbf": pgettext_lazy("claim", "Not before"),
+    "exp": pgettext_lazy("claim", "Expires"),
 }
 
 

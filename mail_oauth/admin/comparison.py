@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext, pgettext_lazy
 
 from mail_oauth.admin.moments import Moment, moment
 from mail_oauth.admin.notices import Level
@@ -31,12 +31,12 @@ class Finding:
 _REBUILD = gettext_lazy("Reconciliation puts it right; “Rebuild cache entry” does it now.")
 _FINDINGS = {
     Drift.ABSENT: Finding(
-        Level.OFF, gettext_lazy("absent"), gettext_lazy("The next use fills it from the database.")
+        Level.OFF, pgettext_lazy("cached copy", "absent"), gettext_lazy("The next use fills it from the database.")
     ),
-    Drift.OLDER: Finding(Level.WAIT, gettext_lazy("older"), _REBUILD),
+    Drift.OLDER: Finding(Level.WAIT, pgettext_lazy("cached copy", "older"), _REBUILD),
     Drift.NEWER: Finding(
         Level.BAD,
-        gettext_lazy("newer"),
+        pgettext_lazy("cached copy", "newer"),
         gettext_lazy(
             "A refresh may just have ended: reload. If it stays so, the database has lost a generation "
             "(was it restored from a backup?): rebuild the cache entry."
@@ -45,18 +45,26 @@ _FINDINGS = {
     Drift.OTHER: Finding(Level.BAD, gettext_lazy("another token"), _REBUILD),
     Drift.BURIED: Finding(Level.WAIT, gettext_lazy("tombstone over a working mailbox"), _REBUILD),
     Drift.UNUSABLE: Finding(Level.BAD, gettext_lazy("token of a mailbox out of use"), _REBUILD),
-    Drift.EXPIRED: Finding(Level.WAIT, gettext_lazy("expired"), _REBUILD),
+    Drift.EXPIRED: Finding(Level.WAIT, pgettext_lazy("cached copy", "expired"), _REBUILD),
 }
 _SAME_TOKEN = Finding(
-    Level.GOOD, gettext_lazy("older"), gettext_lazy("An earlier generation, but the row's own token: harmless.")
+    Level.GOOD,
+    pgettext_lazy("cached copy", "older"),
+    gettext_lazy("An earlier generation, but the row's own token: harmless."),
 )
 _NOTHING = Finding(
-    Level.OFF, gettext_lazy("absent"), gettext_lazy("The row has no valid token, so there is nothing to hold.")
+    Level.OFF,
+    pgettext_lazy("cached copy", "absent"),
+    gettext_lazy("The row has no valid token, so there is nothing to hold."),
 )
 _TOMBSTONE = Finding(
-    Level.GOOD, gettext_lazy("in step"), gettext_lazy("A tombstone keeps late tokens away until a new one comes.")
+    Level.GOOD,
+    pgettext_lazy("cached copy", "in step"),
+    gettext_lazy("A tombstone keeps late tokens away until a new one comes."),
 )
-_IN_STEP = Finding(Level.GOOD, gettext_lazy("in step"), gettext_lazy("The cache holds the row's own token."))
+_IN_STEP = Finding(
+    Level.GOOD, pgettext_lazy("cached copy", "in step"), gettext_lazy("The cache holds the row's own token.")
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,7 +95,7 @@ def unreachable(row: MailCredentials, fault: str, now: datetime) -> Comparison:
     note = _("Tokens come from the database meanwhile, more slowly; nothing is lost. The cache said: %(fault)s.")
     return Comparison(
         finding=Finding(Level.BAD, _("cache not reachable"), note % {"fault": fault}),
-        cached=Side(holds=_("unknown"), expires=moment(None, now)),
+        cached=Side(holds=pgettext("what the cache holds", "unknown"), expires=moment(None, now)),
         stored=_stored(row, now),
     )
 
@@ -106,7 +114,7 @@ def _finding(row: MailCredentials, header: Header | None, now: datetime) -> Find
 
 def _cached(header: Header | None, now: datetime) -> Side:
     if header is None:
-        return Side(holds=_("nothing"), expires=moment(None, now))
+        return Side(holds=pgettext("what the cache holds", "nothing"), expires=moment(None, now))
     if not header.expiry:
         return Side(holds=_("a tombstone"), generation=header.generation, expires=moment(None, now))
     expires = moment(datetime.fromtimestamp(header.expiry, UTC), now)

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.text import capfirst
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from mail_oauth.admin.counting import EstimatingPaginator
 from mail_oauth.admin.moments import DASH, stamp
@@ -44,12 +44,12 @@ class CredentialEventAdmin(_EventAdmin):
     class Media:
         css = {"all": ("mail_oauth/admin.css",)}
 
-    @admin.display(description=_("when"), ordering="created_at")
+    @admin.display(description=pgettext_lazy("column", "date"), ordering="created_at")
     def when(self, event: CredentialEvent) -> str:
         """When it happened, to the second."""
         return stamp(event.created_at)
 
-    @admin.display(description=_("mailbox"))
+    @admin.display(description=pgettext_lazy("column", "mailbox"))
     def mailbox(self, event: CredentialEvent) -> str:
         """Lead to the mailbox."""
         name = f"{self.admin_site.name}:mail_oauth_mailcredentials_change"

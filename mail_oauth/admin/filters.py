@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from mail_oauth.admin.aliases import configured_aliases, provider_name
 from mail_oauth.choices import Policy
@@ -25,7 +26,7 @@ NOT_CONFIGURED = "-"
 class ProviderFilter(admin.SimpleListFilter):
     """By alias, and mailboxes whose alias is no longer in the settings."""
 
-    title = _("provider")
+    title = pgettext_lazy("filter", "provider")
     parameter_name = "provider"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
@@ -46,12 +47,15 @@ class ProviderFilter(admin.SimpleListFilter):
 class FailingFilter(admin.SimpleListFilter):
     """By whether the last refresh failed."""
 
-    title = _("last refresh")
+    title = pgettext_lazy("filter", "last refresh")
     parameter_name = "failing"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         """Failing or not."""
-        return [("yes", _("failed")), ("no", _("did not fail"))]
+        return [
+            ("yes", pgettext_lazy("last refresh", "failed")),
+            ("no", pgettext_lazy("last refresh", "did not fail")),
+        ]
 
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[MailCredentials]
@@ -65,7 +69,7 @@ class FailingFilter(admin.SimpleListFilter):
 class TimeFilter(admin.SimpleListFilter):
     """By what is late, or over soon."""
 
-    title = _("time")
+    title = pgettext_lazy("filter", "time")
     parameter_name = "time"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
@@ -90,7 +94,7 @@ class TimeFilter(admin.SimpleListFilter):
 class PolicyFilter(admin.SimpleListFilter):
     """By the policy that a mailbox is under, its own or another's, and those that have none of their own."""
 
-    title = _("refresh policy")
+    title = pgettext_lazy("filter", "refresh policy")
     parameter_name = "policy"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:

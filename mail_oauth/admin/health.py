@@ -14,10 +14,11 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.functional import lazy
 from django.utils.html import format_html
-from django.utils.text import capfirst
+from django.utils.text import capfirst, format_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, override, pgettext, pgettext_lazy
 
 from mail_oauth.admin.aliases import provider_name
 from mail_oauth.admin.filters import ProviderFilter
@@ -31,10 +32,14 @@ from mail_oauth.admin.lanes import (
     what_to_do,
 )
 from mail_oauth.admin.moments import DASH, distance, span
+from mail_oauth.admin.reports import log_result
 from mail_oauth.managers.lanes import Lanes
 from mail_oauth.models import MailCredentials, ProviderHealth
+from mail_oauth.operations.contract import Result
 
 if TYPE_CHECKING:
+    from django.utils.functional import _StrOrPromise
+
     _HealthAdmin = admin.ModelAdmin[ProviderHealth]
 else:
     _HealthAdmin = admin.ModelAdmin
@@ -88,7 +93,7 @@ class ProviderHealthAdmin(_HealthAdmin):
 
     # --- what is shown ---
 
-    @admin.display(description=gettext_lazy("provider"), ordering="provider")
+    @admin.display(description=pgettext_lazy("column", "provider"), ordering="provider")
     def provider_words(self, row: ProviderHealth) -> str:
         """What people call the provider."""
         return provider_name(row.provider)
@@ -98,13 +103,13 @@ class ProviderHealthAdmin(_HealthAdmin):
         """Whose calls they are; a dash for all of the app."""
         return row.tenant or DASH
 
-    @admin.display(description=gettext_lazy("state"))
+    @admin.display(description=pgettext_lazy("column", "state"))
     def state(self, row: ProviderHealth) -> str:
         """The state in words."""
         shown = lane_badge(row, timezone.now())
         return format_html('<span class="mail-oauth-badge mail-oauth-{}">{}</span>', shown.level, shown.words)
 
-    @admin.display(description=gettext_lazy("reason"))
+    @admin.display(description=pgettext_lazy("column", "reason"))
     def reason_code(self, row: ProviderHealth) -> str:
         """The code that began it."""
         return row.reason or DASH
@@ -119,9 +124,9 @@ class ProviderHealthAdmin(_HealthAdmin):
         """When a call tries, or the brake ends."""
         now = timezone.now()
         is_due = row.held_until is not None and row.held_until <= now
-        return _("due") if is_due else distance(row.held_until, now)
+        return pgettext("calls of a provider", "due") if is_due else distance(row.held_until, now)
 
-    @admin.display(description=gettext_lazy("released"))
+    @admin.display(description=pgettext_lazy("calls of a provider", "released"))
     def released(self, row: ProviderHealth) -> str:
         """When it ended."""
         return distance(row.released_at, timezone.now())
@@ -204,8 +209,9 @@ class ProviderHealthAdmin(_HealthAdmin):
         form = HoldForm(request.POST if request.method == "POST" else None)
         if form.is_valid():
             row = Lanes(MailCredentials.objects).hold_by_hand(**form.cleaned_data)
-            text = _("held for %(span)s") % {"span": span(form.cleaned_data["seconds"])}
-            self._tell(request, row, "hold", f"{_('Hold calls')}: ", text, messages.SUCCESS)
+            lasting = lazy(span, str)(form.cleaned_data["seconds"])
+            result = Result(True, format_lazy(gettext_lazy("held for {span}"), span=lasting))
+            self._tell(request, row, "hold", gettext_lazy("Hold calls"), result)
             return HttpResponseRedirect(reverse(f"{self.admin_site.name}:mail_oauth_providerhealth_changelist"))
         context = self._context(request) | {"title": _("Hold calls"), "form": form}
         return TemplateResponse(request, f"{TEMPLATES}/hold.html", context)
@@ -238,18 +244,20 @@ class ProviderHealthAdmin(_HealthAdmin):
         lanes = Lanes(MailCredentials.objects)
         for row in rows:
             result = operation.run(lanes, row)
-            level = messages.SUCCESS if result.done else messages.WARNING
-            self._tell(request, row, operation.name, f"{operation.label}: ", result.text, level)
+            self._tell(request, row, operation.name, operation.label, result)
 
     def _tell(
-        self, request: HttpRequest, row: ProviderHealth, action: str, label: str, text: str, level: int
+        self, request: HttpRequest, row: ProviderHealth, action: str, label: _StrOrPromise, result: Result
     ) -> None:
         """Tell, write to the log of the admin, and to that of the site, what somebody did to a lane."""
-        self.message_user(request, f"{row}: {text}.", level)
-        self.log_change(request, row, f"{label}{text}.")
+        level = messages.SUCCESS if result.done else messages.WARNING
+        self.message_user(request, _("%(name)s: %(text)s.") % {"name": row, "text": result.text}, level)
+        log_result(self, request, row, label, result)
         about = {"action": "lane_by_staff", "outcome": action, "actor": str(request.user.pk)}
         lane = {"provider": row.provider, "tenant": row.tenant, "trouble": row.trouble}
-        logger.warning("%s: %s by user %s", row, action, request.user.pk, extra=about | lane)
+        with override(None):
+            named = str(row)
+        logger.warning("%s: %s by user %s", named, action, request.user.pk, extra=about | lane)
 
     def _question(
         self, request: HttpRequest, operation: LaneOperation, rows: list[ProviderHealth]

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from mail_oauth.admin.aliases import provider_name, provider_problem
 from mail_oauth.admin.comparison import Comparison, compare, unreachable
@@ -88,16 +89,19 @@ def account(row: MailCredentials, now: datetime, user_url: str) -> list[Fact]:
     verified = _("verified by the provider") if row.email_verified else _("not verified")
     name = provider_name(row.provider)
     return [
-        Fact(label=_("Mailbox address"), text=f"{row.email} ({verified})"),
+        Fact(
+            label=_("Mailbox address"),
+            text=_("%(email)s (%(verified)s)") % {"email": row.email, "verified": verified},
+        ),
         Fact(label=_("Sign-in address"), text=row.sign_in_address or DASH),
-        Fact(label=_("User"), text=str(row.user or DASH), url=user_url),
+        Fact(label=pgettext("fact", "User"), text=str(row.user or DASH), url=user_url),
         Fact(label=_("Opened by"), text=str(row.get_access_display())),
         Fact(label=_("Provider"), text=name if name == row.provider else f"{name} ({row.provider})"),
         Fact(label=_("Issuer"), text=row.issuer or DASH, code=True),
-        Fact(label=_("Subject"), text=row.subject or DASH, code=True),
+        Fact(label=pgettext("fact", "Subject"), text=row.subject or DASH, code=True),
         Fact(label=_("Tenant"), text=row.tenant or DASH, code=True),
         Fact(label=_("UUID"), text=str(row.pk), code=True),
-        Fact(label=_("Connected"), moment=moment(row.connected_at, now)),
+        Fact(label=pgettext("fact", "Connected"), moment=moment(row.connected_at, now)),
         Fact(label=_("Last used"), moment=moment(row.last_used_at, now)),
         Fact(label=_("Kept warm"), text=policy_words(row)),
     ]
@@ -108,11 +112,16 @@ def schedule(row: MailCredentials, now: datetime) -> list[Fact]:
     leased = bool(row.lease_owner)
     return [
         Fact(label=_("Status since"), moment=moment(row.status_changed_at, now)),
-        Fact(label=_("Generation"), text=str(row.generation)),
+        Fact(label=pgettext("fact", "Generation"), text=str(row.generation)),
         Fact(label=_("Last refreshed"), moment=moment(row.last_refreshed_at, now)),
         Fact(label=_("Failures in a row"), text=str(row.refresh_failures)),
         Fact(label=_("Last error"), text=row.last_refresh_error or DASH, code=True),
-        Fact(label=_("Last outcome"), text=_("unknown: no answer came") if row.outcome_unknown else _("known")),
-        Fact(label=_("Leased by"), text=row.lease_owner or _("nobody"), code=leased),
+        Fact(
+            label=_("Last outcome"),
+            text=pgettext("outcome", "unknown: no answer came")
+            if row.outcome_unknown
+            else pgettext("outcome", "known"),
+        ),
+        Fact(label=_("Leased by"), text=row.lease_owner or pgettext("leased by", "nobody"), code=leased),
         Fact(label=_("Lease ends") if leased else _("Next refresh"), moment=moment(row.refresh_at, now)),
     ]

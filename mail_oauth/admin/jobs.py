@@ -17,7 +17,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import pgettext, pgettext_lazy
 
 from mail_oauth.admin.moments import DASH, stamp
 from mail_oauth.admin.notices import Badge, Level
@@ -52,8 +52,12 @@ class Line:
 def state_of(job: BulkJob) -> Badge:
     """Say in a few words how a job is."""
     if job.ended_at is None:
-        return Badge(Level.WAIT, _("under way"))
-    return Badge(Level.OFF, _("stopped")) if job.stopped else Badge(Level.GOOD, _("ended"))
+        return Badge(Level.WAIT, pgettext("bulk action", "under way"))
+    return (
+        Badge(Level.OFF, pgettext("bulk action", "stopped"))
+        if job.stopped
+        else Badge(Level.GOOD, pgettext("bulk action", "ended"))
+    )
 
 
 def label_of(job: BulkJob) -> str:
@@ -77,17 +81,17 @@ class BulkJobAdmin(_JobAdmin):
     class Media:
         css = {"all": ("mail_oauth/admin.css",)}
 
-    @admin.display(description=gettext_lazy("operation"))
+    @admin.display(description=pgettext_lazy("column", "operation"))
     def what(self, job: BulkJob) -> str:
         """What is done."""
         return label_of(job)
 
-    @admin.display(description=gettext_lazy("state"))
+    @admin.display(description=pgettext_lazy("column", "state"))
     def state(self, job: BulkJob) -> str:
         """Whether it is under way."""
         return state_of(job).words
 
-    @admin.display(description=gettext_lazy("begun"))
+    @admin.display(description=pgettext_lazy("column", "begun"))
     def begun(self, job: BulkJob) -> str:
         """When, to the second."""
         return stamp(job.created_at)

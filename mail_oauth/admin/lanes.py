@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from django import forms
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext, pgettext_lazy
 
 from mail_oauth.admin.aliases import configured_aliases, provider_name
 from mail_oauth.admin.moments import span
@@ -55,9 +55,9 @@ _NEXT_STEPS: dict[str, _StrOrPromise] = {
 def lane_badge(row: ProviderHealth, now: datetime) -> Badge:
     """Return the state of a lane in a few words."""
     if not row.held:
-        return Badge(Level.GOOD, _("free"))
+        return Badge(Level.GOOD, pgettext("calls of a provider", "free"))
     if row.held_until is not None and row.held_until > now:
-        return Badge(Level.BAD, _("held"))
+        return Badge(Level.BAD, pgettext("calls of a provider", "held"))
     # The brake holds no calls that could try: it is lifted.
     return Badge(Level.WAIT, _("ends soon") if row.trouble == TroubleKind.REAUTH else _("trying soon"))
 
@@ -83,18 +83,18 @@ class LaneOperation:
 
 def _try_now(lanes: Lanes, row: ProviderHealth) -> Result:
     if lanes.health.filter(pk=row.pk).try_now():
-        return Result(True, _("the next call that is due tries"))
+        return Result(True, gettext_lazy("the next call that is due tries"))
     if row.held and row.trouble == TroubleKind.REAUTH:
-        return Result(False, _("it holds no calls that could try; “Release” ends it"))
-    return Result(False, _("it is not held"))
+        return Result(False, gettext_lazy("it holds no calls that could try; “Release” ends it"))
+    return Result(False, gettext_lazy("it is not held"))
 
 
 def _release(lanes: Lanes, row: ProviderHealth) -> Result:
     if not lanes.release(row.pk):
-        return Result(False, _("it is not held"))
+        return Result(False, gettext_lazy("it is not held"))
     if row.trouble == TroubleKind.REAUTH:
-        return Result(True, _("released; users are told of refused grants again"))
-    return Result(True, _("released; calls are made again as they fall due"))
+        return Result(True, gettext_lazy("released; users are told of refused grants again"))
+    return Result(True, gettext_lazy("released; calls are made again as they fall due"))
 
 
 TRY_NOW = LaneOperation(
@@ -137,4 +137,4 @@ class HoldForm(forms.Form):
         help_text=gettext_lazy("The tenant as its mailboxes' pages name it; empty: all of the provider's calls."),
         widget=forms.TextInput(attrs={"class": "vTextField", "autocomplete": "off"}),
     )
-    seconds = forms.TypedChoiceField(label=gettext_lazy("For"), choices=_durations, coerce=int)
+    seconds = forms.TypedChoiceField(label=pgettext_lazy("for how long", "For"), choices=_durations, coerce=int)

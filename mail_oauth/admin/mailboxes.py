@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.text import capfirst, format_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from mail_oauth.admin.acting import TEMPLATES, Rows
 from mail_oauth.admin.adding import AddsMailboxes
@@ -55,7 +55,7 @@ def _choosing(operation: Operation) -> Any:
         report_choice(model_admin, request, operation, choice)
 
     choose.__name__ = operation.name
-    words = format_lazy("{keep} {policy}", keep=gettext_lazy("Keep warm:"), policy=operation.label)
+    words = format_lazy(gettext_lazy("Keep warm: {policy}"), policy=operation.label)
     return admin.action(choose, description=words)
 
 
@@ -81,33 +81,34 @@ class MailCredentialsAdmin(AddsMailboxes, RevealsTokens):
 
     # --- the list ---
 
-    @admin.display(description=gettext_lazy("provider"), ordering="provider")
+    @admin.display(description=pgettext_lazy("column", "provider"), ordering="provider")
     def provider_words(self, row: MailCredentials) -> str:
         """What people call the provider."""
         return provider_name(row.provider)
 
-    @admin.display(description=gettext_lazy("status"), ordering="status")
+    @admin.display(description=pgettext_lazy("column", "status"), ordering="status")
     def state(self, row: MailCredentials) -> str:
         """The state in words."""
         shown = badge(row)
         return format_html('<span class="mail-oauth-badge mail-oauth-{}">{}</span>', shown.level, shown.words)
 
-    @admin.display(description=gettext_lazy("expires"))
+    @admin.display(description=pgettext_lazy("column", "expires"))
     def expires(self, row: MailCredentials) -> str:
         """When the access token ends; one of an idle mailbox that has ended is replaced when it is asked for."""
         now = timezone.now()
         expired = row.token_expiry is not None and row.token_expiry <= now
         return str(_("when asked for")) if expired and is_idle(row, now) else distance(row.token_expiry, now)
 
-    @admin.display(description=gettext_lazy("refreshed"))
+    @admin.display(description=pgettext_lazy("column", "refreshed"))
     def refreshed(self, row: MailCredentials) -> str:
         """When it was last refreshed."""
         return distance(row.last_refreshed_at, timezone.now())
 
-    @admin.display(description=gettext_lazy("failures"))
+    @admin.display(description=pgettext_lazy("column", "failures"))
     def failures(self, row: MailCredentials) -> str:
         """How many refreshes have failed since the last good one, and the last error."""
-        return f"{row.refresh_failures} ({row.last_refresh_error or DASH})" if row.refresh_failures else "0"
+        words = {"number": row.refresh_failures, "error": row.last_refresh_error or DASH}
+        return _("%(number)d (%(error)s)") % words if row.refresh_failures else "0"
 
     def get_queryset(self, request: HttpRequest) -> Rows:
         """Fetch the users along."""

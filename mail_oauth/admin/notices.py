@@ -114,8 +114,7 @@ def notices(
     state = _state(row, now, unreadable)
     more: list[Notice] = []
     if provider_problem and row.status != Status.DISCONNECTED:
-        next_step = _("The operator of this site must mend the settings. Until then nothing can be refreshed.")
-        more.append(Notice(Level.BAD, provider_problem, next_step))
+        more.append(_misconfigured(provider_problem))
     if hold is not None and is_called(row):
         more.append(_held(hold, now))
     if row.is_connected and row.status_reason == "scope_missing":
@@ -132,12 +131,19 @@ def of_the_app(app: MailCredentials | None, now: datetime) -> list[Notice]:
     return [Notice(state.level, headline, state.next_step)]
 
 
+def _misconfigured(problem: str) -> Notice:
+    next_step = _(
+        "The operator of this site must mend the settings. Until then nothing can be refreshed. In detail: %(problem)s"
+    )
+    return Notice(Level.BAD, _("The settings of its provider are wrong."), next_step % {"problem": problem})
+
+
 def _held(hold: Hold, now: datetime) -> Notice:
     reason = {"reason": hold.reason or DASH}
     headline = _("Calls of its provider are held (%(reason)s).") % reason
     if hold.tenant:
         headline = _("Calls for its organisation are held at the provider (%(reason)s).") % reason
-    next_step = _("Nobody has to act here: one call tries again %(when)s; see Provider health.") % {
+    next_step = _("Nobody has to act here: one call tries again; see Provider health. Next attempt: %(when)s.") % {
         "when": distance(now + timedelta(seconds=hold.seconds), now)
     }
     return Notice(Level.WAIT, headline, next_step)
@@ -162,12 +168,12 @@ def _state(row: MailCredentials, now: datetime, unreadable: bool) -> Notice:
 
 
 def _disconnected(row: MailCredentials, now: datetime) -> Notice:
-    headline = _("This mailbox was disconnected %(when)s.") % {"when": distance(row.status_changed_at, now)}
+    headline = _("This mailbox is disconnected. Since: %(when)s.") % {"when": distance(row.status_changed_at, now)}
     next_step = _("Its user connects it again if it is still needed. Nobody else has to act.")
     if row.is_app_only:
         next_step = _("It has no user: add it again if it is still needed. Nobody else has to act.")
     if row.refresh_at is not None:
-        next_step = _("Its grant could not be revoked at the provider yet; that is tried again %(when)s.") % {
+        next_step = _("Its grant could not be revoked at the provider yet. Next attempt: %(when)s.") % {
             "when": distance(row.refresh_at, now)
         }
     return Notice(Level.OFF, headline, next_step)
@@ -243,7 +249,7 @@ def _connected(row: MailCredentials, now: datetime) -> Notice:
     if row.lease_owner and row.refresh_at and row.refresh_at > now:
         return Notice(Level.GOOD, _("Connected; a worker is refreshing it."), _("Nobody has to act."))
     if row.refresh_at is not None and row.refresh_at < now - LATE:
-        headline = _("Connected, but its refresh was due %(when)s.") % when
+        headline = _("Connected, but its refresh is late. It was due: %(when)s.") % when
         next_step = _("Look whether the sweep runs: Celery beat and a worker, or “manage.py mail_oauth refresh”.")
         return Notice(Level.WAIT, headline, next_step)
     if row.refresh_at is None:
@@ -254,9 +260,11 @@ def _connected(row: MailCredentials, now: datetime) -> Notice:
 
 def _in_order(row: MailCredentials, now: datetime, when: dict[str, str]) -> Notice:
     if is_idle(row, now):
-        next_step = _("Nobody has to act. To keep its grant alive it is refreshed %(when)s at the latest.") % when
+        next_step = (
+            _("Nobody has to act. It is refreshed to keep its grant alive. At the latest: %(when)s.") % when
+        )
         return Notice(Level.GOOD, _("Connected; idle: refreshed when it is asked for."), next_step)
-    next_step = _("Nobody has to act. The next refresh is planned %(when)s.") % when
+    next_step = _("Nobody has to act. Next refresh: %(when)s.") % when
     return Notice(Level.GOOD, _("Connected."), next_step)
 
 
@@ -266,7 +274,10 @@ def _failing(row: MailCredentials, when: dict[str, str]) -> Notice:
         "Connected, but the last %(number)d refreshes failed (%(reason)s).",
         row.refresh_failures,
     ) % {"number": row.refresh_failures, "reason": row.last_refresh_error or DASH}
-    next_step = _("The grant is kept. It is tried again %(when)s by itself; “Refresh now” does not wait.") % when
+    next_step = (
+        _("The grant is kept, and tried again by itself; “Refresh now” does not wait. Next attempt: %(when)s.")
+        % when
+    )
     return Notice(Level.WAIT, headline, next_step)
 
 
@@ -276,8 +287,8 @@ def _held_back(row: MailCredentials, when: dict[str, str]) -> Notice:
         "The provider refused this grant and so many others at once that its user is not told yet (%(reason)s)."
     )
     next_step = _(
-        "Nobody has to act here: it is tried again %(when)s, and the user is told only if it is refused again; see "
-        "Provider health."
+        "Nobody has to act here: it is tried again, and the user is told only if it is refused again; see Provider "
+        "health. Next attempt: %(when)s."
     )
     return Notice(
         Level.WAIT, headline % {"reason": row.last_refresh_error.removesuffix(HELD_BACK)}, next_step % when

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from mail_oauth.admin.aliases import required_scopes
 from mail_oauth.admin.claims import Claims, claims_of
@@ -102,7 +103,7 @@ def _opened(sealed: Sealed | None, place: str) -> tuple[Secret | None, str]:
     try:
         return unseal(sealed, place), ""
     except ConfigurationError as error:
-        return None, str(error)
+        return None, _("The keys cannot be read: %(problem)s") % {"problem": error}
     except SealError as error:
         return None, _problem(sealed, error)
 
@@ -132,7 +133,7 @@ def _key_words(fingerprint: str) -> str:
     """Say which of the settings' keys this is."""
     ring = _ring()
     if not fingerprint:
-        return _("unknown")
+        return pgettext("key", "unknown")
     if fingerprint not in ring:
         return _("not in %(source)s") % {"source": source_name()}
     position = ring.index(fingerprint)
@@ -162,13 +163,16 @@ def scope_lines(row: MailCredentials) -> list[ScopeLine]:
 
 
 def _scope_line(scope: str, required: bool, requested: bool, granted: bool) -> ScopeLine:
-    level, words = Level.GOOD, _("granted")
+    level, words = Level.GOOD, pgettext("scope", "granted")
     if granted and not (requested or required):
-        level, words = Level.OFF, _("granted unasked")
+        level, words = Level.OFF, pgettext("scope", "granted unasked")
     elif not granted and scope in NOT_MAIL_SCOPES:
-        level, words = Level.OFF, _("not named")
+        level, words = Level.OFF, pgettext("scope", "not named")
     elif not granted:
-        level, words = Level.BAD, _("not granted") if requested else _("not asked for yet")
+        level, words = (
+            Level.BAD,
+            pgettext("scope", "not granted") if requested else pgettext("scope", "not asked for yet"),
+        )
     return ScopeLine(
         scope=scope, required=required, requested=requested, granted=granted, level=level, words=words
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import QuerySet
+from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -48,7 +49,7 @@ def _choice(policy: Policy | None) -> Operation:
 
 def chosen(label: Any) -> Result:
     """Say that a mailbox is under the policy of that label now."""
-    return Result(True, _("kept warm: %(policy)s") % {"policy": label})
+    return Result(True, format_lazy(gettext_lazy("kept warm: {policy}"), policy=label))
 
 
 _OPERATIONS = {policy: _choice(policy) for policy in (None, *Policy)}

@@ -9,7 +9,8 @@ from django.contrib import messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
-from django.utils.translation import ngettext
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext, override, pgettext
 
 from mail_oauth.admin.policies import Choice, chosen
 from mail_oauth.models import BulkJob, ItemState, MailCredentials
@@ -17,6 +18,8 @@ from mail_oauth.operations.contract import Operation, Result
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
+    from django.db.models import Model
+    from django.utils.functional import _StrOrPromise
 
     _Admin = ModelAdmin[MailCredentials]
 
@@ -31,7 +34,15 @@ def report_one(
 ) -> None:
     """Tell and log what came of one row."""
     _tell(admin, request, row.email, result)
-    admin.log_change(request, row, f"{operation.label}: {result.text}.")
+    log_result(admin, request, row, operation.label, result)
+
+
+def log_result(
+    admin: ModelAdmin[Any], request: HttpRequest, row: Model, label: _StrOrPromise, result: Result
+) -> None:
+    """Log what was done, in English: others read it than who had it done."""
+    with override(None):
+        admin.log_change(request, row, f"{label}: {result.text}.")
 
 
 def report_items(admin: _Admin, request: HttpRequest, job: BulkJob) -> None:
@@ -47,8 +58,13 @@ def report_items(admin: _Admin, request: HttpRequest, job: BulkJob) -> None:
 
 def _tell(admin: _Admin, request: HttpRequest, name: str, result: Result) -> None:
     level = messages.SUCCESS if result.done else messages.WARNING
-    text = f"{name}: {result.text}."
+    text = _("%(name)s: %(text)s.") % {"name": name, "text": result.text}
     admin.message_user(request, _listed(text, result.lines) if result.lines else text, level)
+
+
+def sentences(texts: Sequence[str]) -> str:
+    """Put sentences after each other, as the language does."""
+    return pgettext("between two sentences", " ").join(texts)
 
 
 def report_choice(admin: _Admin, request: HttpRequest, operation: Operation, choice: Choice) -> None:
@@ -64,7 +80,7 @@ def report_choice(admin: _Admin, request: HttpRequest, operation: Operation, cho
     if choice.same:
         same = ngettext("%(number)d was so before.", "%(number)d were so before.", choice.same)
         texts.append(same % {"number": choice.same})
-    admin.message_user(request, " ".join(texts), messages.SUCCESS if choice.changed else messages.WARNING)
+    admin.message_user(request, sentences(texts), messages.SUCCESS if choice.changed else messages.WARNING)
     if choice.left:
         left = ngettext(
             "%(number)d more mailbox is left: choose it again.",
@@ -76,6 +92,7 @@ def report_choice(admin: _Admin, request: HttpRequest, operation: Operation, cho
 
 def log_choice(request: HttpRequest, operation: Operation, rows: Sequence[MailCredentials]) -> None:
     """Log that each of these was put under a policy, as `report_one` does, by one statement."""
-    text = f"{operation.label}: {chosen(operation.label).text}."
+    with override(None):
+        text = f"{operation.label}: {chosen(operation.label).text}."
     log: Any = LogEntry.objects  # it only walks along what it is given
     log.log_actions(request.user.pk, rows, CHANGE, text)

@@ -10,16 +10,17 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from mail_oauth.admin.acting import TEMPLATES, ActsOnMailboxes, order_of
+from mail_oauth.admin.reports import log_result
 from mail_oauth.conf import app_settings
 from mail_oauth.encryption import unseal
 from mail_oauth.exceptions import ConfigurationError, SealError
 from mail_oauth.frames import keeps_locals_in
 from mail_oauth.managers.vocabulary import EventKind
 from mail_oauth.models import MailCredentials
-from mail_oauth.operations.contract import explain, record, tell
+from mail_oauth.operations.contract import Result, explain, record, tell
 from mail_oauth.tokens import Secret
 
 PERMISSION = "mail_oauth.reveal_mailcredentials"
@@ -29,7 +30,9 @@ _TOKENS = [("access_token", gettext_lazy("access token")), ("refresh_token", get
 class RevealForm(forms.Form):
     """Which token, and why."""
 
-    token = forms.ChoiceField(label=gettext_lazy("Token"), choices=_TOKENS, widget=forms.RadioSelect)
+    token = forms.ChoiceField(
+        label=pgettext_lazy("which of two", "Token"), choices=_TOKENS, widget=forms.RadioSelect
+    )
     reason = forms.CharField(
         label=gettext_lazy("Reason"),
         min_length=10,
@@ -75,11 +78,11 @@ class RevealsTokens(ActsOnMailboxes):
         if not record(row, EventKind.TOKEN_REVEALED, order, reason=token, note=reason):
             return None, _("It was deleted meanwhile.")
         tell(row, "reveal", order, "done", token)
-        self.log_change(request, row, f"{EventKind.TOKEN_REVEALED.label}: {token}.")
+        log_result(self, request, row, EventKind.TOKEN_REVEALED.label, Result(True, token))
         sealed = getattr(row, token)
         if sealed is None:
             return None, _("The mailbox has none.")
         try:
             return unseal(sealed, row.place(token)), ""
         except (SealError, ConfigurationError) as error:
-            return None, explain(error)
+            return None, str(explain(error))

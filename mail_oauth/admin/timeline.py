@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from mail_oauth.admin.moments import Moment, moment
 from mail_oauth.admin.notices import Level
@@ -134,14 +135,14 @@ _Found = tuple[str, datetime | None, str, Level]
 def _of_row(row: MailCredentials) -> list[_Found]:
     gone = row.status == Status.DISCONNECTED
     planned = None if gone or row.lease_owner else row.refresh_at
-    ending = _("grant ends (estimated)") if row.grant_end_estimated else _("grant ends")
+    ending = _("grant ends (estimated)") if row.grant_end_estimated else pgettext("event", "grant ends")
     return [
-        ("grant", row.connected_at, _("connected"), Level.GOOD),
+        ("grant", row.connected_at, pgettext("event", "connected"), Level.GOOD),
         ("grant", None if gone else row.refresh_token_expires_at, ending, Level.WAIT),
         ("token", row.token_issued_at, _("access token issued"), Level.GOOD),
-        ("token", planned, _("next refresh"), Level.GOOD),
+        ("token", planned, pgettext("event", "next refresh"), Level.GOOD),
         ("token", row.token_expiry, _("access token expires"), Level.WAIT),
-        ("events", row.last_used_at, _("last used"), Level.OFF),
+        ("events", row.last_used_at, pgettext("event", "last used"), Level.OFF),
     ]
 
 
@@ -151,8 +152,10 @@ def _of_event(event: CredentialEvent) -> _Found:
         level = Level.BAD
     elif event.kind in _GOOD:
         level = Level.GOOD
-    reason = f" ({event.reason})" if event.reason else ""
-    return ("events", event.created_at, f"{event.get_kind_display()}{reason}", level)
+    words = str(event.get_kind_display())
+    if event.reason:
+        words = _("%(event)s (%(reason)s)") % {"event": words, "reason": event.reason}
+    return ("events", event.created_at, words, level)
 
 
 def _reach(distances: Iterable[timedelta]) -> timedelta:
@@ -203,7 +206,7 @@ def _short(away: timedelta) -> str:
 
 
 def _summary(row: MailCredentials, now: datetime) -> str:
-    words = _("Connected %(since)s; the access token expires %(expiry)s; the grant ends %(end)s.")
+    words = _("Connected: %(since)s. End of the access token: %(expiry)s. End of the grant: %(end)s.")
     return words % {
         "since": moment(row.connected_at, now).words,
         "expiry": moment(row.token_expiry, now).words,

@@ -6,17 +6,23 @@ import imaplib
 import poplib
 import smtplib
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.mail import EmailMessage
+from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from mail_oauth.exceptions import MailServerError, MailServerUnavailable
 from mail_oauth.mailbox.refusals import Fault, Refusal, imap_refusal, pop_refusal, smtp_refusal
 from mail_oauth.mailbox.sessions import Session
 from mail_oauth.mailbox.wires import readable
 
-_NOT_OPENED = "does not open {user}"
+if TYPE_CHECKING:
+    from django.utils.functional import _StrOrPromise
+
+_NOT_OPENED = gettext_lazy("{host} does not open {user} by {protocol}")
+_NOT_TAKEN = gettext_lazy("{host} does not take a message from {user} to itself by {protocol}")
 
 _NO_SENDER = ("5.7.60", "5.2.252")
 """Microsoft: who signed in has no permission to send as this address (Exchange Online's list of NDR codes)."""
@@ -32,7 +38,11 @@ def looked_by_imap(session: Session[imaplib.IMAP4], client: imaplib.IMAP4) -> st
         folders = [each for each in _answered(session, client.list) if _begins_an_answer(each)]
         [number] = _answered(session, lambda: client.select("INBOX", readonly=True))[:1]
         messages = _number(number)
-    return f"{_counted(len(folders), 'folder')}, {_counted(messages, 'message')} in INBOX"
+    counted = ngettext("%(number)d folder", "%(number)d folders", len(folders)) % {"number": len(folders)}
+    inbox = ngettext("%(number)d message in INBOX", "%(number)d messages in INBOX", messages) % {
+        "number": messages
+    }
+    return _("%(folders)s, %(messages)s") % {"folders": counted, "messages": inbox}
 
 
 def _answered(session: Session[imaplib.IMAP4], command: Callable[[], tuple[str, Any]]) -> list[Any]:
@@ -66,7 +76,9 @@ def looked_by_pop(session: Session[poplib.POP3], client: poplib.POP3) -> str:
             raise _unopened(session, pop_refusal(told.removeprefix("-ERR"))) from None
         except (ValueError, IndexError):
             raise ConnectionError("There are no two numbers.") from None
-    return f"{_counted(number, 'message')}, {_counted(size, 'byte')}"
+    messages = ngettext("%(number)d message", "%(number)d messages", number) % {"number": number}
+    octets = ngettext("%(number)d byte", "%(number)d bytes", size) % {"number": size}
+    return _("%(messages)s, %(bytes)s") % {"messages": messages, "bytes": octets}
 
 
 def _unopened(session: Session[Any], refusal: Refusal) -> MailServerError:
@@ -92,24 +104,35 @@ def sent_to_itself(session: Session[smtplib.SMTP], client: smtplib.SMTP) -> str:
             raise _untaken(session, error.smtp_code, error.smtp_error) from None
         except smtplib.SMTPNotSupportedError:  # an address beyond ASCII, where the server has no SMTPUTF8
             raise _untaken(session, 553, b"5.6.7") from None  # RFC 6531 §3.5
-    return f"a message to {user} was taken"
+    return _("a message to %(user)s was taken") % {"user": user}
 
 
 def _untaken(session: Session[smtplib.SMTP], reply: int, text: bytes | str) -> MailServerError:
     """Return the error for a message that the server does not take."""
     refusal = smtp_refusal(reply, text if isinstance(text, str) else text.decode("utf-8", "replace"))
-    host, user = session.server.host, session.user
-    told = f"{host} does not take a message from {user} to itself ({refusal.code}): "
+    host = session.server.host
     about = {"protocol": "SMTP", "host": host, "code": refusal.code}
     if refusal.fault is Fault.UNAVAILABLE:
-        return MailServerUnavailable(told + "try again later.", reason="unavailable", **about)
+        return MailServerUnavailable(_untaken_for(refusal, session, _LATER), reason="unavailable", **about)
     if refusal.fault is not Fault.TOKEN:
-        return session.error_for(refusal, "does not take a message from {user} to itself")
-    if refusal.code.endswith(_NO_SENDER):
-        advice = f"whoever connected it may not send as {user}. Its owner or an administrator must allow it."
-    else:
-        advice = "look for this code in the provider's documentation: a limit or a rule of the organisation, say."
-    return MailServerError(told + advice, reason="not_taken", **about)
+        return session.error_for(refusal, _NOT_TAKEN)
+    advice = _NO_SENDING_AS if refusal.code.endswith(_NO_SENDER) else _LOOK_UP
+    return MailServerError(_untaken_for(refusal, session, advice), reason="not_taken", **about)
+
+
+_LATER = gettext_lazy("try again later.")
+_NO_SENDING_AS = gettext_lazy(
+    "whoever connected it may not send as {user}. Its owner or an administrator must allow it."
+)
+_LOOK_UP = gettext_lazy(
+    "look for this code in the provider's documentation: a limit or a rule of the organisation, say."
+)
+
+
+def _untaken_for(refusal: Refusal, session: Session[smtplib.SMTP], advice: _StrOrPromise) -> _StrOrPromise:
+    host, user = session.server.host, session.user
+    told = gettext_lazy("{host} does not take a message from {user} to itself ({code}): {advice}")
+    return format_lazy(told, host=host, user=user, code=refusal.code, advice=format_lazy(advice, user=user))
 
 
 def _number(told: bytes | None) -> int:
@@ -117,7 +140,3 @@ def _number(told: bytes | None) -> int:
         return int(told or 0)
     except ValueError:
         raise ConnectionError("It is no number.") from None
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

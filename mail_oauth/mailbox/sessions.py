@@ -7,7 +7,10 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Generic
+from typing import TYPE_CHECKING, Generic
+
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
 
 from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import (
@@ -28,6 +31,47 @@ from mail_oauth.metrics import SIGN_INS
 from mail_oauth.providers import Provider, provider_for
 from mail_oauth.tokens import AccessToken, MailServer
 from mail_oauth.transport import deadline
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrOrPromise
+
+
+_NOT_SIGNED_IN = _("{host} does not sign {user} in by {protocol}")
+_UNREACHABLE = _(
+    "{host} cannot be reached by {protocol} ({cause}): look whether it is up. The grant is as good as before."
+)
+
+_ADVICE = {
+    Fault.TOKEN: _(
+        "although the token is new. Look whether the mailbox exists by that name, and whether {protocol} is switched on "
+        "for it."
+    ),
+    Fault.SCOPE: _('the grant lacks {scope}. Add it to "SCOPES", then its user must connect the mailbox again.'),
+    Fault.MAILBOX: _(
+        "whoever connected it has no access to {user}. The mailbox's owner or an administrator must give it."
+    ),
+    Fault.SWITCHED_OFF: _(
+        "{protocol} is switched off. An administrator of the organisation must switch it on for the mailbox, or its user "
+        "in the account's settings."
+    ),
+    Fault.NO_MECHANISM: _(
+        "it offers no way to show a token. Look whether host, port and security of the server are right."
+    ),
+    Fault.UNAVAILABLE: _("it cannot tell now. Try again later."),
+}
+
+
+_ADVICE_WITHOUT_USER = {
+    Fault.TOKEN: _(
+        "although the token is new. Look whether the mailbox exists by that name, whether an administrator lets the app "
+        "into it (at Microsoft `Add-MailboxPermission`), and whether {protocol} is switched on for it."
+    ),
+    Fault.SCOPE: _("the app lacks {scope}. An administrator must give it to the app, and consent."),
+    Fault.MAILBOX: _(
+        "the app is not let into {user}. An administrator must permit it (at Microsoft `Add-MailboxPermission`)."
+    ),
+}
+"""Where no user has connected the mailbox."""
 
 
 class Session(Generic[C]):
@@ -159,45 +203,28 @@ class Session(Generic[C]):
         host = self.server.host
         cause = error.cause if isinstance(error, TransportError) else _cause(error)
         return MailServerUnavailable(
-            f"{host} cannot be reached by {self._wire.name} ({cause}): look whether it is up. "
-            "The grant is as good as before.",
+            format_lazy(_UNREACHABLE, host=host, protocol=self._wire.name, cause=cause),
             reason=cause,
             protocol=self._wire.name,
             host=host,
         )
 
-    def error_for(self, refusal: Refusal, did: str = "does not sign {user} in") -> MailServerError:
+    def error_for(self, refusal: Refusal, did: _StrOrPromise = _NOT_SIGNED_IN) -> MailServerError:
         """Return the error for a refusal that no new token mends: what the server `did`, and who must act."""
         fault, host, name = refusal.fault, self.server.host, self._wire.name
         lacking = self._provider.lacking_scope(name, self._grant.scopes) if fault is Fault.TOKEN else ""
         if lacking:
             fault = Fault.SCOPE
-        told = f"{host} {did.format(user=self.user)} by {name}" + (f" ({refusal.code})" if refusal.code else "")
         advices = {**_ADVICE, **_ADVICE_WITHOUT_USER} if self._provider.is_app_only else _ADVICE
-        advice = advices[fault].format(protocol=name, scope=lacking or "the scope for it", user=self.user)
+        scope = lacking or _("the scope for it")
+        words = format_lazy(
+            _("{told} ({code}): {advice}") if refusal.code else _("{told}: {advice}"),
+            told=format_lazy(did, host=host, user=self.user, protocol=name),
+            code=refusal.code,
+            advice=format_lazy(advices[fault], protocol=name, scope=scope, user=self.user),
+        )
         kind = MailServerUnavailable if fault is Fault.UNAVAILABLE else SignInRefused
-        return kind(f"{told}: {advice}", reason=fault.value, protocol=name, host=host, code=refusal.code)
-
-
-_ADVICE = {
-    Fault.TOKEN: "although the token is new. Look whether the mailbox exists by that name, and whether {protocol} is "
-    "switched on for it.",
-    Fault.SCOPE: 'the grant lacks {scope}. Add it to "SCOPES", then its user must connect the mailbox again.',
-    Fault.MAILBOX: "whoever connected it has no access to {user}. The mailbox's owner or an administrator must give it.",
-    Fault.SWITCHED_OFF: "{protocol} is switched off. An administrator of the organisation must switch it on for the "
-    "mailbox, or its user in the account's settings.",
-    Fault.NO_MECHANISM: "it offers no way to show a token. Look whether host, port and security of the server are right.",
-    Fault.UNAVAILABLE: "it cannot tell now. Try again later.",
-}
-
-
-_ADVICE_WITHOUT_USER = {
-    Fault.TOKEN: "although the token is new. Look whether the mailbox exists by that name, whether an administrator lets the "
-    "app into it (at Microsoft `Add-MailboxPermission`), and whether {protocol} is switched on for it.",
-    Fault.SCOPE: "the app lacks {scope}. An administrator must give it to the app, and consent.",
-    Fault.MAILBOX: "the app is not let into {user}. An administrator must permit it (at Microsoft `Add-MailboxPermission`).",
-}
-"""Where no user has connected the mailbox."""
+        return kind(words, reason=fault.value, protocol=name, host=host, code=refusal.code)
 
 
 def _cause(error: BaseException) -> str:

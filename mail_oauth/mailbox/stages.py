@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 
+from django.utils.translation import pgettext
+
 
 class Stage(StrEnum):
     """What is done one after the other; where a token is refused, it begins again at `CONNECT`."""
@@ -24,8 +26,15 @@ class Stage(StrEnum):
 
     @property
     def words(self) -> str:
-        """What people call it."""
-        return {Stage.TLS: "TLS", Stage.SIGN_IN: "sign in"}.get(self, self.value)
+        """What people call it, in their language."""
+        return {
+            Stage.TOKEN: pgettext("stage of a sign-in", "token"),
+            Stage.CONNECT: pgettext("stage of a sign-in", "connect"),
+            Stage.TLS: "TLS",
+            Stage.SIGN_IN: pgettext("stage of a sign-in", "sign in"),
+            Stage.LIST: pgettext("stage of a sign-in", "list"),
+            Stage.SEND: pgettext("stage of a sign-in", "send"),
+        }[self]
 
 
 Watch = Callable[[Stage], None]

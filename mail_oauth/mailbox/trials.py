@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from django.utils.translation import gettext as _
+
 from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import ConfigurationError, MailboxError
 from mail_oauth.mailbox.errands import looked_by_imap, looked_by_pop, sent_to_itself
@@ -35,8 +37,8 @@ class Outcome(StrEnum):
 class Step:
     """One stage that was tried, or was skipped.
 
-    `protocol` is ``"IMAP"``, ``"POP"`` or ``"SMTP"``, empty for what all of them need. `what` says what was seen, or
-    why it was skipped, or what to do about a failure, which is the words of `error`.
+    `protocol` is ``"IMAP"``, ``"POP"`` or ``"SMTP"``, empty for what all of them need. `what` says, in the language
+    of the moment, what was seen, or why it was skipped, or what to do about a failure, which is the words of `error`.
     """
 
     stage: Stage
@@ -105,6 +107,16 @@ def skipped(protocol: str, stages: Sequence[Stage], why: str) -> tuple[Step, ...
     return tuple(Step(stage=stage, outcome=Outcome.SKIPPED, protocol=protocol, what=why) for stage in stages)
 
 
+def stage_failed(stage: Stage) -> str:
+    """Say why what comes after a stage is skipped."""
+    return _("%(stage)s failed") % {"stage": stage.words}
+
+
+def words_of(error: Exception) -> str:
+    """Return what an error says, in the reader's language where it has words for pages."""
+    return str(getattr(error, "words", error))
+
+
 class _Notes:
     """How far the way has led, and how long each stage took; one that is begun again counts on."""
 
@@ -128,8 +140,8 @@ class _Notes:
         server = session.server
         starttls = server.security == "starttls"
         self.told[Stage.CONNECT] = f"{server.host}:{server.port}"
-        self.told[Stage.TLS] = "by STARTTLS" if starttls else "from the first byte"
-        self.told[Stage.SIGN_IN] = f"as {session.user}"
+        self.told[Stage.TLS] = _("by STARTTLS") if starttls else _("from the first byte")
+        self.told[Stage.SIGN_IN] = _("as %(user)s") % {"user": session.user}
 
     def steps(self, error: MailboxError | ConfigurationError | None = None) -> tuple[Step, ...]:
         """Return the steps; the stage that was begun last is the one that `error` ended."""
@@ -141,11 +153,11 @@ class _Notes:
             stage=self._now,
             outcome=Outcome.FAILED,
             protocol=self.protocol,
-            what=str(error),
+            what=words_of(error),
             milliseconds=self._spent[self._now] * 1000,
             error=error,
         )
-        rest = skipped(self.protocol, self.stages[place + 1 :], f"{self._now.words} failed")
+        rest = skipped(self.protocol, self.stages[place + 1 :], stage_failed(self._now))
         return (*self._went_well(self.stages[:place]), failed, *rest)
 
     def _went_well(self, stages: Sequence[Stage]) -> tuple[Step, ...]:

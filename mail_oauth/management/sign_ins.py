@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, OutputWrapper
 from django.core.management.color import Style
+from django.utils.translation import override
 
 from mail_oauth.mailbox.stages import Stage
 from mail_oauth.mailbox.trials import Outcome, Step
@@ -46,16 +47,18 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: dict[str, Any], stdout: OutputWrapper, style: Style) -> None:
-    """Sign in, show the steps, and fail where one failed."""
+    """Sign in, show the steps, in English as every command, and fail where one failed."""
     protocols = [name.upper() for name in options["protocol"] or PROTOCOLS]
     if options["send"] and "SMTP" not in protocols:
         raise CommandError("To --send, SMTP must be among the protocols: add --protocol smtp.")
     row = the_one_named(options["mailbox"], provider=options["provider"], user=options["user"])
-    found = sign_in_everywhere(row, protocols=protocols, send=options["send"])
-    if options["json"]:
-        stdout.write(json.dumps(as_data(found), indent=2, ensure_ascii=False))
-    else:
-        stdout.write(as_text(found, style, _marks_for(stdout)))
+    with override(None):
+        found = sign_in_everywhere(row, protocols=protocols, send=options["send"])
+        if options["json"]:
+            text = json.dumps(as_data(found), indent=2, ensure_ascii=False)
+        else:
+            text = as_text(found, style, _marks_for(stdout))
+    stdout.write(text)
     if found.failed:
         raise CommandError(f"{len(found.failed)} of {len(found.steps)} steps failed.")
 

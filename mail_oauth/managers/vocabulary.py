@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from mail_oauth.choices import Policy
 from mail_oauth.refresh.classification import Trouble
@@ -12,12 +13,12 @@ from mail_oauth.refresh.classification import Trouble
 class Status(TextChoices):
     """Whether a mailbox works, and who must act if it does not."""
 
-    CONNECTED = "connected", _("connected")
+    CONNECTED = "connected", pgettext_lazy("status", "connected")
     NEEDS_REAUTH = "needs_reauth", _("needs reconnecting by its user")
     NEEDS_ADMIN = "needs_admin", _("needs the user's administrator")
     NEEDS_ATTENTION = "needs_attention", _("refused for an unknown reason")
     UNREADABLE = "unreadable", _("unreadable: an operator must act")
-    DISCONNECTED = "disconnected", _("disconnected")
+    DISCONNECTED = "disconnected", pgettext_lazy("status", "disconnected")
 
 
 class Access(TextChoices):
@@ -32,25 +33,25 @@ class Access(TextChoices):
 class EventKind(TextChoices):
     """What can happen to a mailbox."""
 
-    CONNECTED = "connected", _("connected")
-    RECONNECTED = "reconnected", _("reconnected")
+    CONNECTED = "connected", pgettext_lazy("event", "connected")
+    RECONNECTED = "reconnected", pgettext_lazy("event", "reconnected")
     REPLACED = "replaced", _("replaced by another account")
     IMPORTED = "imported", _("brought from elsewhere")
     REFRESHED = "refreshed", _("token refreshed")
-    RECOVERED = "recovered", _("works again")
-    REFRESH_FAILED = "refresh_failed", _("refresh failed")
-    NEEDS_REAUTH = "needs_reauth", _("needs reconnecting")
+    RECOVERED = "recovered", pgettext_lazy("event", "works again")
+    REFRESH_FAILED = "refresh_failed", pgettext_lazy("event", "refresh failed")
+    NEEDS_REAUTH = "needs_reauth", pgettext_lazy("event", "needs reconnecting")
     NEEDS_ADMIN = "needs_admin", _("needs the administrator")
     NEEDS_ATTENTION = "needs_attention", _("needs an operator's attention")
     USER_TOLD = "user_told", _("its user was told by mail")
     REINSTATED = "reinstated", _("not told to reconnect yet: too many at once")
-    GRANT_ENDING = "grant_ending", _("grant ends soon")
+    GRANT_ENDING = "grant_ending", pgettext_lazy("event", "grant ends soon")
     UNREADABLE = "unreadable", _("became unreadable")
     READABLE = "readable", _("readable again")
     VALUE_REFUSED = "value_refused", _("a stored value was refused")
-    PAUSED = "paused", _("OAuth switched off")
-    RESUMED = "resumed", _("OAuth switched on")
-    DISCONNECTED = "disconnected", _("disconnected")
+    PAUSED = "paused", pgettext_lazy("event", "OAuth switched off")
+    RESUMED = "resumed", pgettext_lazy("event", "OAuth switched on")
+    DISCONNECTED = "disconnected", pgettext_lazy("event", "disconnected")
     REVOKED = "revoked", _("grant revoked at the provider")
     REVOCATION_FAILED = "revocation_failed", _("revocation failed")
     TOKENS_DROPPED = "tokens_dropped", _("tokens deleted here")
@@ -75,17 +76,17 @@ class TroubleKind(TextChoices):
 class RefreshPolicy(TextChoices):
     """Which mailboxes the sweep keeps warm (see `Policy`)."""
 
-    ALWAYS = Policy.ALWAYS.value, _("always")
-    RECENTLY_USED = Policy.RECENTLY_USED.value, _("while it is used")
-    ON_DEMAND = Policy.ON_DEMAND.value, _("when its token is asked for")
+    ALWAYS = Policy.ALWAYS.value, pgettext_lazy("kept warm", "always")
+    RECENTLY_USED = Policy.RECENTLY_USED.value, pgettext_lazy("kept warm", "while it is used")
+    ON_DEMAND = Policy.ON_DEMAND.value, pgettext_lazy("kept warm", "when its token is asked for")
 
 
 class CountedOutcome(TextChoices):
     """What became of a call for a refresh, as it is counted."""
 
-    GRANTED = "granted", _("refreshed")
-    RETRY = "retry", _("tried again later")
+    GRANTED = "granted", pgettext_lazy("outcome of a refresh", "refreshed")
+    RETRY = "retry", pgettext_lazy("outcome of a refresh", "tried again later")
     REAUTH = "reauth", _("refused: the user must reconnect")
     ADMIN = "admin", _("refused: their administrator must act")
     OPERATOR = "operator", _("refused: our configuration")
-    UNKNOWN = "unknown", _("refused for an unknown reason")
+    UNKNOWN = "unknown", pgettext_lazy("outcome of a refresh", "refused for an unknown reason")

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from mail_oauth.managers.vocabulary import EventKind
 from mail_oauth.models.mailboxes import MailCredentials
@@ -15,22 +16,31 @@ class CredentialEvent(models.Model):
     """Something that happened to a mailbox. Holds codes and what staff noted, never a token or a provider's words."""
 
     credentials = models.ForeignKey(  # the history's index begins with it
-        MailCredentials, models.CASCADE, related_name="events", db_index=False
+        MailCredentials,
+        models.CASCADE,
+        related_name="events",
+        db_index=False,
+        verbose_name=pgettext_lazy("column", "mailbox"),
     )
-    created_at = models.DateTimeField(_("when"), default=timezone.now)
-    kind = models.CharField(_("what"), max_length=32, choices=EventKind)
-    reason = models.CharField(_("reason"), max_length=64, blank=True)
+    created_at = models.DateTimeField(pgettext_lazy("column", "date"), default=timezone.now)
+    kind = models.CharField(pgettext_lazy("column", "event"), max_length=32, choices=EventKind)
+    reason = models.CharField(pgettext_lazy("column", "reason"), max_length=64, blank=True)
     note = models.CharField(
-        _("note"),
+        pgettext_lazy("column", "note"),
         max_length=200,
         blank=True,
         default="",
         db_default="",
         help_text=_("What the one who did it gave as a reason."),
     )
-    generation = models.PositiveBigIntegerField(_("generation"), default=0)
+    generation = models.PositiveBigIntegerField(pgettext_lazy("column", "generation"), default=0)
     actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("by")
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=pgettext_lazy("column", "by"),
     )
 
     class Meta:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from mail_oauth.managers.budget import CallBudgetManager
 from mail_oauth.managers.counts import RefreshCountManager
@@ -20,15 +21,15 @@ class ProviderHealth(models.Model):
     through, but nobody is told to reconnect.
     """
 
-    provider = models.CharField(_("provider"), max_length=64)
-    tenant = models.CharField(_("organisation"), max_length=128, blank=True)
-    trouble = models.CharField(_("trouble"), max_length=16, choices=TroubleKind)
-    held = models.BooleanField(_("held"), default=False)
-    reason = models.CharField(_("reason"), max_length=64, blank=True)
+    provider = models.CharField(pgettext_lazy("column", "provider"), max_length=64)
+    tenant = models.CharField(pgettext_lazy("column", "organisation"), max_length=128, blank=True)
+    trouble = models.CharField(pgettext_lazy("column", "trouble"), max_length=16, choices=TroubleKind)
+    held = models.BooleanField(pgettext_lazy("calls of a provider", "held"), default=False)
+    reason = models.CharField(pgettext_lazy("column", "reason"), max_length=64, blank=True)
     trials = models.PositiveIntegerField(_("pauses so far"), default=0)
-    held_since = models.DateTimeField(_("held since"), null=True)
-    held_until = models.DateTimeField(_("next trial"), null=True)
-    released_at = models.DateTimeField(_("released"), null=True)
+    held_since = models.DateTimeField(pgettext_lazy("column", "held since"), null=True)
+    held_until = models.DateTimeField(pgettext_lazy("column", "next trial"), null=True)
+    released_at = models.DateTimeField(pgettext_lazy("calls of a provider", "released"), null=True)
 
     objects = ProviderHealthManager()
 
@@ -77,10 +78,10 @@ class ProviderFault(models.Model):
 class RefreshCount(models.Model):
     """How many calls for a refresh had one outcome at one provider, within five minutes from `begins_at`."""
 
-    begins_at = models.DateTimeField(_("from"))
-    provider = models.CharField(_("provider"), max_length=64)
-    outcome = models.CharField(_("outcome"), max_length=16, choices=CountedOutcome)
-    number = models.PositiveBigIntegerField(_("number"), default=0)
+    begins_at = models.DateTimeField(pgettext_lazy("column", "from"))
+    provider = models.CharField(pgettext_lazy("column", "provider"), max_length=64)
+    outcome = models.CharField(pgettext_lazy("column", "outcome"), max_length=16, choices=CountedOutcome)
+    number = models.PositiveBigIntegerField(pgettext_lazy("column", "number"), default=0)
 
     objects = RefreshCountManager()
 

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 LONGEST_ORIGIN = 300
 """In characters."""
@@ -17,16 +18,20 @@ class BulkJob(models.Model):
     """Somebody's order to do one thing to many mailboxes. It has ended when none of them waits any more."""
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
-    operation = models.CharField(_("operation"), max_length=32)
+    operation = models.CharField(pgettext_lazy("column", "operation"), max_length=32)
     actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("by")
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        related_name="+",
+        verbose_name=pgettext_lazy("column", "by"),
     )
     origin = models.CharField(max_length=LONGEST_ORIGIN, blank=True)
     language = models.CharField(max_length=32, blank=True)
-    total = models.PositiveIntegerField(_("mailboxes"), default=0)
-    created_at = models.DateTimeField(_("begun"), default=timezone.now, db_index=True)
-    ended_at = models.DateTimeField(_("ended"), null=True, db_index=True)
-    stopped = models.BooleanField(_("stopped"), default=False)
+    total = models.PositiveIntegerField(pgettext_lazy("column", "mailboxes"), default=0)
+    created_at = models.DateTimeField(pgettext_lazy("column", "begun"), default=timezone.now, db_index=True)
+    ended_at = models.DateTimeField(pgettext_lazy("column", "ended"), null=True, db_index=True)
+    stopped = models.BooleanField(pgettext_lazy("column", "stopped"), default=False)
 
     class Meta:
         verbose_name = _("bulk action")
@@ -40,9 +45,9 @@ class BulkJob(models.Model):
 class ItemState(models.TextChoices):
     """How far a mailbox of a job is."""
 
-    WAITING = "waiting", _("waiting")
-    DONE = "done", _("done")
-    FAILED = "failed", _("not done")
+    WAITING = "waiting", pgettext_lazy("mailbox of a bulk action", "waiting")
+    DONE = "done", pgettext_lazy("mailbox of a bulk action", "done")
+    FAILED = "failed", pgettext_lazy("mailbox of a bulk action", "not done")
 
 
 class BulkItem(models.Model):

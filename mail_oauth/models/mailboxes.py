@@ -11,6 +11,7 @@ from django.db.models.signals import post_delete
 from django.dispatch import receiver
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from mail_oauth import parking
 from mail_oauth.cache import LAST_GENERATION, token_cache
@@ -46,7 +47,7 @@ class MailCredentials(OpensMail, models.Model):
         db_index=False,
         null=True,
         blank=True,
-        verbose_name=_("user"),
+        verbose_name=pgettext_lazy("column", "user"),
         help_text=_("Nobody, where the app itself is let into the mailbox."),
     )
     access = models.CharField(
@@ -55,10 +56,12 @@ class MailCredentials(OpensMail, models.Model):
     app_key = models.CharField(  # noqa: DJ001  # so that it can be unique: MariaDB has no index of some rows alone
         max_length=64, null=True, blank=True, editable=False
     )
-    provider = models.CharField(_("provider"), max_length=64, help_text=_("Alias in MAIL_OAUTH['PROVIDERS']."))
-    issuer = models.CharField(_("issuer"), max_length=255, blank=True)
-    subject = models.CharField(_("subject"), max_length=255, blank=True)
-    tenant = models.CharField(_("tenant"), max_length=128, blank=True)
+    provider = models.CharField(
+        pgettext_lazy("column", "provider"), max_length=64, help_text=_("Alias in MAIL_OAUTH['PROVIDERS'].")
+    )
+    issuer = models.CharField(pgettext_lazy("column", "issuer"), max_length=255, blank=True)
+    subject = models.CharField(pgettext_lazy("column", "subject"), max_length=255, blank=True)
+    tenant = models.CharField(pgettext_lazy("column", "tenant"), max_length=128, blank=True)
     email = models.EmailField(_("mailbox address"), max_length=254)
     email_verified = models.BooleanField(_("address verified"), default=False)
     address_typed = models.BooleanField(
@@ -69,15 +72,17 @@ class MailCredentials(OpensMail, models.Model):
         _("use OAuth"), default=True, help_text=_("When off, tokens are kept but neither used nor refreshed.")
     )
 
-    status = models.CharField(_("status"), max_length=16, choices=Status, default=Status.CONNECTED)
-    status_reason = models.CharField(_("reason"), max_length=64, blank=True)
+    status = models.CharField(
+        pgettext_lazy("column", "status"), max_length=16, choices=Status, default=Status.CONNECTED
+    )
+    status_reason = models.CharField(pgettext_lazy("column", "reason"), max_length=64, blank=True)
     status_changed_at = models.DateTimeField(_("status since"), default=timezone.now)
 
     access_token = SealedField(_("access token"), null=True, blank=True, editable=False)
     refresh_token = SealedField(_("refresh token"), null=True, blank=True, editable=False)
     token_issued_at = models.DateTimeField(_("token issued"), null=True, blank=True)
     token_expiry = models.DateTimeField(_("token expires"), null=True, blank=True)
-    refresh_token_expires_at = models.DateTimeField(_("grant ends"), null=True, blank=True)
+    refresh_token_expires_at = models.DateTimeField(pgettext_lazy("column", "grant ends"), null=True, blank=True)
     grant_end_estimated = models.BooleanField(
         _("grant's end estimated"), db_default=False, default=False, help_text=_("The provider names none.")
     )
@@ -85,26 +90,26 @@ class MailCredentials(OpensMail, models.Model):
     requested_scopes = models.TextField(_("requested scopes"), blank=True)
     granted_scopes = models.TextField(_("granted scopes"), blank=True)
 
-    generation = models.PositiveBigIntegerField(_("generation"), default=1)
+    generation = models.PositiveBigIntegerField(pgettext_lazy("column", "generation"), default=1)
     lease_owner = models.CharField(_("leased by"), max_length=64, blank=True)
     refresh_at = models.DateTimeField(
-        _("next refresh"),
+        pgettext_lazy("column", "next refresh"),
         null=True,
         blank=True,
         help_text=_("When the sweep takes this mailbox next; while it is leased, when the lease ends."),
     )
     refresh_failures = models.PositiveIntegerField(_("failures in a row"), default=0)
-    last_refresh_error = models.CharField(_("last error"), max_length=64, blank=True)
+    last_refresh_error = models.CharField(pgettext_lazy("column", "last error"), max_length=64, blank=True)
     outcome_unknown = models.BooleanField(_("outcome of the last attempt unknown"), default=False)
     last_refreshed_at = models.DateTimeField(_("last refreshed"), null=True, blank=True)
     rejected_at = models.DateTimeField(
         _("refused by a mail server"), null=True, blank=True, help_text=_("When that last forced a refresh.")
     )
     last_used_at = models.DateTimeField(
-        _("last used"), null=True, blank=True, help_text=_("To within some ten minutes.")
+        pgettext_lazy("column", "last used"), null=True, blank=True, help_text=_("To within some ten minutes.")
     )
     refresh_policy = models.CharField(
-        _("kept warm"),
+        pgettext_lazy("column", "kept warm"),
         max_length=16,
         choices=RefreshPolicy,
         blank=True,
@@ -112,8 +117,8 @@ class MailCredentials(OpensMail, models.Model):
         db_default="",
         help_text=_("Empty: as its provider's options or the site's settings say."),
     )
-    connected_at = models.DateTimeField(_("connected"), default=timezone.now)
-    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    connected_at = models.DateTimeField(pgettext_lazy("column", "connected"), default=timezone.now)
+    created_at = models.DateTimeField(pgettext_lazy("column", "created"), auto_now_add=True)
 
     objects = MailCredentialsManager()
 

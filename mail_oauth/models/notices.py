@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from mail_oauth.managers.notices import EpisodeManager, NoticeManager
 from mail_oauth.managers.vocabulary import Status
@@ -27,23 +27,23 @@ class Episode(models.Model):
         related_name="episode",
         # A constraint would be made, and dropped, under a lock for which everybody who writes a mailbox waits.
         db_constraint=False,
-        verbose_name=_("mailbox"),
+        verbose_name=pgettext_lazy("column", "mailbox"),
     )
     need = models.CharField(
-        _("needs"),
+        pgettext_lazy("column", "needs"),
         max_length=16,
         choices=[(status.value, status.label) for status in (Status.NEEDS_REAUTH, Status.NEEDS_ADMIN)],
     )
-    began_at = models.DateTimeField(_("since"), default=timezone.now)
-    told_at = models.DateTimeField(_("user told"), null=True)
-    reported_at = models.DateTimeField(_("operators told"), null=True)
-    recovered_at = models.DateTimeField(_("works again"), null=True)
+    began_at = models.DateTimeField(pgettext_lazy("column", "since"), default=timezone.now)
+    told_at = models.DateTimeField(pgettext_lazy("column", "user told"), null=True)
+    reported_at = models.DateTimeField(pgettext_lazy("column", "operators told"), null=True)
+    recovered_at = models.DateTimeField(pgettext_lazy("column", "works again"), null=True)
 
     objects = EpisodeManager()
 
     class Meta:
-        verbose_name = _("episode")
-        verbose_name_plural = _("episodes")
+        verbose_name = pgettext_lazy("time in which a mailbox does not work", "episode")
+        verbose_name_plural = pgettext_lazy("time in which a mailbox does not work", "episodes")
         indexes = [models.Index(fields=["reported_at", "began_at"], name="mail_oauth_unreported")]
 
     def __str__(self) -> str:
@@ -70,8 +70,8 @@ class Notice(models.Model):
     objects = NoticeManager()
 
     class Meta:
-        verbose_name = _("notice")
-        verbose_name_plural = _("notices")
+        verbose_name = pgettext_lazy("mail to somebody", "notice")
+        verbose_name_plural = pgettext_lazy("mail to somebody", "notices")
         indexes = [models.Index(fields=["due_at"], name="mail_oauth_notice_due")]
 
     def __str__(self) -> str:

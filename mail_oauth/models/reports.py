@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from mail_oauth.managers.upkeep_reports import UpkeepReportManager
 
@@ -13,8 +14,8 @@ class UpkeepReport(models.Model):
     """The latest report of one kind: numbers and codes, never a secret. Old ones are not kept."""
 
     name = models.CharField(max_length=32, unique=True)
-    made_at = models.DateTimeField(_("made"))
-    content = models.JSONField(_("content"), encoder=DjangoJSONEncoder)
+    made_at = models.DateTimeField(pgettext_lazy("column", "made"))
+    content = models.JSONField(pgettext_lazy("column", "content"), encoder=DjangoJSONEncoder)
 
     objects = UpkeepReportManager()
 

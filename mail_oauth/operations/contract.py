@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import IntegrityError, transaction
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
 
 from mail_oauth.exceptions import (
     AdminRequired,
@@ -41,13 +41,13 @@ AT_ONCE = 20
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of an operation. `text` goes on the page and into the log of the admin: no secret in it.
+    """What came of an operation. `text` goes on the page and, in English, into the log of the admin: no secret in it.
 
     `lines` go on the page under it. `reason` is the code of a failure, for the event.
     """
 
     done: bool
-    text: str
+    text: _StrOrPromise
     lines: tuple[str, ...] = ()
     reason: str = ""
 
@@ -83,18 +83,16 @@ class Operation:
 
 
 _EXPLANATIONS: dict[type[MailOAuthError], _StrOrPromise] = {
-    ReauthRequired: gettext_lazy("its user must connect it again"),
-    AdminRequired: gettext_lazy("the user's organisation must allow it at the provider"),
-    MailboxDisconnected: gettext_lazy("it is disconnected, or its OAuth is switched off"),
-    CredentialsUnreadable: gettext_lazy(
+    ReauthRequired: _("its user must connect it again"),
+    AdminRequired: _("the user's organisation must allow it at the provider"),
+    MailboxDisconnected: _("it is disconnected, or its OAuth is switched off"),
+    CredentialsUnreadable: _(
         "its tokens cannot be decrypted; manage.py mail_oauth key_status tells of missing keys"
     ),
-    SealError: gettext_lazy(
-        "its tokens cannot be decrypted; manage.py mail_oauth key_status tells of missing keys"
-    ),
-    ProviderUnavailable: gettext_lazy("not refreshed; the grant is kept and tried again"),
-    TransactionHeld: gettext_lazy("SQLite cannot do this inside a transaction"),
-    ConfigurationError: gettext_lazy("the settings of its provider are wrong"),
+    SealError: _("its tokens cannot be decrypted; manage.py mail_oauth key_status tells of missing keys"),
+    ProviderUnavailable: _("not refreshed; the grant is kept and tried again"),
+    TransactionHeld: _("SQLite cannot do this inside a transaction"),
+    ConfigurationError: _("the settings of its provider are wrong"),
 }
 
 
@@ -151,9 +149,9 @@ def reason_of(error: MailOAuthError) -> str:
     return str(getattr(error, "reason", "") or getattr(error, "code", "") or type(error).__name__)
 
 
-def explain(error: MailOAuthError) -> str:
+def explain(error: MailOAuthError) -> _StrOrPromise:
     """Say what an error means, with its reason code."""
     words = next((text for kind, text in _EXPLANATIONS.items() if isinstance(error, kind)), None)
-    text = str(words) if words else type(error).__name__
+    text = words or type(error).__name__
     reason = getattr(error, "reason", "")
-    return f"{text} ({reason})" if reason else text
+    return format_lazy("{text} ({reason})", text=text, reason=reason) if reason else text

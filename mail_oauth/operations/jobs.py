@@ -19,7 +19,7 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.db import router, transaction
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
-from django.utils.translation import get_language, override
+from django.utils.translation import get_language, gettext_lazy, override
 
 from mail_oauth.managers.clock import DatabaseNow
 from mail_oauth.models import BulkItem, BulkJob, ItemState, MailCredentials
@@ -163,7 +163,7 @@ def _do(job: BulkJob, item: BulkItem) -> ItemState:
             log_operation(job.actor, operation, row, result)
     state = ItemState.DONE if result.done else ItemState.FAILED
     ours = _items().filter(pk=item.pk, owner=item.owner)
-    ours.update(state=state, text="\n".join((result.text, *result.lines)), taken_until=None)
+    ours.update(state=state, text="\n".join((str(result.text), *result.lines)), taken_until=None)
     return state
 
 
@@ -172,7 +172,7 @@ def _performed(operation: Operation, pk: UUID, order: Order) -> tuple[MailCreden
     rows = MailCredentials.objects.using(MailCredentials.objects.write_alias())
     row = rows.filter(pk=pk).first()
     if row is None:
-        return None, Result(False, "deleted", reason="deleted")
+        return None, Result(False, gettext_lazy("it was deleted meanwhile"), reason="deleted")
     try:
         return row, perform(operation, row, order)
     except Exception as error:
@@ -187,6 +187,7 @@ def _end(job: BulkJob) -> None:
 
 
 def log_operation(actor: Any, operation: Operation, row: MailCredentials, result: Result) -> None:
-    """Write an operation to the log of the admin."""
+    """Write an operation to the log of the admin, in English: others read it than who had it done."""
     log: Any = LogEntry.objects  # it only walks along what it is given
-    log.log_actions(actor.pk, [row], CHANGE, f"{operation.label}: {result.text}.")
+    with override(None):
+        log.log_actions(actor.pk, [row], CHANGE, f"{operation.label}: {result.text}.")

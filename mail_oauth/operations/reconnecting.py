@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy as _
 
 from mail_oauth.conf import app_settings
 from mail_oauth.connect.inviting import Invited, invite
@@ -16,14 +15,12 @@ from mail_oauth.operations.contract import Operation, Order, Result
 from mail_oauth.operations.use import present
 
 _REFUSED = {
-    Invited.OFF: gettext_lazy("nobody was asked: this site sends no such links"),
-    Invited.NO_ADDRESS: gettext_lazy("nobody was asked: its user has no e-mail address on this site"),
-    Invited.NOT_SENT: gettext_lazy("nobody was asked: this site's mail could not be sent"),
-    Invited.NO_LINK: gettext_lazy(
-        'nobody was asked: it is not known where this site is; set MAIL_OAUTH["BASE_URL"]'
-    ),
-    Invited.NO_USER: gettext_lazy("nobody was asked: it has no user"),
-    Invited.GONE: gettext_lazy("nobody was asked: it is disconnected"),
+    Invited.OFF: _("nobody was asked: this site sends no such links"),
+    Invited.NO_ADDRESS: _("nobody was asked: its user has no e-mail address on this site"),
+    Invited.NOT_SENT: _("nobody was asked: this site's mail could not be sent"),
+    Invited.NO_LINK: _('nobody was asked: it is not known where this site is; set MAIL_OAUTH["BASE_URL"]'),
+    Invited.NO_USER: _("nobody was asked: it has no user"),
+    Invited.GONE: _("nobody was asked: it is disconnected"),
 }
 
 
@@ -31,7 +28,7 @@ def _ask(row: MailCredentials, order: Order) -> Result:
     came = invite(row, origin=order.origin)
     if came is Invited.SENT:
         return Result(True, _("its user was sent a link to reconnect it"))
-    return Result(False, str(_REFUSED[came]), reason=came.value)
+    return Result(False, _REFUSED[came], reason=came.value)
 
 
 def _may_be_asked(row: MailCredentials) -> bool:
@@ -45,12 +42,12 @@ def _may_be_asked(row: MailCredentials) -> bool:
 
 ASK_TO_RECONNECT = Operation(
     name="ask_to_reconnect",
-    label=gettext_lazy("Ask to reconnect"),
+    label=_("Ask to reconnect"),
     run=_ask,
     offered=_may_be_asked,
     permissions=("ask_reconnect",),
     kind=EventKind.RECONNECT_ASKED,
-    warning=gettext_lazy(
+    warning=_(
         "Each user is sent a mail with a link that works once, and only for them once they have signed in. A link that "
         "was sent before works no more."
     ),

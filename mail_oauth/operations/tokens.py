@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from django.utils import timezone
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext_lazy
 
 from mail_oauth.cache import token_cache
 from mail_oauth.managers.queryset import REFRESHABLE
@@ -15,12 +16,12 @@ from mail_oauth.operations.contract import Operation, Order, Result
 
 def _refresh_now(row: MailCredentials, _order: Order) -> Result:
     minutes = int(row.refresh_now().seconds_left() // 60)
-    text = ngettext(
-        "refreshed; the new token is valid for %(number)d minute",
-        "refreshed; the new token is valid for %(number)d minutes",
+    text = ngettext_lazy(
+        "refreshed; the new token is valid for {number} minute",
+        "refreshed; the new token is valid for {number} minutes",
         minutes,
     )
-    return Result(True, text % {"number": minutes})
+    return Result(True, format_lazy(text, number=minutes))
 
 
 def _rebuild(row: MailCredentials, _order: Order) -> Result:
@@ -52,20 +53,20 @@ def _unwritten() -> Result:
 
 REFRESH = Operation(
     name="refresh_now",
-    label=gettext_lazy("Refresh now"),
+    label=_("Refresh now"),
     run=_refresh_now,
     offered=lambda row: row.use_oauth and row.status in REFRESHABLE,
     permissions=("refresh",),
     kind=EventKind.REFRESH_ORDERED,
-    warning=gettext_lazy("Each is refreshed at its provider, however long its token is still valid."),
+    warning=_("Each is refreshed at its provider, however long its token is still valid."),
     leave=lambda rows: int(rows.make_due()),
 )
 REBUILD = Operation(
     name="rebuild_cache_entry",
-    label=gettext_lazy("Rebuild cache entry"),
+    label=_("Rebuild cache entry"),
     run=_rebuild,
     offered=lambda _row: True,
     permissions=("rebuild",),
     kind=EventKind.CACHE_REBUILT,
-    warning=gettext_lazy("What the cache holds of them is replaced by what the database says."),
+    warning=_("What the cache holds of them is replaced by what the database says."),
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
 
 from mail_oauth.connect.disconnect import disconnect
 from mail_oauth.connect.switch import pause, resume
@@ -32,15 +32,15 @@ def _resume(row: MailCredentials, order: Order) -> Result:
 
 
 _REVOCATIONS: dict[Revocation, _StrOrPromise] = {
-    Revocation.REVOKED: gettext_lazy("disconnected; the grant was revoked at the provider"),
-    Revocation.UNSUPPORTED: gettext_lazy(
+    Revocation.REVOKED: _("disconnected; the grant was revoked at the provider"),
+    Revocation.UNSUPPORTED: _(
         "disconnected; its provider has no way to revoke, so the user withdraws access in their account there"
     ),
-    Revocation.NOTHING: gettext_lazy(
+    Revocation.NOTHING: _(
         "disconnected here; the app's own access goes on until an administrator takes it away at the provider"
     ),
-    Revocation.KEPT: gettext_lazy("disconnected; the grant stays, because another mailbox lives on it"),
-    Revocation.FAILED: gettext_lazy("disconnected; revoking the grant at the provider failed"),
+    Revocation.KEPT: _("disconnected; the grant stays, because another mailbox lives on it"),
+    Revocation.FAILED: _("disconnected; revoking the grant at the provider failed"),
 }
 
 
@@ -48,11 +48,11 @@ def _disconnect(row: MailCredentials, order: Order) -> Result:
     if row.status == Status.DISCONNECTED:
         return Result(False, _("it was disconnected already"))
     came = disconnect(row, actor=order.actor)
-    text, url = str(_REVOCATIONS[came]), _account_url(row)
+    text, url = _REVOCATIONS[came], _account_url(row)
     if came is Revocation.FAILED and _is_tried_again(row):
         text = _("disconnected; revoking the grant at the provider failed, and is tried again")
     if came is not Revocation.REVOKED and url:
-        text += f": {url}"
+        text = format_lazy("{text}: {url}", text=text, url=url)
     return Result(True, text)
 
 
@@ -76,30 +76,30 @@ def present(row: MailCredentials) -> bool:
 
 PAUSE = Operation(
     name="pause",
-    label=gettext_lazy("Switch OAuth off"),
+    label=_("Switch OAuth off"),
     run=_pause,
     offered=lambda row: present(row) and row.use_oauth,
     permissions=("pause",),
-    warning=gettext_lazy(
+    warning=_(
         "Their tokens are kept, but neither used nor refreshed: mail is neither read nor sent until “Switch OAuth on”."
     ),
     confirmed=True,
 )
 RESUME = Operation(
     name="resume",
-    label=gettext_lazy("Switch OAuth on"),
+    label=_("Switch OAuth on"),
     run=_resume,
     offered=lambda row: present(row) and not row.use_oauth,
     permissions=("pause",),
-    warning=gettext_lazy("Their tokens are used and refreshed again."),
+    warning=_("Their tokens are used and refreshed again."),
 )
 DISCONNECT = Operation(
     name="disconnect",
-    label=gettext_lazy("Disconnect"),
+    label=_("Disconnect"),
     run=_disconnect,
     offered=present,
     permissions=("disconnect", "delete"),
-    warning=gettext_lazy(
+    warning=_(
         "Their tokens are deleted here, and their grants revoked at the providers that can do that. This cannot be "
         "undone: to use a mailbox again, its user must connect it again."
     ),

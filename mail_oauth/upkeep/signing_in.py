@@ -8,9 +8,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.utils.translation import gettext as _
+
 from mail_oauth.exceptions import ConfigurationError, MailboxError
 from mail_oauth.mailbox.stages import Stage
-from mail_oauth.mailbox.trials import Outcome, Step, skipped, stages_of, try_out
+from mail_oauth.mailbox.trials import Outcome, Step, skipped, stage_failed, stages_of, try_out, words_of
 from mail_oauth.models import MailCredentials
 from mail_oauth.providers import provider_for
 from mail_oauth.tokens import MailServer
@@ -62,11 +64,11 @@ def sign_in_everywhere(
             continue
         stages = stages_of(protocol, send=send)
         if first.outcome is Outcome.FAILED:
-            steps += skipped(protocol, stages, f"{first.stage.words} failed")
+            steps += skipped(protocol, stages, stage_failed(first.stage))
         elif why := why_not(row, protocol):
             steps += skipped(protocol, stages[:1], why)
         elif time.monotonic() > give_up_at:
-            steps += skipped(protocol, stages[:1], "there was no time left")
+            steps += skipped(protocol, stages[:1], _("there was no time left"))
         else:
             steps += try_out(protocol, row, send=send)
     return SignIns(pk=row.pk, email=row.email, provider=row.provider, steps=tuple(steps))
@@ -76,9 +78,9 @@ def why_not(row: MailCredentials, protocol: str) -> str:
     """Say why a mailbox cannot be reached by a protocol at all; empty where it can. Raises `ConfigurationError`."""
     provider = provider_for(row.provider)
     if not isinstance(provider.setting(protocol), MailServer):
-        return f"{provider.name} names no {protocol} server"
+        return _("%(provider)s names no %(protocol)s server") % {"provider": provider.name, "protocol": protocol}
     lacking = provider.lacking_scope(protocol, row.scopes)
-    return f"the grant has no scope for it ({lacking})" if lacking else ""
+    return _("the grant has no scope for it (%(scope)s)") % {"scope": lacking} if lacking else ""
 
 
 def can_send(row: MailCredentials) -> bool:
@@ -93,9 +95,9 @@ def _token(row: MailCredentials) -> Step:
     try:
         provider_for(row.provider)
         minutes = int(row.get_access_token().seconds_left() // 60)
-        what = f"valid for {minutes} min"
+        what = _("valid for %(number)d min") % {"number": minutes}
     except (MailboxError, ConfigurationError) as failure:
-        error, what = failure, str(failure)
+        error, what = failure, words_of(failure)
     return Step(
         stage=Stage.TOKEN,
         outcome=Outcome.FAILED if error else Outcome.OK,

@@ -95,7 +95,7 @@ class TestTheSummary:
     def test_a_client_that_is_refused_is_ours_to_mend(self, root, connect, shared):
         connect()
         hold(reason="invalid_client")
-        found = finding(root.get(DASHBOARD), "(invalid_client), held for 12 min")
+        found = finding(root.get(DASHBOARD), "(invalid_client). Held for: 12 min")
         assert "operators" in str(found.who)
         assert "client id or secret" in found.next_step
         assert root.get("/admin/mail_oauth/providerhealth/", found.way.query).context["cl"].result_count == 1
@@ -126,7 +126,7 @@ class TestTheSummary:
 
     def test_refreshes_may_come_late_although_there_are_sweeps(self, root, connect, shared):
         connect(refresh_at=timezone.now() - timedelta(minutes=9))
-        found = finding(root.get(DASHBOARD), "the longest was due 9 min ago")
+        found = finding(root.get(DASHBOARD), "Longest due: 9 min ago")
         assert root.get(CHANGELIST, found.way.query).context["cl"].result_count == 1
 
     def test_a_grant_that_ends_soon(self, root, connect, shared):
@@ -245,7 +245,7 @@ class TestALargeTable:
         response = root.get(DASHBOARD)
         assert headlines(response) == []
         assert panel(response, "mailboxes")["all"][0] == "2"
-        assert re.search(r"The mailboxes were counted \d+ s ago", response.content.decode())
+        assert re.search(r"Last count of the mailboxes: \d+ s ago", response.content.decode())
 
     def test_what_is_kept_is_what_was_counted(self, connect, shared, root):
         connect("google", status=Status.NEEDS_ADMIN), connect()
@@ -265,7 +265,7 @@ class TestALargeTable:
         [report] = survey.UpkeepReport.objects.all()
         report.content["taken_at"] = (timezone.now() - timedelta(hours=2)).isoformat()
         report.save()
-        assert finding(root.get(DASHBOARD), "counted last 2 h ago").level == "wait"
+        assert finding(root.get(DASHBOARD), "Last count: 2 h ago").level == "wait"
 
     def test_a_report_of_another_release_is_none(self, root, connect, shared):
         connect(), connect()

@@ -40,7 +40,7 @@ def mailbox(**columns) -> MailCredentials:
 STATES = [
     ({}, Level.GOOD, "Connected.", "Nobody has to act"),
     ({"lease_owner": "x"}, Level.GOOD, "a worker is refreshing it", "Nobody has to act"),
-    ({"refresh_at": NOW - timedelta(hours=1)}, Level.WAIT, "was due 60 min ago", "Celery beat"),
+    ({"refresh_at": NOW - timedelta(hours=1)}, Level.WAIT, "was due: 60 min ago", "Celery beat"),
     ({"refresh_at": None}, Level.WAIT, "nothing keeps it so", "Refresh now"),
     ({"refresh_failures": 1, "last_refresh_error": "dns"}, Level.WAIT, "last refresh failed (dns)", "in 30 min"),
     ({"refresh_failures": 4, "last_refresh_error": "dns"}, Level.WAIT, "last 4 refreshes failed", "by itself"),
@@ -70,10 +70,10 @@ STATES = [
     (
         {"status": Status.DISCONNECTED, "refresh_at": None},
         Level.OFF,
-        "was disconnected",
+        "is disconnected",
         "Its user connects it again",
     ),
-    ({"status": Status.DISCONNECTED}, Level.OFF, "was disconnected", "could not be revoked"),
+    ({"status": Status.DISCONNECTED}, Level.OFF, "is disconnected", "could not be revoked"),
 ]
 
 
@@ -92,9 +92,9 @@ def test_tokens_that_cannot_be_read_now_count_more_than_the_status():
 
 def test_a_missing_alias_is_said_except_where_it_does_not_matter():
     lost, gone = mailbox(status=Status.NEEDS_REAUTH), mailbox(status=Status.DISCONNECTED)
-    assert [notice.headline for notice in notices(mailbox(), NOW, provider_problem="no such alias")] == [
-        "no such alias"
-    ]
+    (notice,) = notices(mailbox(), NOW, provider_problem="no such alias")
+    assert notice.headline == "The settings of its provider are wrong."
+    assert notice.next_step.endswith("In detail: no such alias")
     assert len(notices(lost, NOW, provider_problem="no such alias")) == 2
     assert [notice.level for notice in notices(gone, NOW, provider_problem="no such alias")] == [Level.OFF]
 
@@ -115,7 +115,9 @@ def test_a_hold_says_when_it_is_tried_and_who_acts():
     (notice,) = notices(mailbox(), NOW, hold=held())
     assert notice.level is Level.WAIT
     assert notice.headline == "Calls of its provider are held (invalid_client)."
-    assert notice.next_step == "Nobody has to act here: one call tries again in 4 min; see Provider health."
+    assert notice.next_step == (
+        "Nobody has to act here: one call tries again; see Provider health. Next attempt: in 4 min."
+    )
     (notice,) = notices(mailbox(), NOW, hold=held("corp"))
     assert notice.headline == "Calls for its organisation are held at the provider (invalid_client)."
 

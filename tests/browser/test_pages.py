@@ -125,6 +125,31 @@ def test_every_page_can_be_used_by_everybody(opened: Page, pages):
     assert not found, "\n".join(found)
 
 
+@pytest.fixture
+def hebrew(settings) -> None:
+    """The site's language is written from right to left."""
+    settings.LANGUAGE_CODE = "he"
+
+
+@pytest.mark.usefixtures("hebrew", "held")
+@pytest.mark.parametrize("opened", [(360, "light")], indirect=True)
+def test_pages_from_right_to_left_fit_a_phone(opened: Page, mailboxes):
+    row = mailboxes[0].pk
+    found = []
+    for path in (
+        reverse("mail_oauth:mailboxes"),
+        f"/admin/mail_oauth/mailcredentials/{row}/change/",
+        "/admin/mail_oauth/dashboard/",
+    ):
+        opened.goto(path)
+        assert opened.locator("html").get_attribute("dir") == "rtl", path
+        found += [f"{path}: {finding}" for finding in inaccessible(opened)]
+        width = opened.evaluate("document.documentElement.scrollWidth")
+        if width > opened.viewport_size["width"]:
+            found.append(f"{path}: {width} px wide")
+    assert not found, "\n".join(found)
+
+
 @pytest.mark.django_db
 @pytest.mark.usefixtures("held")
 def test_every_page_is_valid(client, person, pages, admin_pages, tmp_path):

@@ -50,7 +50,7 @@ class TestTheAdmin:
         (notice,) = notices(idle, timezone.now())
         assert notice.level is Level.GOOD
         assert notice.headline == "Connected; idle: refreshed when it is asked for."
-        assert "in 19 days at the latest" in notice.next_step
+        assert "At the latest: in 19 days." in notice.next_step
 
     @pytest.mark.parametrize(
         ("columns", "words"),

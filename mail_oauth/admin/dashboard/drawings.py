@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 from django.utils import dateformat, timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, pgettext
 
 from mail_oauth.admin.dashboard.charts import Chart, Series, spread_ticks
 from mail_oauth.admin.dashboard.findings import figure
+from mail_oauth.admin.reports import sentences
 from mail_oauth.managers.vocabulary import CountedOutcome
 from mail_oauth.upkeep.overview import DAYS, Overview
 from mail_oauth.upkeep.survey import STEP, Ahead
@@ -46,7 +47,9 @@ def _calls(seen: Overview, key: str, title: str, number: int, label: str) -> Cha
         for outcome in CountedOutcome
     ]
     series = tuple(each for each in every if each.total or each.style == CountedOutcome.GRANTED)
-    totals = ", ".join(f"{each.name}: {figure(each.total)}" for each in series)
+    totals = pgettext("between the members of a list", ", ").join(
+        _("%(outcome)s: %(number)s") % {"outcome": each.name, "number": figure(each.total)} for each in series
+    )
     return Chart(
         key=key,
         title=title,
@@ -68,7 +71,7 @@ def _foreseen(ahead: Ahead) -> Chart:
         unit=_("a quarter of an hour"),
         labels=labels,
         ticks=spread_ticks(labels, TICKS),
-        series=(Series(_("refreshes"), "ahead", ahead.steps),),
+        series=(Series(pgettext("what is counted", "refreshes"), "ahead", ahead.steps),),
     )
 
 
@@ -84,9 +87,10 @@ def _peak(ahead: Ahead) -> str:
         "number": figure(ahead.peak),
         "rate": ahead.peak / 60,
     }
-    return words + (
-        " " + _("%(number)s of them are overdue.") % {"number": figure(ahead.overdue)} if ahead.overdue else ""
-    )
+    if not ahead.overdue:
+        return words
+    overdue = ngettext("%(number)s of them is overdue.", "%(number)s of them are overdue.", ahead.overdue)
+    return sentences([words, overdue % {"number": figure(ahead.overdue)}])
 
 
 def _labels(moments: Sequence[datetime], how: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext, ngettext_lazy
+from django.utils.translation import gettext_lazy, ngettext, ngettext_lazy, pgettext
 
 from mail_oauth.admin.aliases import configured_aliases
 from mail_oauth.admin.dashboard.findings import ADMINISTRATORS, NOBODY, US, USERS, Finding, figure, mailboxes
@@ -81,7 +81,11 @@ def of_keys(survey: Survey) -> Iterator[Finding]:
         yield Finding(
             level=Level.BAD,
             who=US,
-            headline=headline % {"shown": figure(number), "keys": ", ".join(each.key for each in missing)},
+            headline=headline
+            % {
+                "shown": figure(number),
+                "keys": pgettext("between the members of a list", ", ").join(each.key for each in missing),
+            },
             next_step=_("Put it back where the keys come from, and nothing is lost. See docs/keys.md."),
         )
 

@@ -42,7 +42,7 @@ def _held(row: ProviderHealth, seen: Overview) -> Finding:
     ours = row.trouble in _OURS
     held = span((seen.now - row.held_since).total_seconds()) if row.held_since else DASH
     words = {"lane": lane, "trouble": row.get_trouble_display(), "reason": row.reason or DASH, "span": held}
-    headline = _("%(lane)s: %(trouble)s (%(reason)s), held for %(span)s.")
+    headline = _("%(lane)s: %(trouble)s (%(reason)s). Held for: %(span)s.")
     return Finding(
         level=Level.BAD if ours else Level.WAIT,
         who=US if ours or row.trouble == TroubleKind.REAUTH else PROVIDER,

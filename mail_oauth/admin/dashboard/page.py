@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpR
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.text import capfirst
-from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from mail_oauth.admin.dashboard.drawings import charts
 from mail_oauth.admin.dashboard.findings import LISTS, figure
@@ -74,7 +74,10 @@ class DashboardAdmin(_DashboardAdmin):
             return HttpResponseNotAllowed(["POST"])
         number = take_survey(keys=False).status.mailboxes
         self.message_user(
-            request, _("%(number)s mailboxes were counted.") % {"number": figure(number)}, messages.SUCCESS
+            request,
+            ngettext("%(number)s mailbox was counted.", "%(number)s mailboxes were counted.", number)
+            % {"number": figure(number)},
+            messages.SUCCESS,
         )
         return HttpResponseRedirect(reverse(f"{self.admin_site.name}:mail_oauth_dashboard_changelist"))
 

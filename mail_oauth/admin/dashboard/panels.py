@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext, pgettext_lazy
 
 from mail_oauth.admin.aliases import configured_aliases, provider_name
-from mail_oauth.admin.dashboard.findings import ADMINISTRATORS, US, USERS, Way, figure, mailboxes
+from mail_oauth.admin.dashboard.findings import ADMINISTRATORS, USERS, Way, figure, mailboxes
 from mail_oauth.admin.dashboard.grants import by_status, orphans
 from mail_oauth.admin.filters import NOT_CONFIGURED
 from mail_oauth.admin.moments import distance
@@ -77,21 +77,21 @@ def _waiting(survey: Survey) -> Panel:
         (USERS, numbers[Status.NEEDS_REAUTH], {"status__exact": Status.NEEDS_REAUTH.value}),
         (ADMINISTRATORS, numbers[Status.NEEDS_ADMIN], {"status__exact": Status.NEEDS_ADMIN.value}),
         (
-            _("%(us)s: refused for an unknown reason") % {"us": US},
+            _("This site's operators: refused for an unknown reason"),
             numbers[Status.NEEDS_ATTENTION],
             {"status__exact": Status.NEEDS_ATTENTION.value},
         ),
         (
-            _("%(us)s: unreadable") % {"us": US},
+            _("This site's operators: unreadable"),
             numbers[Status.UNREADABLE],
             {"status__exact": Status.UNREADABLE.value},
         ),
-        (_("%(us)s: provider not in the settings") % {"us": US}, orphans(survey), {"provider": NOT_CONFIGURED}),
+        (_("This site's operators: provider not in the settings"), orphans(survey), {"provider": NOT_CONFIGURED}),
     )
     return Panel(
         key="waiting",
         title=_("What needs whom"),
-        head=(_("Who must act"), _("Mailboxes")),
+        head=(_("Who must act"), pgettext("column", "Mailboxes")),
         rows=tuple((str(who), (_number(number, query),)) for who, number, query in rows),
     )
 
@@ -117,11 +117,11 @@ def _mailboxes(survey: Survey) -> Panel:
 
     states = [row(str(status.label), {"status__exact": status.value}, _in(status)) for status in Status]
     extras = [row(str(words), query, _sum_of(name)) for name, (words, query) in _EXTRAS.items()]
-    everything = row(_("all"), {}, lambda each: each.mailboxes)
+    everything = row(pgettext("row of sums", "all"), {}, lambda each: each.mailboxes)
     return Panel(
         key="mailboxes",
         title=_("Mailboxes by status and provider"),
-        head=(_("Status"), _("All"), *map(provider_name, aliases)),
+        head=(pgettext("column", "Status"), pgettext("column", "All"), *map(provider_name, aliases)),
         rows=(*states, everything, *extras),
         note=_("Each number leads to its mailboxes. The last rows count across the states."),
         wide=True,
@@ -142,7 +142,12 @@ def _providers(seen: Overview) -> Panel:
     return Panel(
         key="providers",
         title=_("Providers"),
-        head=(_("Provider"), _("Calls"), _("Refreshed"), _("Not")),
+        head=(
+            pgettext("column", "Provider"),
+            pgettext("column", "Calls"),
+            pgettext("column", "Refreshed"),
+            pgettext("column", "Not"),
+        ),
         rows=tuple((provider_name(alias), _provider(seen, alias)) for alias in aliases),
         note=_("Whether calls are made or held, and what became of those of the last hour."),
     )
@@ -150,10 +155,15 @@ def _providers(seen: Overview) -> Panel:
 
 def _provider(seen: Overview, alias: str) -> tuple[Cell, ...]:
     held = [row for row in seen.held if row.provider == alias]
-    badge = Badge(Level.GOOD, _("made"))
+    badge = Badge(Level.GOOD, pgettext("calls of a provider", "made"))
     if held:
         whole = any(not row.tenant for row in held)
-        badge = Badge(Level.BAD, _("held") if whole else _("held for organisations"))
+        badge = Badge(
+            Level.BAD,
+            pgettext("calls of a provider", "held")
+            if whole
+            else pgettext("calls of a provider", "held for organisations"),
+        )
     way = Way("", "providerhealth", {"held__exact": "1", "provider": alias}) if held else None
     numbers = seen.lately.get(alias, Counter())
     granted = numbers.get(CountedOutcome.GRANTED, 0)
@@ -173,7 +183,7 @@ def _work(seen: Overview) -> Panel:
     def last(work: str) -> Cell:
         return Cell(unknown or _ago(seen.pulse.seen.get(work), seen.now))
 
-    counted = _("just now, for this page") if seen.live else _("never")
+    counted = _("just now, for this page") if seen.live else pgettext("last counted", "never")
     if seen.survey is not None and not seen.live:
         counted = distance(seen.survey.taken_at, seen.now)
     rows = (
@@ -188,24 +198,24 @@ def _work(seen: Overview) -> Panel:
     return Panel(
         key="work",
         title=_("Upkeep"),
-        head=(_("What"), _("When, or how many")),
+        head=(pgettext("column", "What"), pgettext("column", "When, or how many")),
         rows=tuple((words, (cell,)) for words, cell in rows),
     )
 
 
 def _ago(at: datetime | None, now: datetime) -> str:
-    return distance(at, now) if at else _("not seen")
+    return distance(at, now) if at else pgettext("last run", "not seen")
 
 
 def _drift(last: Reconciled, now: datetime) -> Panel:
     causes = {cause: last.drift.get(cause.value, 0) for cause in Drift}
     words = _(
-        "%(walked)s mailboxes walked %(when)s in %(seconds).1f s; %(repaired)s copies repaired, %(left)s left."
+        "Last time: %(when)s, in %(seconds).1f s. Mailboxes walked: %(walked)s; copies repaired: %(repaired)s; left: %(left)s."
     )
     return Panel(
         key="drift",
         title=_("Cached copies that differed from their rows"),
-        head=(_("Cause"), _("Copies")),
+        head=(pgettext("column", "Cause"), pgettext("column", "Copies")),
         rows=tuple((str(_DRIFT[cause]), (Cell(figure(number)),)) for cause, number in causes.items() if number),
         note=words
         % {
@@ -219,9 +229,9 @@ def _drift(last: Reconciled, now: datetime) -> Panel:
 
 
 _ROLES = {
-    "seals": gettext_lazy("seals and opens"),
-    "opens": gettext_lazy("opens only"),
-    "MISSING": gettext_lazy("missing"),
+    "seals": pgettext_lazy("key", "seals and opens"),
+    "opens": pgettext_lazy("key", "opens only"),
+    "MISSING": pgettext_lazy("key", "missing"),
 }
 
 
@@ -229,7 +239,7 @@ def _keys(survey: Survey) -> Panel:
     return Panel(
         key="keys",
         title=_("Keys in use"),
-        head=(_("Key"), _("Grants"), _("What it does")),
+        head=(pgettext("column", "Key"), pgettext("column", "Grants"), _("What it does")),
         rows=tuple(
             (each.key, (Cell(figure(each.values)), Cell(str(_ROLES.get(each.role, each.role)))))
             for each in survey.keys

@@ -58,7 +58,12 @@ def _words(survey: Survey | None) -> str:
 def _findings(seen: Overview) -> Iterator[Finding]:
     if seen.trouble:
         headline = _("The settings cannot be used, so that little can be shown.")
-        yield Finding(level=Level.BAD, who=US, headline=headline, next_step=seen.trouble)
+        yield Finding(
+            level=Level.BAD,
+            who=US,
+            headline=headline,
+            next_step=_("In detail: %(problem)s") % {"problem": seen.trouble},
+        )
     yield from of_sweeps(seen)
     yield from of_lanes(seen)
     if seen.survey is not None:

@@ -43,7 +43,7 @@ def _cache_away(seen: Overview) -> Finding:
 def _no_sweeps(seen: Overview, level: Level) -> Finding:
     headline = _("Nothing refreshes the mailboxes: no sweep was seen since the cache was emptied.")
     if seen.pulse.swept_at is not None:
-        headline = _("Nothing refreshes the mailboxes: the last sweep was seen %(when)s.") % {
+        headline = _("Nothing refreshes the mailboxes. Last sweep seen: %(when)s.") % {
             "when": distance(seen.pulse.swept_at, seen.now)
         }
     next_step = _("Start Celery's beat and a worker, or let cron run “manage.py mail_oauth refresh”.")
@@ -60,8 +60,7 @@ def _late(seen: Overview) -> Finding:
     return Finding(
         level=Level.WAIT,
         who=NOBODY if seen.held else US,
-        headline=_("Refreshes come late: the longest was due %(when)s.")
-        % {"when": distance(seen.oldest_due, seen.now)},
+        headline=_("Refreshes come late. Longest due: %(when)s.") % {"when": distance(seen.oldest_due, seen.now)},
         next_step=next_step,
         way=mailboxes(_("Show late mailboxes"), time="late"),
     )
@@ -106,7 +105,7 @@ def of_survey(seen: Overview) -> Iterator[Finding]:
     if seen.survey is None:
         headline = _("The mailboxes were not counted yet.")
     elif seen.survey.taken_at < seen.now - SURVEY_WITHIN:
-        headline = _("The mailboxes were counted last %(when)s.") % {
+        headline = _("The count of the mailboxes is old. Last count: %(when)s.") % {
             "when": distance(seen.survey.taken_at, seen.now)
         }
     else:

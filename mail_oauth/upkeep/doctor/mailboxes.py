@@ -11,6 +11,7 @@ from functools import cached_property
 from django.db.models import Sum
 from django.utils import timezone
 from django.utils.text import capfirst
+from django.utils.translation import override
 
 from mail_oauth import parking
 from mail_oauth.conf import app_settings
@@ -85,7 +86,8 @@ def _lanes(case: Case) -> Iterator[Outcome]:
     lanes = list(held.order_by("provider", "tenant", "trouble"))
     for health in lanes:
         lane = f"{health.provider} / {health.tenant}" if health.tenant else health.provider
-        trouble = capfirst(health.get_trouble_display())
+        with override(None):
+            trouble = capfirst(health.get_trouble_display())
         told = f"{trouble} ({health.reason}), since {health.held_since:%Y-%m-%d %H:%M} UTC."
         if health.trouble in _OURS:
             yield wrong(
@@ -105,7 +107,8 @@ def _attention(case: Case) -> Iterator[Outcome]:
     numbers = Counter[str]()
     for group in case.report.groups:
         numbers[group.status] += group.mailboxes
-    waiting = ", ".join(f"{numbers[status]} {status.label}" for status in ATTENTION if numbers[status])
+    with override(None):  # the doctor speaks English
+        waiting = ", ".join(f"{numbers[status]} {status.label}" for status in ATTENTION if numbers[status])
     if numbers[Status.UNREADABLE]:
         yield wrong(
             f"{waiting}.",
