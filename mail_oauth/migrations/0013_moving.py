@@ -14,9 +14,9 @@ class Migration(migrations.Migration):
                     "id",
                     models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
-                ("happened_on", models.DateField(db_index=True, verbose_name="when")),
+                ("happened_on", models.DateField(db_index=True, verbose_name="date")),
                 ("provider", models.CharField(max_length=64, verbose_name="provider")),
-                ("kind", models.CharField(help_text="A kind of event.", max_length=32, verbose_name="what")),
+                ("kind", models.CharField(help_text="A kind of event.", max_length=32, verbose_name="event")),
                 ("reason", models.CharField(blank=True, max_length=64, verbose_name="reason")),
             ],
             options={

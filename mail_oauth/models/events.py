@@ -58,10 +58,10 @@ class CredentialEvent(models.Model):
 class ErasedEvent(models.Model):
     """Something that happened to a mailbox of somebody who was erased: what, at which provider, and on which day."""
 
-    happened_on = models.DateField(_("when"), db_index=True)
-    provider = models.CharField(_("provider"), max_length=64)
-    kind = models.CharField(_("what"), max_length=32, help_text=_("A kind of event."))
-    reason = models.CharField(_("reason"), max_length=64, blank=True)
+    happened_on = models.DateField(pgettext_lazy("column", "date"), db_index=True)
+    provider = models.CharField(pgettext_lazy("column", "provider"), max_length=64)
+    kind = models.CharField(pgettext_lazy("column", "event"), max_length=32, help_text=_("A kind of event."))
+    reason = models.CharField(pgettext_lazy("column", "reason"), max_length=64, blank=True)
 
     class Meta:
         verbose_name = _("event of an erased mailbox")

@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("mail_oauth", "0012_notices"),
+        ("mail_oauth", "0013_moving"),
     ]
 
     operations = [
@@ -35,6 +35,7 @@ class Migration(migrations.Migration):
                     ("connected", "connected"),
                     ("reconnected", "reconnected"),
                     ("replaced", "replaced by another account"),
+                    ("imported", "brought from elsewhere"),
                     ("refreshed", "token refreshed"),
                     ("recovered", "works again"),
                     ("refresh_failed", "refresh failed"),
