@@ -51,7 +51,10 @@ def _planned(rows: QuerySet[Any]) -> tuple[int, float]:
 
     It knows the table by its last ANALYZE, and by its size as it is now.
     """
-    [plan] = json.loads(rows.order_by().explain(format="json"))
+    told = rows.order_by().explain(format="json")
+    if not told:  # Django knows that there can be none, and asks nobody
+        return 0, 0.0
+    [plan] = json.loads(told)
     return int(plan["Plan"]["Plan Rows"]), float(plan["Plan"]["Total Cost"])
 
 

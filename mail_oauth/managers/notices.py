@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -28,6 +29,9 @@ _TOKENS = ("credentials__access_token", "credentials__refresh_token")
 LEASE = timedelta(minutes=10)
 """For how long a worker may be busy with one mail: an SMTP server may be slow, and has no deadline by default."""
 
+AT_ONCE = 500
+"""So many rows one statement names: SQLite takes no thousand conditions."""
+
 MASS = timedelta(hours=1)
 """For how long a mass event goes on after it was last seen."""
 
@@ -50,12 +54,15 @@ class EpisodeQuerySet(models.QuerySet["Episode"]):
 
     def mark_told(self, episodes: list[Episode]) -> None:
         """Note that a user was mailed of these, unless another need has begun since they were read."""
-        same = Q(*(Q(pk=each.pk, began_at=each.began_at) for each in episodes), _connector=Q.OR)
-        self.filter(same, told_at__isnull=True).update(told_at=timezone.now())
+        now = timezone.now()
+        for part in _parts(episodes):
+            same = Q(*(Q(pk=each.pk, began_at=each.began_at) for each in part), _connector=Q.OR)
+            self.filter(same, told_at__isnull=True).update(told_at=now)
 
     def close(self, episodes: list[Episode]) -> None:
         """Forget those of whose end a user was told, unless they go on after all."""
-        self.filter(pk__in=[each.pk for each in episodes], recovered_at__isnull=False).delete()
+        for part in _parts(episodes):
+            self.filter(pk__in=[each.pk for each in part], recovered_at__isnull=False).delete()
 
 
 class NoticeQuerySet(models.QuerySet["Notice"]):
@@ -75,7 +82,8 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
         The row is changed in any case: whoever is about to settle it learns that there is something new.
         """
         recipient = f"user:{user_id}"
-        self.bulk_create([self.model(recipient=recipient, user_id=user_id)], ignore_conflicts=True)
+        if not self.filter(pk=recipient).exists():  # an INSERT that is ignored locks what others update (InnoDB)
+            self.bulk_create([self.model(recipient=recipient, user_id=user_id)], ignore_conflicts=True)
         self.filter(pk=recipient).update(version=F("version") + 1)
         asleep = self.filter(pk=recipient, due_at__isnull=True)
         asleep.update(due_at=DatabaseNow() + timedelta(seconds=seconds))
@@ -120,3 +128,8 @@ class EpisodeManager(_EpisodeBase.from_queryset(EpisodeQuerySet)):  # type: igno
 
 class NoticeManager(_NoticeBase.from_queryset(NoticeQuerySet)):  # type: ignore[misc]
     """The manager of `Notice`."""
+
+
+def _parts(episodes: list[Episode]) -> Iterator[list[Episode]]:
+    for start in range(0, len(episodes), AT_ONCE):
+        yield episodes[start : start + AT_ONCE]

@@ -19,6 +19,7 @@ class Migration(migrations.Migration):
                 (
                     "mailbox",
                     models.OneToOneField(
+                        db_constraint=False,
                         on_delete=django.db.models.deletion.CASCADE,
                         primary_key=True,
                         related_name="+",
@@ -66,18 +67,6 @@ class Migration(migrations.Migration):
                 "verbose_name": "provider health",
                 "verbose_name_plural": "provider health",
             },
-        ),
-        migrations.AddField(
-            model_name="credentialevent",
-            name="note",
-            field=models.CharField(
-                blank=True,
-                db_default="",
-                default="",
-                help_text="What the one who did it gave as a reason.",
-                max_length=200,
-                verbose_name="note",
-            ),
         ),
         migrations.AlterField(
             model_name="credentialevent",

@@ -11,7 +11,9 @@ from mail_oauth.models.mailboxes import MailCredentials
 class ReconnectLink(models.Model):
     """The newest link of a mailbox, which works once. `digest` is SHA-256: reading this table opens nothing."""
 
-    mailbox = models.OneToOneField(MailCredentials, models.CASCADE, primary_key=True, related_name="+")
+    mailbox = models.OneToOneField(  # no constraint: to add it, all who write mailboxes would wait
+        MailCredentials, models.CASCADE, primary_key=True, related_name="+", db_constraint=False
+    )
     digest = models.CharField(max_length=64)
     sent_at = models.DateTimeField()
     expires_at = models.DateTimeField(db_index=True)

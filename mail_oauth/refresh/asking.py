@@ -63,7 +63,7 @@ def ask(provider: Provider, call: Callable[[TokenEndpoint], HttpReply]) -> Answe
     """Make a call of a provider; where its client is refused, again with the next of its secrets.
 
     All of it within `TOTAL_TIMEOUT`, and so within one lease. Where every secret is refused, the answer to the
-    preferred one is returned. Raises `TransportError` and `ConfigurationError`, as a single call does.
+    preferred one is returned, as far as it could be read at all. Raises `TransportError` and `ConfigurationError`, as a single call does.
     """
     about = {"provider": provider.alias, "outcome": "fault"}
     with CALL_SECONDS.timed(about):
@@ -76,17 +76,27 @@ def _asked(provider: Provider, call: Callable[[TokenEndpoint], HttpReply]) -> An
     endpoints = provider.token_endpoint().by_each_secret()
     if len(endpoints) == 1:
         return _answer(provider, call(endpoints[0]))
-    refused: dict[TokenEndpoint, Answer] = {}
+    refused: dict[TokenEndpoint, Verdict] = {}
+    answers: list[Answer] = []
+    unreadable: list[ConfigurationError] = []
     with deadline(app_settings().total_timeout):
         for endpoint in _in_turn(provider, endpoints):
-            answer = _answer(provider, call(endpoint))
+            try:
+                answer = _answer(provider, call(endpoint))
+            except ConfigurationError as error:  # its file is gone, or holds no key: another one may do
+                unreadable.append(error)
+                refused[endpoint] = judge_fault(error)
+                continue
             if not answer.refuses_client:
                 refused.pop(endpoint, None)
                 _note_accepted(provider, endpoints, endpoint, refused)
                 return answer
             _note_refused(provider, endpoint)
-            refused[endpoint] = answer
-    return refused[endpoints[0]]
+            refused[endpoint] = answer.verdict
+            answers.insert(0 if endpoint is endpoints[0] else len(answers), answer)
+    if not answers:
+        raise unreadable[0]
+    return answers[0]
 
 
 def ask_for_app(grant: Grant, *, scope: str | None = None) -> Verdict:
@@ -140,7 +150,7 @@ def _note_accepted(
     provider: Provider,
     endpoints: tuple[TokenEndpoint, ...],
     accepted: TokenEndpoint,
-    refused: dict[TokenEndpoint, Answer],
+    refused: dict[TokenEndpoint, Verdict],
 ) -> None:
     """Remember which secret to begin with. Whatever is no refusal counts: a wrong guess costs one call, no grant."""
     if accepted is endpoints[0]:
@@ -156,11 +166,11 @@ def _report(
     provider: Provider,
     endpoints: tuple[TokenEndpoint, ...],
     accepted: TokenEndpoint,
-    refused: dict[TokenEndpoint, Answer],
+    refused: dict[TokenEndpoint, Verdict],
 ) -> None:
     """Log by their places that one secret stands in for others; once, until that changes."""
     told = ", ".join(
-        f"the {ordinal(place)} ({refused[endpoint].verdict.reason})"
+        f"the {ordinal(place)} ({refused[endpoint].reason})"
         for place, endpoint in enumerate(endpoints)
         if endpoint in refused
     )

@@ -39,6 +39,12 @@ def test_a_few_are_counted(many):
     assert (pages.count, pages.estimated) == (3, False)
 
 
+def test_none_are_none_though_nobody_could_be_asked(many):
+    rows = MailCredentials.objects.order_by("email")
+    assert pages_of(rows.none()).count == 0
+    assert pages_of(rows.filter(generation__lt=-1)).count == 0
+
+
 @postgres
 class TestMany:
     def test_are_estimated(self, many, dear, monkeypatch):

@@ -82,6 +82,26 @@ class TestMicrosoft:
         assert add("work", "ada@contoso.example").get_access_token()
         assert asked() == ["invalid_client", None]
 
+    @pytest.mark.parametrize("option", ["CLIENT_CERTIFICATE", "FEDERATED_TOKEN_FILE"])
+    def test_a_file_that_is_gone_gives_way_to_the_secret_too(self, site, add, provider, asked, option):
+        provider.register_app()
+        site.change("work", **{option: str(site.directory / "gone")})
+        assert add("work", "ada@contoso.example").get_access_token()
+        assert asked() == [None]
+
+    def test_a_certificate_that_is_gone_gives_way_to_the_next(self, site, add, provider, asked):
+        certificate, gone = site.certificate(), site.directory / "gone.pem"
+        provider.register_app(certificates=[certificate.public])
+        site.change("work", "CLIENT_SECRET", CLIENT_CERTIFICATE=[str(gone), str(certificate.path)])
+        assert add("work", "ada@contoso.example").get_access_token()
+        assert asked() == [None]
+
+    def test_files_that_are_all_gone_are_the_operators_business(self, site, add, asked):
+        site.change("work", "CLIENT_SECRET", CLIENT_CERTIFICATE=[str(site.directory / name) for name in "ab"])
+        with pytest.raises(ProviderUnavailable):
+            add("work", "ada@contoso.example").get_access_token()
+        assert asked() == []
+
     def test_by_the_token_of_a_platform_which_is_read_anew_each_time(self, site, add, provider, asked):
         certificate = site.certificate()
         token = Token(certificate, site.directory / "token")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from mail_oauth.connect.disconnect import disconnect
 from mail_oauth.connect.switch import pause, resume
@@ -187,6 +188,21 @@ class TestSeveralMailboxesOfOneUser:
         fall(connect(owner=owner), connect(owner=other_user))
         assert later().mailed == 2
         assert {mail.to[0] for mail in mailoutbox} == {"ada@home.example", "eve@home.example"}
+
+
+def test_of_more_mailboxes_than_one_statement_names_its_user_is_mailed_once(notify, owner, later, mailoutbox):
+    rows = MailCredentials.objects.bulk_create(
+        [
+            MailCredentials(user=owner, provider="microsoft", email=f"m{n}@example.com", status="needs_reauth")
+            for n in range(1200)
+        ]
+    )
+    began = timezone.now() - timedelta(minutes=30)
+    Episode.objects.bulk_create([Episode(credentials=row, need="needs_reauth", began_at=began) for row in rows])
+    Notice.objects.all().wake(owner.pk, 0)
+    assert [later().mailed, later().mailed] == [1, 0]
+    assert len(mailoutbox) == 1
+    assert not Episode.objects.filter(told_at__isnull=True).exists()
 
 
 def test_others_hear_of_it(row, fall, later):
