@@ -1,4 +1,4 @@
-"""The tables of the README, of docs/checks.md and of docs/metrics-and-logs.md that are made from the code.
+"""The tables of the README and of pages in docs/ that are made from the code.
 
 python -m tests.documentation.tables    # writes them there
 """
@@ -20,6 +20,8 @@ from tests.documentation.logs import LEVELS, Record, records
 
 CHECKS = DOCS / "checks.md"
 METRICS = DOCS / "metrics-and-logs.md"
+PROVIDERS = DOCS / "providers.md"
+TROUBLES = DOCS / "troubleshooting.md"
 
 BAR = r"\|"
 """How a bar is written that ends no cell, in code as well (GitHub Flavored Markdown, "Tables")."""
@@ -134,7 +136,7 @@ def logs_table() -> str:
 
 
 TABLES = {
-    "settings": (README, settings_table),
+    "settings": (DOCS / "settings.md", settings_table),
     "providers": (README, providers_table),
     "benchmark": (README, benchmark_table),
     "checks": (CHECKS, checks_table),
