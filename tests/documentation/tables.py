@@ -17,6 +17,7 @@ from mail_oauth.metrics import INSTRUMENTS
 from mail_oauth.providers.registry import BUILT_IN, provider_class
 from tests.documentation.blocks import DOCS, README
 from tests.documentation.logs import LEVELS, Record, records
+from tests.documentation.trouble_tables import TABLES as TROUBLE_TABLES
 
 CHECKS = DOCS / "checks.md"
 METRICS = DOCS / "metrics-and-logs.md"
@@ -144,6 +145,7 @@ TABLES = {
     "operations": (DOCS / "admin.md", operations_table),
     "instruments": (METRICS, instruments_table),
     "logs": (METRICS, logs_table),
+    **{name: (TROUBLES, table) for name, table in TROUBLE_TABLES.items()},
 }
 """By name: the document that has it, and what makes it."""
 
