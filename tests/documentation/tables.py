@@ -17,6 +17,7 @@ from mail_oauth.metrics import INSTRUMENTS
 from tests.documentation.blocks import DOCS, README
 from tests.documentation.logs import LEVELS, Record, records
 from tests.documentation.provider_tables import TABLES as PROVIDER_TABLES
+from tests.documentation.reference_tables import TABLES as REFERENCE_TABLES
 from tests.documentation.trouble_tables import TABLES as TROUBLE_TABLES
 
 CHECKS = DOCS / "checks.md"
@@ -130,6 +131,7 @@ TABLES = {
     "instruments": (METRICS, instruments_table),
     "logs": (METRICS, logs_table),
     **{name: (PROVIDERS, table) for name, table in PROVIDER_TABLES.items()},
+    **{name: (DOCS / "reference.md", table) for name, table in REFERENCE_TABLES.items()},
     **{name: (TROUBLES, table) for name, table in TROUBLE_TABLES.items()},
 }
 """By name: the document that has it, and what makes it."""

@@ -82,7 +82,7 @@ def test_the_checks_and_the_names_exist(page):
 def test_the_permissions_at_microsoft_are_what_is_asked_for():
     shown = set(
         re.findall(
-            r"`([\w.]+)`", re.findall(r"Delegated permissions\*:\n\n(.*?)\n\n", TEXTS["microsoft"], re.S)[0]
+            r"`([\w.]+)`", re.findall(r"Delegated permissions\*:\n\n(.*?)\n\n", TEXTS["microsoft"], re.DOTALL)[0]
         )
     )
     asked = {scope.rpartition("/")[2] for scope in Microsoft.scopes}
