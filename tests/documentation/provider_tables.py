@@ -7,20 +7,16 @@ from urllib.parse import urlsplit
 from mail_oauth.providers import Provider
 from mail_oauth.providers.registry import BUILT_IN, provider_class
 
-ROWS = (
+FEATURES = (
     "PKCE",
     "client authentication",
     "names the account",
     "revokes",
     "grant ends",
-    "IMAP",
-    "POP",
-    "SMTP",
-    "by HTTP",
-    "SASL",
     "without a user",
-    "scopes",
+    "by HTTP",
 )
+SERVERS = ("IMAP", "POP", "SMTP", "SASL", "scopes")
 
 
 def made(name: str) -> Provider:
@@ -31,7 +27,7 @@ def made(name: str) -> Provider:
 
 
 def facts(name: str) -> dict[str, str]:
-    """What stands in a provider's column, by row."""
+    """What stands in a provider's row, by head."""
     cls, provider = provider_class(name, {}), made(name)
     endpoint = cls.mail_endpoint
     by_option = {"oidc": "by discovery", "oauth2": "by option"}
@@ -60,10 +56,20 @@ def _yes(fact: bool) -> str:
 
 
 def matrix_table() -> str:
-    """Every built-in class, a column each."""
-    columns = {name: facts(name) for name in BUILT_IN}
-    lines = [f"| | {' | '.join(f'`{name}`' for name in columns)} |", f"|---|{'---|' * len(columns)}"]
-    lines += [f"| {row} | {' | '.join(column[row] for column in columns.values())} |" for row in ROWS]
+    """What every built-in class can do."""
+    return _table(FEATURES)
+
+
+def servers_table() -> str:
+    """Where the mail of every built-in class is, and what its users are asked for."""
+    return _table(SERVERS)
+
+
+def _table(heads: tuple[str, ...]) -> str:
+    lines = [f"| `CLASS` | {' | '.join(heads)} |", f"|---|{'---|' * len(heads)}"]
+    for name in BUILT_IN:
+        told = facts(name)
+        lines.append(f"| `{name}` | {' | '.join(told[head] for head in heads)} |")
     return "\n".join(lines)
 
 
@@ -81,5 +87,5 @@ def _codes(names: frozenset[str]) -> str:
     return ", ".join(f"`{name}`" for name in sorted(names))
 
 
-TABLES = {"matrix": matrix_table, "options": options_table}
+TABLES = {"matrix": matrix_table, "servers": servers_table, "options": options_table}
 """By the name of their place on the page."""

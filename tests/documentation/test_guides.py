@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from celery import Celery
+from celery.bin.celery import celery as celery_program
 from django.core.checks import run_checks
 from django.core.management import load_command_class
 from django.urls import resolve
@@ -110,6 +111,14 @@ def test_the_schedule():
     app = Celery("documentation", set_as_current=False)
     exec(block(DOCS / "celery.md", "python", "beat_schedule"), {"app": app})
     assert len(app.conf.beat_schedule) == 5
+
+
+def test_the_programs_of_celery():
+    [shown] = [body for body in blocks(DOCS / "celery.md", "console") if body.startswith("celery")]
+    for line in shown.splitlines():
+        _, _, _, name, *options = line.split()
+        known = {option for each in celery_program.commands[name].params for option in each.opts}
+        assert {option for option in options if option.startswith("-")} <= known
 
 
 def test_the_cache_and_the_database(monkeypatch):
