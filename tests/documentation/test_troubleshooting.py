@@ -64,3 +64,9 @@ def test_the_names_exist():
 def test_a_number_stands_once():
     ids = re.findall(r'<span id="(\S+)">', TEXT)
     assert len(ids) == len(set(ids)) > 100
+
+
+@pytest.mark.parametrize(("code", "tenant"), [("AADSTS9002331", "consumers"), ("AADSTS9002332", "organizations")])
+def test_whom_an_app_is_for_decides_the_tenant(code, tenant):
+    """Microsoft: "for use by Microsoft Account users only", and "by Microsoft Entra users only"."""
+    assert f'"TENANT": "{tenant}"' in ROWS[code]
