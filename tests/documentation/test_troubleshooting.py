@@ -69,4 +69,4 @@ def test_a_number_stands_once():
 @pytest.mark.parametrize(("code", "tenant"), [("AADSTS9002331", "consumers"), ("AADSTS9002332", "organizations")])
 def test_whom_an_app_is_for_decides_the_tenant(code, tenant):
     """Microsoft: "for use by Microsoft Account users only", and "by Microsoft Entra users only"."""
-    assert f'"TENANT": "{tenant}"' in ROWS[code]
+    assert f'"TENANT": "{tenant}"' in HINTS[code]
