@@ -6,11 +6,13 @@
 #   make fuzz                        what users, workers and faults do, in any order, and made-up inputs by the
 #                                    hundred thousand: half an hour
 #   make bench ARGS=--quick          what reads and refreshes cost, beside the peers; without ARGS half an hour
+#   make docs                        the documentation as a site, in site/; a link that leads nowhere fails it
 #   make lint PYTHON=python3.13      style, types, floors, migrations
 
 PYTHON ?= python3
 VENV ?= .venv
 BENCH_VENV ?= .venv-bench
+DOCS_VENV ?= .venv-docs
 ARGS ?=
 FUZZ ?=
 
@@ -24,7 +26,7 @@ REAL := redis or postgres or mariadb or dovecot or browser or worker or fuzz
 # ARGS may select no test of a kind, for which pytest's exit code is 5.
 NONE_IS_FINE = || test $$? -eq 5 -a -n '$(subst ','\'',$(ARGS))'
 
-.PHONY: demo test plain on-sqlite on-postgres on-mariadb chaos fuzz coverage lint bench clean
+.PHONY: demo test plain on-sqlite on-postgres on-mariadb chaos fuzz coverage lint docs bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python manage.py demo $(ARGS)
@@ -70,13 +72,16 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 	DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python manage.py makemigrations --check --dry-run
 
+docs: $(DOCS_VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict --clean
+
 # On PostgreSQL and Redis, as in production, in an environment that has the peers too. It writes
 # docs/benchmark.md and its pictures; ARGS="--output FILE" puts them elsewhere.
 bench: $(BENCH_VENV)/.bench
 	$(BENCH_VENV)/bin/python -m benchmarks $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(BENCH_VENV) build dist *.egg-info .coverage .coverage.* htmlcov
+	rm -rf $(VENV) $(BENCH_VENV) $(DOCS_VENV) build dist site *.egg-info .coverage .coverage.* htmlcov
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	rm -rf tests/browser/audits/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -94,6 +99,11 @@ $(VENV)/.dev: setup.cfg tests/browser/audits/package-lock.json | $(BIN)/python
 	$(PIP) --editable '.[mariadb]' || echo "The MariaDB driver could not be built: its tests will not run."
 	npm --prefix tests/browser/audits ci --ignore-scripts --no-audit --no-fund --silent || \
 	    echo "npm could not install the audits of pages: their tests will not run."
+	touch $@
+
+$(DOCS_VENV)/.docs: setup.cfg
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	touch $@
 
 $(BENCH_VENV)/.bench: setup.cfg

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import Enum, StrEnum
 
-VERSION = 3
+VERSION = 4
 """Raised with each change of the table, and logged with verdicts."""
 
 
@@ -114,8 +114,8 @@ AADSTS: dict[int, Action] = {
     **dict.fromkeys(
         (
             *CLIENT_AADSTS,
-            *(50011, 50194, 70001, 700016, 7000112, 7000229, 70011, 28000, 28002, 28003, 700022, 9002332),
-            *(9001023, 1002012, 90002, 90038, 500011, 50001, 650057),
+            *(50011, 50194, 70001, 700016, 7000112, 7000229, 70011, 28000, 28002, 28003, 700022),
+            *(9002331, 9002332, 9001023, 1002012, 90002, 90038, 500011, 50001, 650057),
         ),
         Action.OPERATOR,
     ),

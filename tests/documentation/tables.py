@@ -1,4 +1,4 @@
-"""The tables of the README, of docs/checks.md and of docs/metrics-and-logs.md that are made from the code.
+"""The tables of the README and of pages in docs/ that are made from the code.
 
 python -m tests.documentation.tables    # writes them there
 """
@@ -14,12 +14,16 @@ from dataclasses import MISSING
 from mail_oauth import conf
 from mail_oauth.checks.catalogue import CATALOGUE
 from mail_oauth.metrics import INSTRUMENTS
-from mail_oauth.providers.registry import BUILT_IN, provider_class
 from tests.documentation.blocks import DOCS, README
 from tests.documentation.logs import LEVELS, Record, records
+from tests.documentation.provider_tables import TABLES as PROVIDER_TABLES
+from tests.documentation.reference_tables import TABLES as REFERENCE_TABLES
+from tests.documentation.trouble_tables import TABLES as TROUBLE_TABLES
 
 CHECKS = DOCS / "checks.md"
 METRICS = DOCS / "metrics-and-logs.md"
+PROVIDERS = DOCS / "providers.md"
+TROUBLES = DOCS / "troubleshooting.md"
 
 BAR = r"\|"
 """How a bar is written that ends no cell, in code as well (GitHub Flavored Markdown, "Tables")."""
@@ -45,21 +49,6 @@ def _meanings() -> dict[str, str]:
         for node, doc in pairs
         if isinstance(node, ast.AnnAssign) and isinstance(doc, ast.Expr) and isinstance(doc.value, ast.Constant)
     }
-
-
-def providers_table() -> str:
-    """Every built-in provider with what it can do, from its class."""
-    rows = ["| `CLASS` | PKCE | names the account | revokes | IMAP | SMTP |", "|---|---|---|---|---|---|"]
-    for name in BUILT_IN:
-        provider = provider_class(name, {})
-        example = dict.fromkeys(provider.required_options, "https://x")
-        made = provider(name, {**example, "CLIENT_SECRET": "x", "REVOKE_URL": provider.revoke_url})
-        servers = [made.setting("IMAP"), made.setting("SMTP")]
-        hosts = [f"`{server.host}:{server.port}`" if server else "by option" for server in servers]
-        revokes = "yes" if provider.revoke_url else {"oidc": "by discovery", "oauth2": "by option"}.get(name, "no")
-        facts = ["yes" if fact else "no" for fact in (provider.uses_pkce, provider.names_account)]
-        rows.append(f"| `{name}` | {' | '.join([*facts, revokes, *hosts])} |")
-    return "\n".join(rows)
 
 
 def benchmark_table() -> str:
@@ -134,14 +123,16 @@ def logs_table() -> str:
 
 
 TABLES = {
-    "settings": (README, settings_table),
-    "providers": (README, providers_table),
+    "settings": (DOCS / "settings.md", settings_table),
     "benchmark": (README, benchmark_table),
     "checks": (CHECKS, checks_table),
     "probes": (CHECKS, probes_table),
     "operations": (DOCS / "admin.md", operations_table),
     "instruments": (METRICS, instruments_table),
     "logs": (METRICS, logs_table),
+    **{name: (PROVIDERS, table) for name, table in PROVIDER_TABLES.items()},
+    **{name: (DOCS / "reference.md", table) for name, table in REFERENCE_TABLES.items()},
+    **{name: (TROUBLES, table) for name, table in TROUBLE_TABLES.items()},
 }
 """By name: the document that has it, and what makes it."""
 
