@@ -188,7 +188,7 @@ def test_the_user_follows_the_link_signs_in_and_reconnects(browser, site, lost, 
     page = context.new_page()
     page.set_content(mailoutbox[0].alternatives[0][0])
     picture(page, "mail")
-    page.get_by_role("link", name="Reconnect lost@example.com").click()
+    page.get_by_role("link", name="Reconnect mailbox").click()
     page.get_by_label("Username").fill(User.objects.get(pk=lost.user.pk).username)
     page.get_by_label("Password").fill("password")
     page.get_by_role("button", name="Log in").click()

@@ -78,7 +78,7 @@ def test_partial_consent_and_another_account_are_told_and_change_nothing(open_li
     assert not MailCredentials.objects.exists()
 
     page.get_by_role("button", name="Try again").click()
-    page.get_by_role("radio", name="ada@example.com").check()
+    page.get_by_label("Or sign in as a new address").fill("ada@example.com")
     page.get_by_role("button", name="Allow").click()
     expect(page.get_by_role("status")).to_contain_text("is connected.")
     before = MailCredentials.objects.get()
@@ -86,7 +86,7 @@ def test_partial_consent_and_another_account_are_told_and_change_nothing(open_li
     MailCredentials.objects.update(status=Status.NEEDS_REAUTH)
     page.reload()
     page.get_by_role("button", name=f"Reconnect: {before.email}").click()
-    page.get_by_role("radio", name="grace@example.com").check()
+    page.get_by_label("Or sign in as a new address").fill("grace@example.com")
     page.get_by_role("button", name="Allow").click()
     expect(page.get_by_role("heading", name="account")).to_be_visible()
     after = MailCredentials.objects.get()
