@@ -42,7 +42,9 @@ MOST_NAMED = 20
 def add_actions(actions: Any, command: BaseCommand) -> None:
     """Declare the subcommand to `command`, and its sources."""
     parser = add_action(actions, "import", partial(run, command), "take over grants that were connected elsewhere")
-    sources = parser.add_subparsers(title="sources", required=True, dest="source")
+    sources = parser.add_subparsers(
+        title="sources", required=True, dest="source", help="where they are: each has options of its own"
+    )
     layout = _source(sources, "redis", _redis, "JSON under email:credentials:{userId}:{accountId}")
     layout.add_argument("--redis-url", default="", help=f"default: the environment's {REDIS_URL}")
     layout.add_argument("--prefix", default=PREFIX, help=f"what keys begin with (default: {PREFIX})")

@@ -64,7 +64,7 @@ def _name(action: argparse.Action) -> str:
     if not action.option_strings:
         return str(action.metavar or action.dest.upper())
     taken = "" if action.nargs == 0 else f" {action.metavar or action.dest.upper()}"
-    return f"{action.option_strings[-1]}{taken}"
+    return f"{action.option_strings[-1]}{taken}".replace("|", " or ")  # no other cell begins there
 
 
 def _django_options() -> list[argparse.Action]:
