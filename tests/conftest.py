@@ -12,12 +12,8 @@ from django.test import TransactionTestCase
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from mail_oauth.managers.background import threads
-from mail_oauth.managers.counts import tally
-from mail_oauth.managers.health import board
-from mail_oauth.near import near_copies
+from mail_oauth.testing.configuring import forget
 from mail_oauth.testing.provider import FakeProvider
-from mail_oauth.usage import uses
 from tests.services import Dovecot, MariaDB, Postgres, Redis, RedisCluster, Server, require
 from tests.services.programs import MissingProgram, skip_or_fail
 from tests.settings import redis_cache as redis_cache_settings
@@ -26,7 +22,13 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
     from pytest_django import Settings
 
-pytest_plugins = ["tests.concurrency", "tests.mailboxes", "tests.surfing", "tests.canary.plugin"]
+pytest_plugins = [
+    "mail_oauth.testing.plugin",
+    "tests.concurrency",
+    "tests.mailboxes",
+    "tests.surfing",
+    "tests.canary.plugin",
+]
 
 # How fast a busy machine makes up inputs is no finding. `make test` and `make fuzz` make up more of them, by
 # --hypothesis-profile.
@@ -106,9 +108,9 @@ def mariadb_server() -> Iterator[MariaDB]:
 
 
 @pytest.fixture(scope="session")
-def dovecot_server(fake_provider: FakeProvider) -> Iterator[Dovecot]:
+def dovecot_server(fake_provider_server: FakeProvider) -> Iterator[Dovecot]:
     """A Dovecot that asks the fake provider of the whole run; tests use `dovecot`."""
-    yield from started(partial(Dovecot, fake_provider))
+    yield from started(partial(Dovecot, fake_provider_server))
 
 
 @pytest.fixture
@@ -181,11 +183,7 @@ def no_marks_at_odd_moments() -> Iterator[None]:
 def empty_memory_cache() -> Iterator[None]:
     """No test meets what another left in this process's memory, or a thread of it."""
     yield
-    threads.dismiss(20)
-    board.forget()
-    tally.forget()
-    near_copies.clear()
-    uses.clear()
+    forget()
     if isinstance(caches["default"], LocMemCache):
         cache.clear()
 
