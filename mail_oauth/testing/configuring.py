@@ -21,6 +21,9 @@ from mail_oauth.testing.provider import FakeProvider
 from mail_oauth.usage import uses
 
 HOST: Final = "127.0.0.1"
+PUBLIC_CLIENT_ID: Final = "fake-provider-public-client"
+"""The client of providers that know no secret (RFC 6749 section 2.1)."""
+
 THREAD_SECONDS: Final = 20
 """For so long a test's end waits for refreshes that run behind it."""
 
@@ -80,13 +83,15 @@ def personality_of(alias: str, options: Mapping[str, Any]) -> str:
 
 
 def _led(provider: FakeProvider, alias: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    found, personality = provider_class(alias, options), personality_of(alias, options)
     kept = {name: value for name, value in options.items() if name not in _OTHER_PLACES}
     kept |= {"CLIENT_ID": provider.client_id, "CLIENT_SECRET": provider.client_secret}
-    personality = personality_of(alias, options)
+    if options.get("CLIENT_AUTH", found.client_auth) == "none":
+        kept |= {"CLIENT_ID": PUBLIC_CLIENT_ID, "CLIENT_SECRET": ""}
+        provider.add_client(PUBLIC_CLIENT_ID, None)
     if personality == "microsoft":
         return {**kept, "AUTHORITY": f"{provider.url}/microsoft"}
     urls = provider.urls(personality)
-    found = provider_class(alias, options)
     if issubclass(found, OpenIDConnect):
         return {**kept, "ISSUER": urls["issuer"]}
     if personality in {
@@ -119,10 +124,11 @@ def configured(provider: FakeProvider, **changes: Any) -> Iterator[None]:
 def clean_slate(provider: FakeProvider) -> Iterator[None]:
     """Let plain http be spoken to ``provider`` inside a ``with`` block.
 
-    At the end it has no faults and the policy of before, and this process has forgotten what it kept in its memory,
-    so that no test meets another's.
+    It begins without calls; at the end it has no faults and the policy of before, and this process has forgotten what
+    it kept in its memory, so that no test meets another's.
     """
     policy = provider.policy
+    provider.clear_calls()
     with patch.dict(os.environ, {"OAUTHLIB_INSECURE_TRANSPORT": "1"}):
         try:
             yield

@@ -45,16 +45,17 @@ def make_mailbox(
     """A connected mailbox, saved, with a grant of its own at ``provider``; see `configuring.configured`.
 
     ``alias`` is the first provider of the settings, ``email`` and ``user`` are new ones unless given. ``seconds_left``
-    moves the access token in time, as if it had been issued earlier: 0 or less is expired, and the provider, which
-    has the true time of issue, does not matter until then. ``columns`` are set on the row last; what connecting the
-    same account once more would find (issuer and subject) is as the provider says.
+    moves the row's access token in time, as if it had been issued earlier: with 0 or less it is expired. ``columns``
+    are set on the row last. Issuer and subject are as the provider says, so that whoever connects the same account
+    through the site's pages finds this mailbox.
     """
     alias = alias or next(iter(app_settings().providers))
     theirs, email = provider_for(alias), email or f"ada{next(_numbers)}@example.com"
     personality = personality_of(alias, app_settings().providers[alias])
     if not provider.knows(email):
         provider.add_account(email)
-    reply = provider.grant(email, personality=personality, scope=" ".join(theirs.consented_scopes))
+    client, scope = theirs.setting("CLIENT_ID"), " ".join(theirs.consented_scopes)
+    reply = provider.grant(email, personality=personality, scope=scope, client_id=client)
     row = MailCredentials(
         user=user if user is not None else make_user(),
         provider=alias,
