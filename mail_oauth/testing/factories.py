@@ -5,7 +5,6 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import AbstractBaseUser
 from django.utils import timezone
 
 from mail_oauth.conf import app_settings
@@ -36,7 +35,7 @@ def make_user(username: str | None = None, **fields: Any) -> Any:
 def make_mailbox(
     provider: FakeProvider,
     *,
-    user: AbstractBaseUser | None = None,
+    user: Any = None,
     alias: str | None = None,
     email: str | None = None,
     seconds_left: float | None = None,

@@ -1,4 +1,4 @@
-"""The tables of the README, of docs/checks.md and of docs/metrics-and-logs.md that are made from the code.
+"""The tables of the README and of pages in docs/ that are made from the code.
 
 python -m tests.documentation.tables    # writes them there
 """
@@ -15,6 +15,7 @@ from mail_oauth import conf
 from mail_oauth.checks.catalogue import CATALOGUE
 from mail_oauth.metrics import INSTRUMENTS
 from mail_oauth.providers.registry import BUILT_IN, provider_class
+from tests.documentation.api import api_list
 from tests.documentation.blocks import DOCS, README
 from tests.documentation.logs import LEVELS, Record, records
 
@@ -142,6 +143,7 @@ TABLES = {
     "operations": (DOCS / "admin.md", operations_table),
     "instruments": (METRICS, instruments_table),
     "logs": (METRICS, logs_table),
+    "api": (DOCS / "api.md", api_list),
 }
 """By name: the document that has it, and what makes it."""
 
