@@ -38,23 +38,23 @@ class Letter:
 
 def newest(mailbox: MailCredentials, most: int = MOST) -> list[Letter]:
     """Return the newest messages, newest first. Raises `MailFailed`."""
-    with _told(), mailbox.imap() as imap:
-        count = int(_done(imap.select("INBOX", readonly=True))[0] or 0)
+    with told(), mailbox.imap() as imap:
+        count = int(done(imap.select("INBOX", readonly=True))[0] or 0)
         if count == 0:
             return []
-        parts = _done(imap.fetch(f"{max(count - most, 0) + 1}:{count}", _FIELDS))
+        parts = done(imap.fetch(f"{max(count - most, 0) + 1}:{count}", _FIELDS))
     return [_letter(part[1]) for part in reversed(parts) if isinstance(part, tuple)]
 
 
 def send(mailbox: MailCredentials, *, to: str, subject: str, text: str) -> None:
     """Send a message from the mailbox. Raises `MailFailed`."""
     message = EmailMessage(subject, text, from_email=mailbox.email, to=[to])
-    with _told():
+    with told():
         mailbox.email_connection().send_messages([message])
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def told() -> Iterator[None]:
     """Say what went wrong in words for a page. A `MailboxError` says what to do; a server's own words stay out."""
     try:
         yield
@@ -66,7 +66,7 @@ def _told() -> Iterator[None]:
         raise MailFailed("The mail server broke off. Try again in a moment.") from error
 
 
-def _done(answer: tuple[str, Any]) -> list[Any]:
+def done(answer: tuple[str, Any]) -> list[Any]:
     """Return what an IMAP command gave. Raises imaplib's error for a NO."""
     status, lines = answer
     if status != "OK":

@@ -12,12 +12,8 @@ from django.test import TransactionTestCase
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from mail_oauth.managers.background import threads
-from mail_oauth.managers.counts import tally
-from mail_oauth.managers.health import board
-from mail_oauth.near import near_copies
+from mail_oauth.testing.configuring import forget
 from mail_oauth.testing.provider import FakeProvider
-from mail_oauth.usage import uses
 from tests.services import Dovecot, MariaDB, Postgres, Redis, RedisCluster, Server, require
 from tests.services.programs import MissingProgram, skip_or_fail
 from tests.settings import redis_cache as redis_cache_settings
@@ -27,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_django import Settings
 
 pytest_plugins = [
+    "mail_oauth.testing.plugin",
     "tests.concurrency",
     "tests.mailboxes",
     "tests.surfing",
@@ -112,9 +109,9 @@ def mariadb_server() -> Iterator[MariaDB]:
 
 
 @pytest.fixture(scope="session")
-def dovecot_server(fake_provider: FakeProvider) -> Iterator[Dovecot]:
+def dovecot_server(fake_provider_server: FakeProvider) -> Iterator[Dovecot]:
     """A Dovecot that asks the fake provider of the whole run; tests use `dovecot`."""
-    yield from started(partial(Dovecot, fake_provider))
+    yield from started(partial(Dovecot, fake_provider_server))
 
 
 @pytest.fixture
@@ -187,11 +184,7 @@ def no_marks_at_odd_moments() -> Iterator[None]:
 def empty_memory_cache() -> Iterator[None]:
     """No test meets what another left in this process's memory, or a thread of it."""
     yield
-    threads.dismiss(20)
-    board.forget()
-    tally.forget()
-    near_copies.clear()
-    uses.clear()
+    forget()
     if isinstance(caches["default"], LocMemCache):
         cache.clear()
 

@@ -201,11 +201,11 @@ _DEPLOYED = {
         "a certificate, a service account's key or a platform's token cannot be read, is none, or has ended",
         '"CLIENT_CERTIFICATE": "/run/secrets/app.pem", with certificate and private key',
     ),
+    "E046": ("`mail_oauth.testing` is installed", "INSTALLED_APPS without mail_oauth.testing"),
     "W035": (
         "a client's certificate ends within thirty days",
         '"CLIENT_CERTIFICATE": ["new.pem", "former.pem"], and the new one registered',
     ),
-    "W001": ("`mail_oauth.testing` is installed", "INSTALLED_APPS without mail_oauth.testing"),
     "W002": ("tokens are sealed under a key made of `SECRET_KEY`", 'FERNET_KEYS = [os.environ["MAIL_OAUTH_KEY"]]'),
     "W003": (
         "the cache is private to a process",

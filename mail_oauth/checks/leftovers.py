@@ -27,7 +27,11 @@ def insecure_transport() -> Found:
 def testing() -> Found:
     """Find the provider of tests and demos."""
     if "mail_oauth.testing" in settings.INSTALLED_APPS:
-        yield found("W001", "mail_oauth.testing is for tests and demos.", "Take it out of INSTALLED_APPS.")
+        yield found(
+            "E046",
+            "mail_oauth.testing is for tests and demos: it signs in whoever asks.",
+            "Take it out of INSTALLED_APPS.",
+        )
 
 
 def revealing() -> Found:

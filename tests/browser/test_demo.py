@@ -114,3 +114,19 @@ def test_the_same_demo_on_postgresql_and_redis(postgres_server, redis_server, mo
         page.get_by_role("link", name="ada@example.com").click()
         expect(page.locator(".letters li")).to_have_count(3)
         assert "transport:   redis://" in demo.log
+
+
+def test_the_help_desk_answers_as_the_user(demo: Demo, page: Page):
+    demo.sign_in(page, "ada")
+    demo.connect(page, "Connect Company (OIDC) mailbox")
+    page.get_by_role("link", name="Messages of ada@example.com").first.click()
+    page.get_by_role("link", name="The same mail as a help desk").click()
+    page.get_by_role("link", name="Welcome to your mailbox").click()
+    expect(page.get_by_text("It lives in memory.")).to_be_visible()
+    page.get_by_label("Your answer").fill("Thank you, and good night.")
+    page.get_by_role("button", name="Send the answer").click()
+    expect(page.get_by_text("Your answer to welcome@example.com is sent.")).to_be_visible()
+    expect(page.get_by_role("article").last).to_contain_text("Thank you, and good night.")
+    page.get_by_role("link", name="All conversations of ada@example.com").click()
+    conversation = page.locator(".letters li").filter(has_text="Welcome to your mailbox")
+    expect(conversation).to_contain_text("2 messages, answered")

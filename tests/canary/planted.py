@@ -168,49 +168,49 @@ def _ask(view: Callable[[Any], Any], url: str = "/") -> None:
 # --- the tests; each passes ---
 
 
-def test_nothing_is_planted(fake_provider, db):
+def test_nothing_is_planted(fake_provider_server, db):
     for place in PLACES:
         place("nothing")
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.__name__)
-def test_a_token(place, fake_provider):
-    place(fake_provider.grant("ada@example.com", "google")["access_token"])
+def test_a_token(place, fake_provider_server):
+    place(fake_provider_server.grant("ada@example.com", "google")["access_token"])
 
 
-def test_a_token_in_a_file(tmp_path, fake_provider):
-    token = fake_provider.grant("ada@example.com", "google")["access_token"]
+def test_a_token_in_a_file(tmp_path, fake_provider_server):
+    token = fake_provider_server.grant("ada@example.com", "google")["access_token"]
     (tmp_path / "x").write_bytes(bytes(3) + token.encode() + bytes(3))
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_token_in_a_table(django_user_model, fake_provider):
-    reply = fake_provider.grant("ada@example.com", "plain", "mail offline_access")
+def test_a_token_in_a_table(django_user_model, fake_provider_server):
+    reply = fake_provider_server.grant("ada@example.com", "plain", "mail offline_access")
     django_user_model.objects.create_user("ada", first_name=reply["refresh_token"])
 
 
-def test_a_token_in_redis(redis_cache, fake_provider):
-    cache.set("x", fake_provider.grant("ada@example.com", "google")["access_token"])
+def test_a_token_in_redis(redis_cache, fake_provider_server):
+    cache.set("x", fake_provider_server.grant("ada@example.com", "google")["access_token"])
 
 
 @pytest.mark.parametrize("personality", ["google", "microsoft"])
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_any_spelling(spelling, personality, fake_provider):
-    secret = fake_provider.grant("ada@example.com", personality)["access_token"]
+def test_any_spelling(spelling, personality, fake_provider_server):
+    secret = fake_provider_server.grant("ada@example.com", personality)["access_token"]
     a_log_at_debug(SPELLINGS[spelling](secret))
 
 
 @pytest.mark.parametrize("spelling", ["raw", "in HTML", "in a URL", "in a form", "in base64 1", "in JSON"])
-def test_a_client_secret_of_odd_characters(spelling, fake_provider):
+def test_a_client_secret_of_odd_characters(spelling, fake_provider_server):
     secret = f'an "odd" & <long>/secret+of {spelling}'
-    fake_provider.add_client(spelling, secret)
+    fake_provider_server.add_client(spelling, secret)
     a_log_at_debug({**SPELLINGS, "in JSON": json.dumps}[spelling](secret))
 
 
 @pytest.mark.parametrize("kind", ["access_token", "refresh_token", "id_token"])
-def test_any_token(kind, fake_provider):
-    reply = fake_provider.grant("ada@example.com", "oidc", "openid email offline_access mail")
+def test_any_token(kind, fake_provider_server):
+    reply = fake_provider_server.grant("ada@example.com", "oidc", "openid email offline_access mail")
     a_log_at_debug(reply[kind])
 
 

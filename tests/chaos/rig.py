@@ -20,10 +20,10 @@ from django.db import connections
 from django.utils import timezone
 
 from mail_oauth.models import MailCredentials
+from mail_oauth.testing.configuring import provider_settings
 from mail_oauth.testing.provider import FakeProvider
 from tests.canary.spool import WATCH
 from tests.chaos.rows import new_row
-from tests.mailboxes import provider_settings
 from tests.services import Postgres, Redis
 from tests.worker.stack import SCOPES, Stack, wait_until
 

@@ -198,7 +198,7 @@ MISTAKES = [
     notices("W041", "below CIRCUIT_WINDOW (600 s)", NOTIFY_AFTER=60),
     notices("W042", "delivers no mail", "django.core.mail.backends.console.EmailBackend"),
     notices("W042", "webmaster@localhost", NOTIFY_FROM=""),
-    django("W001", "mail_oauth.testing", INSTALLED_APPS=[*APPS, "mail_oauth.testing"]),
+    django("E046", "mail_oauth.testing", INSTALLED_APPS=[*APPS, "mail_oauth.testing"]),
     django("W002", "FERNET_KEYS", FERNET_KEYS=[]),
     django("W003", "cannot be parked", CACHES={"default": PRIVATE_CACHE}),
     django("W004", "run code", CACHES={"default": PICKLING_CACHE}),

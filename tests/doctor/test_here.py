@@ -87,8 +87,8 @@ class TestTheSystemChecks:
         assert "CLIENT_SECRET" in doctor().of("mail_oauth.E002")["what"]
 
     def test_that_are_silenced_stay_silent(self, doctor, settings):
-        settings.SILENCED_SYSTEM_CHECKS = ["mail_oauth.W001"]
-        assert doctor().levels("mail_oauth.W001") == {}
+        settings.SILENCED_SYSTEM_CHECKS = ["mail_oauth.E046"]
+        assert doctor().levels("mail_oauth.E046") == {}
 
     def test_that_cannot_be_run_are_said_to_be_so(self, doctor, settings):
         settings.ROOT_URLCONF = "tests.nowhere"

@@ -14,6 +14,7 @@ from dataclasses import MISSING
 from mail_oauth import conf
 from mail_oauth.checks.catalogue import CATALOGUE
 from mail_oauth.metrics import INSTRUMENTS
+from tests.documentation.api import api_list
 from tests.documentation.blocks import DOCS, README
 from tests.documentation.logs import LEVELS, Record, records
 from tests.documentation.provider_tables import TABLES as PROVIDER_TABLES
@@ -130,6 +131,7 @@ TABLES = {
     "operations": (DOCS / "admin.md", operations_table),
     "instruments": (METRICS, instruments_table),
     "logs": (METRICS, logs_table),
+    "api": (DOCS / "api.md", api_list),
     **{name: (PROVIDERS, table) for name, table in PROVIDER_TABLES.items()},
     **{name: (DOCS / "reference.md", table) for name, table in REFERENCE_TABLES.items()},
     **{name: (TROUBLES, table) for name, table in TROUBLE_TABLES.items()},

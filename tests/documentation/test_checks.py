@@ -53,7 +53,7 @@ def test_the_commands_do_as_the_page_says(site, line):
     if "doctor" not in line:
         assert "System check identified" in said
         return
-    assert "mail_oauth.W001" in said, "all checks are run"
+    assert "mail_oauth.E046" in said, "all checks are run"
     assert "database.reachable" in said, "and then what runs is looked at"
     assert ('"schema": 1' in said) is ("--json" in line)
 

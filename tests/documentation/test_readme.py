@@ -38,7 +38,7 @@ def test_the_tables_are_the_codes(name):
     assert between_markers(document.read_text(), name) == table(), "Run: python -m tests.documentation.tables"
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", [name for name in TABLES if name != "api"])
 def test_each_row_of_a_table_has_as_many_cells_as_its_head(name):
     document, _ = TABLES[name]
     rows = [row for row in between_markers(document.read_text(), name).splitlines() if row.startswith("|")]

@@ -21,12 +21,13 @@ from mail_oauth.models import MailCredentials
 from mail_oauth.refresh import engine
 from mail_oauth.refresh.classification import Action
 from mail_oauth.refresh.engine import refresh
+from mail_oauth.testing.configuring import provider_settings
 from mail_oauth.testing.faults import Fault
 from mail_oauth.testing.provider import FakeProvider
 from tests.chaos.rig import Rig
 from tests.concurrency import together
 from tests.losses.passing import pass_time, sweep
-from tests.mailboxes import provider_settings, stored
+from tests.mailboxes import stored
 
 DAY = timedelta(days=1)
 

@@ -8,9 +8,9 @@ import pytest
 from django.db import connection
 
 from mail_oauth.refresh import engine
+from mail_oauth.testing.configuring import provider_settings
 from tests.machine.watched import WatchedProvider
 from tests.machine.world import CALLBACK, Ears, Gate, World
-from tests.mailboxes import provider_settings
 
 
 @pytest.fixture(scope="session")

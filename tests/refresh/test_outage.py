@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from mail_oauth.testing.configuring import provider_settings
 from tests.concurrency import meanwhile
-from tests.mailboxes import provider_settings
 from tests.services import Postgres, Redis
 
 
 @pytest.fixture
-def process(fake_provider, postgres_server: Postgres, redis_server: Redis) -> Iterator[Callable[..., str]]:
+def process(fake_provider_server, postgres_server: Postgres, redis_server: Redis) -> Iterator[Callable[..., str]]:
     """Run a step in a process of its own, on a database of its own; what it printed."""
     postgres_server.start()
     redis_server.start()
@@ -31,7 +31,7 @@ def process(fake_provider, postgres_server: Postgres, redis_server: Redis) -> It
         "DJANGO_SETTINGS_MODULE": "tests.settings",
         "DATABASE_URL": postgres_server.url.replace("/postgres", "/outage"),
         "REDIS_URL": redis_server.url,
-        "MAIL_OAUTH": json.dumps(provider_settings(fake_provider)),
+        "MAIL_OAUTH": json.dumps(provider_settings(fake_provider_server)),
         "OAUTHLIB_INSECURE_TRANSPORT": "1",
     }
 
@@ -46,21 +46,21 @@ def process(fake_provider, postgres_server: Postgres, redis_server: Redis) -> It
 
 
 @pytest.mark.slow
-def test_the_pair_is_parked_and_adopted(process, fake_provider, postgres_server):
+def test_the_pair_is_parked_and_adopted(process, fake_provider_server, postgres_server):
     email = "outage@example.com"
-    fake_provider.add_account(email)
+    fake_provider_server.add_account(email)
     scopes = "openid email offline_access mail"
-    granted = fake_provider.grant(email, personality="oidc", scope=scopes)["refresh_token"]
+    granted = fake_provider_server.grant(email, personality="oidc", scope=scopes)["refresh_token"]
     key = process("make", "keycloak", email, granted)
-    fake_provider.fail_next(1, meanwhile(postgres_server.kill))
+    fake_provider_server.fail_next(1, meanwhile(postgres_server.kill))
 
     assert process("ask", key) == "OperationalError"
-    calls = fake_provider.token_calls("refresh_token", email=email)
+    calls = fake_provider_server.token_calls("refresh_token", email=email)
     assert [call.status for call in calls] == [200], "the provider has replaced the refresh token"
 
     postgres_server.start()
     token = process("ask", key)
     assert len(token) > 20
-    assert len(fake_provider.token_calls("refresh_token", email=email)) == 1, "and was not asked again"
+    assert len(fake_provider_server.token_calls("refresh_token", email=email)) == 1, "and was not asked again"
     assert process("ask", key) == token
-    assert fake_provider.is_current_refresh_token(fake_provider.newest_refresh_token(email, "oidc"))
+    assert fake_provider_server.is_current_refresh_token(fake_provider_server.newest_refresh_token(email, "oidc"))

@@ -46,7 +46,7 @@ def finish(row: MailCredentials):
 
 
 @pytest.fixture
-def mailbox(connect, fake_provider) -> MailCredentials:
+def mailbox(connect, fake_provider_server) -> MailCredentials:
     return connect("keycloak", seconds_left=-10)
 
 

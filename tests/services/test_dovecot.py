@@ -231,7 +231,7 @@ def test_what_it_refused_and_why_is_in_its_log(dovecot, attempt, token) -> None:
     assert token not in log
 
 
-def test_without_its_programs_it_is_not_started(fake_provider, monkeypatch) -> None:
+def test_without_its_programs_it_is_not_started(fake_provider_server, monkeypatch) -> None:
     monkeypatch.setattr(dovecot, "find_program", lambda *names: find_program("no-such-server"))
     with pytest.raises(MissingProgram):
-        Dovecot(fake_provider)
+        Dovecot(fake_provider_server)

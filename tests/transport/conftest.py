@@ -14,10 +14,10 @@ from tests.wire import Recorded, Wire
 
 
 @pytest.fixture(autouse=True)
-def calm(fake_provider: FakeProvider) -> Iterator[None]:
+def calm(fake_provider_server: FakeProvider) -> Iterator[None]:
     """No test meets a fault of another."""
     yield
-    fake_provider.clear_faults()
+    fake_provider_server.clear_faults()
 
 
 @pytest.fixture
@@ -40,19 +40,19 @@ def wire(quick: None) -> Iterator[Recorded]:
 
 
 @pytest.fixture
-def endpoint(quick: None, fake_provider: FakeProvider) -> TokenEndpoint:
+def endpoint(quick: None, fake_provider_server: FakeProvider) -> TokenEndpoint:
     """The token endpoint of the fake provider."""
     return TokenEndpoint(
-        url=fake_provider.urls("plain")["token"],
-        client_id=fake_provider.client_id,
-        client_secret=Secret(fake_provider.client_secret),
+        url=fake_provider_server.urls("plain")["token"],
+        client_id=fake_provider_server.client_id,
+        client_secret=Secret(fake_provider_server.client_secret),
     )
 
 
 @pytest.fixture
-def refresh_token(fake_provider: FakeProvider) -> Secret:
+def refresh_token(fake_provider_server: FakeProvider) -> Secret:
     """A refresh token that the fake provider takes."""
-    return Secret(fake_provider.grant("ada@example.com", personality="plain")["refresh_token"])
+    return Secret(fake_provider_server.grant("ada@example.com", personality="plain")["refresh_token"])
 
 
 @pytest.fixture(scope="session")

@@ -27,8 +27,8 @@ class TestTime:
         [Fault.drip(0.2, part="headers"), Fault.drip(0.1, part="body"), Fault.hang(30), Fault.slow(30)],
         ids=["headers dribble", "body dribbles", "silence", "late"],
     )
-    def test_is_bounded_in_all(self, endpoint, refresh_token, fake_provider, fault):
-        fake_provider.fail_next(1, fault)
+    def test_is_bounded_in_all(self, endpoint, refresh_token, fake_provider_server, fault):
+        fake_provider_server.fail_next(1, fault)
         begun = time.monotonic()
         with pytest.raises(TransportError) as raised:
             endpoint.refresh(refresh_token)
@@ -36,27 +36,29 @@ class TestTime:
         assert (raised.value.cause, raised.value.outcome_unknown) == ("timeout", True)
 
     @pytest.mark.parametrize(("read", "total"), [(0.2, 60), (60, 0.2)])
-    def test_of_one_read_is_bounded_by_both(self, settings, endpoint, refresh_token, fake_provider, read, total):
+    def test_of_one_read_is_bounded_by_both(
+        self, settings, endpoint, refresh_token, fake_provider_server, read, total
+    ):
         settings.MAIL_OAUTH = {**settings.MAIL_OAUTH, "READ_TIMEOUT": read, "TOTAL_TIMEOUT": total}
-        fake_provider.fail_next(1, Fault.slow(2))
+        fake_provider_server.fail_next(1, Fault.slow(2))
         with pytest.raises(TransportError) as raised:
             endpoint.refresh(refresh_token)
         assert (raised.value.cause, raised.value.outcome_unknown) == ("timeout", True)
 
-    def test_of_one_call_is_not_that_of_the_next(self, endpoint, refresh_token, fake_provider):
-        fake_provider.fail_next(1, Fault.drip(0.1, part="body", after_issue=False))
+    def test_of_one_call_is_not_that_of_the_next(self, endpoint, refresh_token, fake_provider_server):
+        fake_provider_server.fail_next(1, Fault.drip(0.1, part="body", after_issue=False))
         with pytest.raises(TransportError):
             endpoint.refresh(refresh_token)
         reply = endpoint.refresh(
-            Secret(fake_provider.grant("ada@example.com", personality="plain")["refresh_token"])
+            Secret(fake_provider_server.grant("ada@example.com", personality="plain")["refresh_token"])
         )
         assert reply.status == 200
 
 
 class TestSize:
     @pytest.mark.parametrize("fault", [Fault.huge_body(), Fault.gzip_bomb()], ids=lambda fault: fault.name)
-    def test_is_capped(self, endpoint, refresh_token, fake_provider, fault):
-        fake_provider.fail_next(1, fault)
+    def test_is_capped(self, endpoint, refresh_token, fake_provider_server, fault):
+        fake_provider_server.fail_next(1, fault)
         with pytest.raises(TransportError) as raised:
             endpoint.refresh(refresh_token)
         assert raised.value.cause == "too_large"
@@ -103,9 +105,9 @@ class TestFaults:
         ("fault", "cause"), [(Fault.close(), "reset"), (Fault.cut_body(), "body_lost")], ids=["closed", "cut"]
     )
     def test_after_the_request_leave_its_outcome_unknown(
-        self, endpoint, refresh_token, fake_provider, fault, cause
+        self, endpoint, refresh_token, fake_provider_server, fault, cause
     ):
-        fake_provider.fail_next(1, fault)
+        fake_provider_server.fail_next(1, fault)
         with pytest.raises(TransportError) as raised:
             endpoint.refresh(refresh_token)
         assert (raised.value.cause, raised.value.outcome_unknown) == (cause, True)

@@ -28,8 +28,8 @@ except ImportError:  # an earlier release
     from mail_oauth.managers.transitions import token_changes
 from mail_oauth.models import MailCredentials
 from mail_oauth.refresh.replies import parse_tokens
+from mail_oauth.testing.configuring import provider_settings
 from mail_oauth.testing.provider import FakeProvider
-from tests.mailboxes import provider_settings
 from tests.services import Postgres, Redis
 from tests.settings import database
 

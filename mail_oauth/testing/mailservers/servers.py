@@ -148,7 +148,7 @@ class MailServers:
             if missing.name is None or missing.name.partition(".")[0] != "aiosmtpd":
                 raise
             raise ModuleNotFoundError(
-                "The fake mail servers need aiosmtpd: pip install 'mail-oauth[demo]'.", name="aiosmtpd"
+                "The fake mail servers need aiosmtpd: pip install 'mail-oauth[testing]'.", name="aiosmtpd"
             ) from None
         return partial(Submission, Handler(self._provider, self._post))
 

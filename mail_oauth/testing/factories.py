@@ -1,0 +1,92 @@
+"""Users and connected mailboxes whose tokens the fake provider really issued. For after Django's setup."""
+
+import itertools
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.utils import timezone
+
+from mail_oauth.conf import app_settings
+from mail_oauth.managers.columns import token_changes
+from mail_oauth.models import MailCredentials
+from mail_oauth.providers import Provider, provider_for
+from mail_oauth.refresh.replies import parse_tokens
+from mail_oauth.testing.configuring import personality_of
+from mail_oauth.testing.provider import FakeProvider
+
+_numbers = itertools.count(1)
+
+LIFETIME = timedelta(hours=1)
+"""Of a token whose end a test chooses: so long before that it counts as issued."""
+
+
+def make_user(username: str | None = None, **fields: Any) -> Any:
+    """A user of the site's own model, with a name of its own unless ``username`` is given.
+
+    A model that needs more than a name takes it in ``fields``, or is made by the site's own factory.
+    """
+    model = get_user_model()
+    name = username or f"mailbox-user-{next(_numbers)}"
+    fields = {model.USERNAME_FIELD: name, **fields}
+    return model._default_manager.create(**fields)
+
+
+def make_mailbox(
+    provider: FakeProvider,
+    *,
+    user: Any = None,
+    alias: str | None = None,
+    email: str | None = None,
+    seconds_left: float | None = None,
+    **columns: Any,
+) -> MailCredentials:
+    """A connected mailbox, saved, with a grant of its own at ``provider``; see `configuring.configured`.
+
+    ``alias`` is the first provider of the settings, ``email`` and ``user`` are new ones unless given. ``seconds_left``
+    moves the row's access token in time, as if it had been issued earlier: with 0 or less it is expired. ``columns``
+    are set on the row last. Issuer and subject are as the provider says, so that whoever connects the same account
+    through the site's pages finds this mailbox.
+    """
+    alias = alias or next(iter(app_settings().providers))
+    theirs, email = provider_for(alias), email or f"ada{next(_numbers)}@example.com"
+    personality = personality_of(alias, app_settings().providers[alias])
+    if not provider.knows(email):
+        provider.add_account(email)
+    client, scope = theirs.setting("CLIENT_ID"), " ".join(theirs.consented_scopes)
+    reply = provider.grant(email, personality=personality, scope=scope, client_id=client)
+    row = MailCredentials(
+        user=user if user is not None else make_user(),
+        provider=alias,
+        email=email,
+        requested_scopes=" ".join(theirs.requested_scopes),
+        granted_scopes=" ".join(theirs.requested_scopes),
+        **_identity(provider, theirs, email, personality),
+    )
+    changes = {**token_changes(row, parse_tokens(reply)), **_moved(seconds_left), **columns}
+    for name, value in changes.items():
+        setattr(row, name, value)
+    row.save()
+    return row
+
+
+def _identity(provider: FakeProvider, theirs: Provider, email: str, personality: str) -> dict[str, str]:
+    if not theirs.names_account:
+        return {}
+    identity = theirs.identity_from(provider.claims_of(email, personality))
+    return {
+        "issuer": identity.issuer,
+        "subject": identity.subject,
+        "sign_in_address": identity.sign_in_address,
+    }
+
+
+def _moved(seconds_left: float | None) -> dict[str, Any]:
+    if seconds_left is None:
+        return {}
+    expiry = timezone.now() + timedelta(seconds=seconds_left)
+    return {
+        "token_issued_at": expiry - LIFETIME,
+        "token_expiry": expiry,
+        "refresh_at": expiry - timedelta(seconds=app_settings().refresh_margin),
+    }
