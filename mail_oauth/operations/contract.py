@@ -96,9 +96,20 @@ _EXPLANATIONS: dict[type[MailOAuthError], _StrOrPromise] = {
 }
 
 
+NOT_OFFERED = _("nothing was done: it is so already, or it cannot be done in its state")
+"""What is said where an operation is not offered."""
+
+
 def perform(operation: Operation, row: MailCredentials, order: Order) -> Result:
-    """Do it to one row, and write down who had it done; an error is said in words, with its reason code."""
+    """Do it to one row, and write down who had it done; an error is said in words, with its reason code.
+
+    Nothing is done, and no event written, where it is not offered: a button may be pressed on a page of before, and
+    many mailboxes are chosen whatever their state.
+    """
     try:
+        if not operation.offered(row):
+            tell(row, operation.name, order, "failed", "not_offered")
+            return Result(False, NOT_OFFERED, reason="not_offered")
         result = operation.run(row, order)
     except MailOAuthError as error:
         result = Result(False, explain(error), reason=reason_of(error))

@@ -20,15 +20,13 @@ if TYPE_CHECKING:
 
 
 def _pause(row: MailCredentials, order: Order) -> Result:
-    if pause(row, actor=order.actor):
-        return Result(True, _("OAuth is switched off; the tokens are kept"))
-    return Result(False, _("OAuth was switched off already"))
+    pause(row, actor=order.actor)
+    return Result(True, _("OAuth is switched off; the tokens are kept"))
 
 
 def _resume(row: MailCredentials, order: Order) -> Result:
-    if resume(row, actor=order.actor):
-        return Result(True, _("OAuth is switched on"))
-    return Result(False, _("OAuth was switched on already"))
+    resume(row, actor=order.actor)
+    return Result(True, _("OAuth is switched on"))
 
 
 _REVOCATIONS: dict[Revocation, _StrOrPromise] = {
@@ -45,8 +43,6 @@ _REVOCATIONS: dict[Revocation, _StrOrPromise] = {
 
 
 def _disconnect(row: MailCredentials, order: Order) -> Result:
-    if row.status == Status.DISCONNECTED:
-        return Result(False, _("it was disconnected already"))
     came = disconnect(row, actor=order.actor)
     text, url = _REVOCATIONS[came], _account_url(row)
     if came is Revocation.FAILED and _is_tried_again(row):
