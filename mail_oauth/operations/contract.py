@@ -66,7 +66,8 @@ class Operation:
 
     Any one of `permissions` suffices. `offered` tells for which rows there is a button. `kind` is the event that says
     who had it done; None where `run` writes one itself. Before many are operated on there is a question, before one
-    only if it is `confirmed`; `warning` is what the question says. `at_once` is how many rows one request takes.
+    only if it is `confirmed`; `warning` is what the question says, `warning_of_app` where it is about an app's own
+    access. With `mailboxes_only` that is left out among many. `at_once` is how many rows one request takes.
     `leave` does something for those that are too many even for a job, which are else refused.
     """
 
@@ -78,6 +79,8 @@ class Operation:
     kind: EventKind | None = None
     warning: _StrOrPromise = ""
     confirmed: bool = False
+    warning_of_app: _StrOrPromise = ""
+    mailboxes_only: bool = False
     at_once: int = AT_ONCE
     leave: Callable[[Any], int] | None = None
 

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from mail_oauth.exceptions import ConfigurationError, MailServerError
 from mail_oauth.mailbox.stages import Stage
 from mail_oauth.mailbox.trials import Outcome, Step
-from mail_oauth.managers.vocabulary import Access, EventKind
+from mail_oauth.managers.vocabulary import EventKind
 from mail_oauth.models import MailCredentials
 from mail_oauth.operations.contract import BUDGET_SECONDS, Operation, Order, Result, explain
 from mail_oauth.operations.use import present
@@ -87,7 +87,7 @@ TEST_SIGN_IN = Operation(
     name="test_sign_in",
     label=_("Test sign-in"),
     run=_test,
-    offered=lambda row: present(row) and row.use_oauth and row.access != Access.APP,
+    offered=lambda row: present(row) and row.use_oauth,
     permissions=("test_sign_in",),
     kind=EventKind.SIGN_IN_TESTED,
     warning=_("Each is signed in to by IMAP, POP and SMTP. Nothing is read, sent or changed."),

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from mail_oauth.connect.disconnect import disconnect
 from mail_oauth.connect.switch import pause, resume
 from mail_oauth.exceptions import ConfigurationError
-from mail_oauth.managers.vocabulary import Status
+from mail_oauth.managers.vocabulary import Access, Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.operations.contract import Operation, Order, Result
 from mail_oauth.providers import Revocation, provider_for
@@ -66,7 +66,11 @@ def _account_url(row: MailCredentials) -> str:
 
 
 def present(row: MailCredentials) -> bool:
-    """Tell whether a mailbox was not disconnected."""
+    """Tell whether this is a mailbox, which the app's own access is not, and was not disconnected."""
+    return _in_place(row) and row.access != Access.APP
+
+
+def _in_place(row: MailCredentials) -> bool:
     return row.status != Status.DISCONNECTED
 
 
@@ -74,18 +78,23 @@ PAUSE = Operation(
     name="pause",
     label=_("Switch OAuth off"),
     run=_pause,
-    offered=lambda row: present(row) and row.use_oauth,
+    offered=lambda row: _in_place(row) and row.use_oauth,
     permissions=("pause",),
     warning=_(
         "Their tokens are kept, but neither used nor refreshed: mail is neither read nor sent until “Switch OAuth on”."
     ),
     confirmed=True,
+    warning_of_app=_(
+        "All mailboxes that the app is let into hang on this: mail is neither read nor sent in any of them until “Switch "
+        "OAuth on”."
+    ),
+    mailboxes_only=True,
 )
 RESUME = Operation(
     name="resume",
     label=_("Switch OAuth on"),
     run=_resume,
-    offered=lambda row: present(row) and not row.use_oauth,
+    offered=lambda row: _in_place(row) and not row.use_oauth,
     permissions=("pause",),
     warning=_("Their tokens are used and refreshed again."),
 )
@@ -100,4 +109,5 @@ DISCONNECT = Operation(
         "undone: to use a mailbox again, its user must connect it again."
     ),
     confirmed=True,
+    mailboxes_only=True,
 )

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from mail_oauth.managers.vocabulary import Access
+from mail_oauth.connect.app_only import add_mailboxes
+from mail_oauth.connect.disconnect import disconnect
+from mail_oauth.exceptions import MailboxDisconnected, ReauthRequired
+from mail_oauth.managers import app_tokens
+from mail_oauth.managers.vocabulary import Access, EventKind, Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.operations.contract import NOT_OFFERED
-from tests.admin.test_operations import press, said
+from mail_oauth.upkeep.sweep import refresh_batch
+from tests.admin.conftest import page_of
+from tests.admin.test_operations import act, press, said
+from tests.concurrency import together
 
 
 @pytest.fixture
@@ -19,7 +26,85 @@ def holder() -> MailCredentials:
     return MailCredentials.objects.get(access=Access.APP)
 
 
+@pytest.fixture(autouse=True)
+def unknown():
+    """Nothing of another test's rows is known to this process."""
+    app_tokens._known.clear()
+
+
 class TestOperations:
+    def test_it_is_not_disconnected(self, many, root):
+        page = root.get(page_of(holder()))
+        assert "disconnect" not in {each.name for each in page.context["operations"]}
+        (message,) = said(press(root, holder(), "disconnect", confirmed="yes"))
+        assert message == f"the access of the app (work): {NOT_OFFERED}."
+        assert holder().status == Status.CONNECTED
+
+    @pytest.mark.parametrize("name", ["pause", "disconnect"])
+    def test_it_is_left_out_among_many(self, many, root, name):
+        question = act(root, name, [*many, holder()], confirmed=None).content.decode()
+        assert "5 mailboxes" in question
+        assert "access of the app" not in question
+        answers = said(act(root, name, [*many, holder()]))
+        assert len(answers) == 5
+        assert holder().is_connected
+        assert said(act(root, name, [holder()]))[-1] == NOT_OFFERED
+
+    def test_switching_it_off_is_asked_with_what_hangs_on_it(self, many, root):
+        question = press(root, holder(), "pause").content.decode()
+        assert "All mailboxes that the app is let into hang on this" in question
+        assert "All mailboxes that the app" not in press(root, many[0], "pause").content.decode()
+        press(root, holder(), "pause", confirmed="yes")
+        with pytest.raises(MailboxDisconnected, match="the access of the app"):
+            many[0].get_access_token()
+        press(root, holder(), "resume")
+        assert many[0].get_access_token()
+
     def test_no_sign_in_is_tested_where_there_is_no_mailbox(self, many, root):
         (message,) = said(press(root, holder(), "test_sign_in"))
         assert str(NOT_OFFERED) in message
+
+
+class TestAddingAMailbox:
+    """It is the cure that the errors name."""
+
+    def test_takes_what_was_disconnected_into_use_again(self, many, superuser):
+        many[0].get_access_token()
+        disconnect(holder())
+        with pytest.raises(MailboxDisconnected, match="add_mailbox"):
+            many[0].get_access_token()
+        add_mailboxes("work", [many[1].email], actor=superuser)
+        assert refresh_batch(revoke=lambda _: None, threads=0).refreshed == 1, "it is due at once"
+        assert many[0].get_access_token()
+        assert holder().events.get(kind=EventKind.RECONNECTED).actor == superuser
+
+    def test_takes_what_is_said_to_need_a_user_into_use_again(self, many):
+        many[0].get_access_token()
+        MailCredentials.objects.filter(pk=holder().pk).update(
+            status=Status.NEEDS_REAUTH, status_reason="no_refresh_token", refresh_at=None
+        )
+        with pytest.raises(ReauthRequired, match="add_mailbox"):
+            many[0].refresh_now()
+        add_mailboxes("work", [many[0].email])
+        assert many[0].refresh_now()
+
+    def test_leaves_alone_what_is_in_order_or_switched_off(self, many):
+        before = holder()
+        add_mailboxes("work", [many[0].email])
+        MailCredentials.objects.filter(pk=before.pk).update(use_oauth=False)
+        add_mailboxes("work", [many[0].email])
+        assert (holder().generation, holder().use_oauth) == (before.generation, False)
+
+    def test_revives_it_once_though_many_add_at_once(self, separate_connections, many):
+        disconnect(holder())
+        together(8, lambda: add_mailboxes("work", [many[0].email]))
+        assert holder().is_connected
+        assert holder().events.filter(kind=EventKind.RECONNECTED).count() == 1
+        assert many[0].get_access_token()
+
+    def test_no_read_revives_it(self, many):
+        disconnect(holder())
+        app_tokens._known.clear()
+        with pytest.raises(MailboxDisconnected):
+            many[0].get_access_token()
+        assert holder().status == Status.DISCONNECTED
