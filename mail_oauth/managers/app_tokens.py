@@ -119,7 +119,8 @@ def app_row(row: MailCredentials) -> MailCredentials | None:
     """Return the row that has the token by which the mailbox `row` is opened; None where that is its own, or not there yet."""
     if row.access != Access.SHARED or row.provider not in app_settings().providers:
         return None
-    rows = type(row)._default_manager.filter(app_key=app_key(provider_for(row.provider)))
+    manager = type(row).objects
+    rows = manager.using(manager.write_alias()).filter(app_key=app_key(provider_for(row.provider)))
     found: MailCredentials | None = rows.first()
     return found
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 
 from mail_oauth.connect.app_only import add_mailboxes
 from mail_oauth.connect.disconnect import disconnect
@@ -63,6 +66,28 @@ class TestOperations:
     def test_no_sign_in_is_tested_where_there_is_no_mailbox(self, many, root):
         (message,) = said(press(root, holder(), "test_sign_in"))
         assert str(NOT_OFFERED) in message
+
+
+class TestRefreshNow:
+    def test_asks_once_for_the_one_token_of_many(self, many, root, asked):
+        answers = said(act(root, "refresh_now", many))
+        assert asked() == [None]
+        assert len(answers) == 5
+        assert all("the app's token, which opens it, was renewed" in each for each in answers)
+
+    def test_asks_again_where_it_was_renewed_long_ago(self, many, root, asked):
+        many[0].get_access_token()
+        long_ago = timezone.now() - timedelta(hours=1)
+        MailCredentials.objects.filter(pk=holder().pk).update(last_refreshed_at=long_ago)
+        act(root, "refresh_now", many)
+        assert asked() == [None, None]
+
+    def test_says_so_where_a_mailbox_may_not_use_it(self, many, root):
+        many[0].get_access_token()
+        MailCredentials.objects.filter(pk=many[0].pk).update(status=Status.NEEDS_ADMIN, status_reason="odd")
+        (message,) = said(press(root, many[0], "refresh_now"))
+        assert "renewed" not in message
+        assert "(odd)" in message
 
 
 class TestAddingAMailbox:
