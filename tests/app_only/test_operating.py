@@ -14,10 +14,12 @@ from mail_oauth.managers import app_tokens
 from mail_oauth.managers.vocabulary import Access, EventKind, Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.operations.contract import NOT_OFFERED
+from mail_oauth.upkeep.reconcile import reconcile_cache
 from mail_oauth.upkeep.sweep import refresh_batch
 from tests.admin.conftest import page_of
 from tests.admin.test_operations import act, press, said
 from tests.concurrency import together
+from tests.mailboxes import stored
 
 
 @pytest.fixture
@@ -88,6 +90,37 @@ class TestRefreshNow:
         (message,) = said(press(root, many[0], "refresh_now"))
         assert "renewed" not in message
         assert "(odd)" in message
+
+
+class TestWhatAFormerReleaseDemoted:
+    """It found no refresh token, and took these rows for users' whose grants are gone."""
+
+    @pytest.fixture
+    def demoted(self, many, add):
+        own = add("domain", "ada@example.com")
+        MailCredentials.objects.update(
+            status=Status.NEEDS_REAUTH, status_reason="no_refresh_token", refresh_at=None
+        )
+        return [*many, own]
+
+    def test_is_taken_back_by_reconciliation(self, demoted, connect):
+        lost = connect(status=Status.NEEDS_REAUTH)
+        assert reconcile_cache(dry_run=True).rescheduled == 7
+        assert not MailCredentials.objects.healthy().exists()
+        assert reconcile_cache().rescheduled == 7
+        for mailbox in demoted:
+            assert stored(mailbox).get_access_token()
+        assert stored(demoted[0]).refresh_at is None, "nothing is planned for it"
+        assert stored(lost).status == Status.NEEDS_REAUTH, "its user must connect it again indeed"
+
+    def test_is_due_at_once(self, demoted):
+        reconcile_cache()
+        assert refresh_batch(revoke=lambda _: None, threads=0).refreshed == 2
+
+    def test_is_not_used_where_it_was_switched_off(self, demoted):
+        MailCredentials.objects.update(use_oauth=False)
+        reconcile_cache()
+        assert not MailCredentials.objects.filter(refresh_at__isnull=False).exists()
 
 
 class TestAddingAMailbox:
