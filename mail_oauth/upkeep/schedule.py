@@ -92,7 +92,8 @@ def take_back(ledger: Transitions, *, most: int = 0, dry_run: bool = False) -> i
 
     A release that knew of none took them for grants without a refresh token. No other demotes one so.
     """
-    rows = ledger.manager.using(ledger.using).filter(status=Status.NEEDS_REAUTH).exclude(access=Access.USER)
+    demoted = ledger.manager.using(ledger.using).filter(status=Status.NEEDS_REAUTH).exclude(access=Access.USER)
+    rows = demoted.without_tokens()
     if dry_run:
         return int(rows.count())
     return sum(_take_back(ledger, row) for row in rows.order_by("pk")[: most or None])
