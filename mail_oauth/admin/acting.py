@@ -19,14 +19,17 @@ from mail_oauth.admin.policies import POLICIES
 from mail_oauth.admin.reports import report_items, report_one
 from mail_oauth.connect.urls import origin
 from mail_oauth.exceptions import ConfigurationError
+from mail_oauth.managers.vocabulary import Access
 from mail_oauth.models import BulkJob, MailCredentials
 from mail_oauth.models.jobs import LONGEST_ORIGIN
 from mail_oauth.operations.catalogue import OPERATIONS
-from mail_oauth.operations.contract import BUDGET_SECONDS, Operation, Order, perform
+from mail_oauth.operations.contract import BUDGET_SECONDS, NOT_OFFERED, Operation, Order, perform
 from mail_oauth.operations.jobs import MOST, order_job, progress_of, work
 from mail_oauth.operations.queueing import call_workers
 
 if TYPE_CHECKING:
+    from django.utils.functional import _StrOrPromise
+
     _MailboxAdmin = admin.ModelAdmin[MailCredentials]
 else:
     _MailboxAdmin = admin.ModelAdmin
@@ -93,9 +96,14 @@ class ActsOnMailboxes(_MailboxAdmin):
 
     def operate_on_all(self, request: HttpRequest, queryset: Rows, operation: Operation) -> HttpResponse | None:
         """Ask; then do it to a few at once, and to many by a job, whose page shows how far it is."""
+        if operation.mailboxes_only:
+            queryset = queryset.exclude(access=Access.APP)
         if "confirmed" not in request.POST:
             return self._question(request, operation, list(queryset[:NAMED]), queryset.count())
         pks = list(queryset.values_list("pk", flat=True)[: MOST + 1])
+        if not pks:
+            self.message_user(request, NOT_OFFERED, messages.WARNING)
+            return None
         if len(pks) > MOST:
             self._too_many(request, queryset, operation)
             return None
@@ -135,6 +143,7 @@ class ActsOnMailboxes(_MailboxAdmin):
         context = self.page_context(request, row) | {
             "title": _("Are you sure?"),
             "operation": operation,
+            "warning": self._warning(operation, row),
             "rows": rows,
             "number": number,
             "more": number - len(rows),
@@ -143,6 +152,10 @@ class ActsOnMailboxes(_MailboxAdmin):
             "action_checkbox_name": helpers.ACTION_CHECKBOX_NAME,
         }
         return TemplateResponse(request, f"{TEMPLATES}/operation_confirmation.html", context)
+
+    def _warning(self, operation: Operation, row: MailCredentials | None) -> _StrOrPromise:
+        of_app = row is not None and row.access == Access.APP
+        return (of_app and operation.warning_of_app) or operation.warning
 
     def page_context(self, request: HttpRequest, row: MailCredentials | None) -> dict[str, Any]:
         """Return what every page of this admin's own needs; overridden where it is known."""

@@ -12,7 +12,7 @@ from django.utils.translation import pgettext
 from mail_oauth.admin.aliases import provider_name, provider_problem
 from mail_oauth.admin.comparison import Comparison, compare, unreachable
 from mail_oauth.admin.moments import DASH, Moment, moment
-from mail_oauth.admin.notices import Badge, Notice, badge, is_called, notices, of_the_app
+from mail_oauth.admin.notices import Badge, Level, Notice, badge, is_called, notices, trouble_of
 from mail_oauth.admin.panels import ScopeLine, TokenPanel, access_token_panel, refresh_token_panel, scope_lines
 from mail_oauth.admin.policies import policy_words
 from mail_oauth.admin.timeline import Timeline, timeline
@@ -51,6 +51,11 @@ class Inspection:
     events_shown: int = EVENTS_SHOWN
 
 
+def _by_the_app(trouble: Notice) -> Notice:
+    headline = _("The app's own access, which opens this mailbox: %(state)s") % {"state": trouble.headline}
+    return Notice(trouble.level, headline, trouble.next_step)
+
+
 def inspect_mailbox(row: MailCredentials, *, user_url: str = "") -> Inspection:
     """Look at one mailbox: its history, its lane and its cached copy; its provider is not called."""
     now = timezone.now()
@@ -59,12 +64,15 @@ def inspect_mailbox(row: MailCredentials, *, user_url: str = "") -> Inspection:
     tokens = [access_token_panel(row, now), refresh_token_panel(row, now)]
     unreadable = bool(tokens[1].problem)  # an access token alone is replaced by the next refresh
     events = list(row.events.select_related("actor").order_by("-created_at", "-pk")[:EVENTS_SHOWN])
+    said = notices(row, now, unreadable=unreadable, provider_problem=problem, hold=hold)
+    app = app_row(row)
+    trouble = trouble_of(app, now)
+    if trouble is not None:  # of which the mailbox's own row knows nothing
+        said = [_by_the_app(trouble), *(each for each in said if each.level is not Level.GOOD)]
+    in_the_way = app if trouble is not None and row.is_connected else None
     return Inspection(
-        badge=badge(row, unreadable=unreadable),
-        notices=[
-            *notices(row, now, unreadable=unreadable, provider_problem=problem, hold=hold),
-            *of_the_app(app_row(row), now),
-        ],
+        badge=badge(in_the_way or row, unreadable=unreadable),
+        notices=said,
         timeline=timeline(row, events, now),
         account=account(row, now, user_url),
         schedule=schedule(row, now),

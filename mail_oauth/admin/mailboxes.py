@@ -23,6 +23,7 @@ from mail_oauth.admin.acting import TEMPLATES, Rows
 from mail_oauth.admin.adding import AddsMailboxes
 from mail_oauth.admin.aliases import provider_name
 from mail_oauth.admin.counting import EstimatingPaginator
+from mail_oauth.admin.dashboard.apps import of_apps
 from mail_oauth.admin.filters import FailingFilter, PolicyFilter, ProviderFilter, TimeFilter
 from mail_oauth.admin.inspection import inspect_mailbox
 from mail_oauth.admin.listing import MailboxList
@@ -35,6 +36,7 @@ from mail_oauth.admin.search import find
 from mail_oauth.models import MailCredentials
 from mail_oauth.operations.catalogue import OPERATIONS
 from mail_oauth.operations.contract import Operation
+from mail_oauth.upkeep.app_troubles import app_troubles
 
 
 def _doing(operation: Operation) -> Any:
@@ -130,7 +132,8 @@ class MailCredentialsAdmin(AddsMailboxes, RevealsTokens):
             if any(name and name not in allowed for name in request.POST.getlist("action")):
                 raise PermissionDenied
         title = {"title": capfirst(self.opts.verbose_name_plural)}
-        return super().changelist_view(request, title | (extra_context or {}))
+        amiss = {"apps": of_apps(app_troubles(), timezone.now()) if request.method == "GET" else ()}
+        return super().changelist_view(request, title | amiss | (extra_context or {}))
 
     # --- permissions ---
 

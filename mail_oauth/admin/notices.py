@@ -122,13 +122,10 @@ def notices(
     return more if more and state.level is Level.GOOD else [state, *more]
 
 
-def of_the_app(app: MailCredentials | None, now: datetime) -> list[Notice]:
-    """Return what there is to say of the token that an app has for a mailbox; nothing where it is in order, or there is none."""
+def trouble_of(app: MailCredentials | None, now: datetime) -> Notice | None:
+    """Return what is amiss with the token that an app has for all its mailboxes; None where it is in order, or there is none."""
     state = None if app is None else _state(app, now, unreadable=False)
-    if state is None or state.level is Level.GOOD:
-        return []
-    headline = _("The app's own access, which opens this mailbox: %(state)s") % {"state": state.headline}
-    return [Notice(state.level, headline, state.next_step)]
+    return None if state is None or state.level is Level.GOOD else state
 
 
 def _misconfigured(problem: str) -> Notice:
@@ -193,6 +190,8 @@ def _needs_reauth(row: MailCredentials) -> Notice:
         "The user must connect the mailbox again; nothing on this page can do it for them. “Ask to reconnect” sends "
         "them a link."
     )
+    if row.is_app_only:
+        next_step = _("It has no user: add it again if it is still needed. Nobody else has to act.")
     return Notice(Level.BAD, headline, next_step)
 
 

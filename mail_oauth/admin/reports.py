@@ -33,7 +33,7 @@ def report_one(
     admin: _Admin, request: HttpRequest, operation: Operation, row: MailCredentials, result: Result
 ) -> None:
     """Tell and log what came of one row."""
-    _tell(admin, request, row.email, result)
+    _tell(admin, request, row.email or str(row), result)
     log_result(admin, request, row, operation.label, result)
 
 
@@ -49,11 +49,11 @@ def report_items(admin: _Admin, request: HttpRequest, job: BulkJob) -> None:
     """Tell what came of each mailbox of a small job; it was logged as it was done."""
     items = list(job.items.order_by("pk"))
     rows = MailCredentials.objects.filter(pk__in=[item.mailbox for item in items])
-    emails = dict(rows.values_list("pk", "email"))
+    names = {row.pk: row.email or str(row) for row in rows.only("pk", "email", "provider")}
     for item in items:
         text, *lines = item.text.split("\n")
         result = Result(item.state == ItemState.DONE, text, tuple(lines))
-        _tell(admin, request, emails.get(item.mailbox, str(item.mailbox)), result)
+        _tell(admin, request, names.get(item.mailbox, str(item.mailbox)), result)
 
 
 def _tell(admin: _Admin, request: HttpRequest, name: str, result: Result) -> None:

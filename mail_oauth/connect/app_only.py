@@ -10,7 +10,7 @@ from django.db import IntegrityError
 from django.utils import timezone
 
 from mail_oauth.exceptions import ConfigurationError
-from mail_oauth.managers.app_tokens import holder, mailbox_key
+from mail_oauth.managers.app_tokens import holder, mailbox_key, revive
 from mail_oauth.managers.transitions import Transitions
 from mail_oauth.managers.vocabulary import Access, EventKind, Status
 from mail_oauth.models import MailCredentials
@@ -62,7 +62,7 @@ class _Adding:
         fates = {each: "refused" for each in addresses if not is_address(each)}
         fit = [each for each in addresses if each not in fates]
         if fit and self.provider.shares_app_token:
-            holder(self.transitions, self.provider)
+            revive(self.transitions, holder(self.transitions, self.provider), self.actor)
         for start in range(0, len(fit), AT_ONCE):
             keys = {mailbox_key(self.provider.alias, each): each for each in fit[start : start + AT_ONCE]}
             there = {row.app_key: row for row in self.rows.filter(app_key__in=keys)}

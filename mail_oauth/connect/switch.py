@@ -27,11 +27,13 @@ def pause(row: MailCredentials, *, actor: Any = None) -> bool:
 
 
 def resume(row: MailCredentials, *, actor: Any = None) -> bool:
-    """Switch OAuth on; the mailbox is due at once. False when it was on already."""
+    """Switch OAuth on; a mailbox that was not disconnected is due at once. False when it was on already."""
     if row.use_oauth:
         return False
 
     def changes(current: MailCredentials) -> dict[str, Any]:
+        if current.status == Status.DISCONNECTED:  # as above
+            return {"use_oauth": True}
         tokens = current.refresh_token is not None or current.access in {Access.OWN, Access.APP}
         refreshable = current.status in REFRESHABLE and tokens
         return {"use_oauth": True, "refresh_at": timezone.now() if refreshable else None}

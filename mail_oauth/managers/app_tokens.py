@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from django.core.exceptions import ObjectDoesNotExist
@@ -28,7 +28,8 @@ from django.utils import timezone
 from mail_oauth.conf import app_settings
 from mail_oauth.managers.background import outside_transaction
 from mail_oauth.managers.errors import unusable
-from mail_oauth.managers.vocabulary import Access
+from mail_oauth.managers.latecomers import INSISTENCE
+from mail_oauth.managers.vocabulary import Access, EventKind, Status
 from mail_oauth.providers import Provider, provider_for
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from mail_oauth.models import MailCredentials
 
 T = TypeVar("T")
+
+_GIVEN_UP = (Status.DISCONNECTED, Status.NEEDS_REAUTH)
 
 _known: dict[tuple[str, str], UUID] = {}
 """The primary keys of such rows, by database and key: a row never gets another one."""
@@ -86,11 +89,38 @@ def holder(ledger: Transitions, provider: Provider) -> UUID:
     return pk
 
 
+def revive(ledger: Transitions, pk: UUID, actor: Any = None) -> bool:
+    """Take an app's token into use again where it was disconnected, or taken for a grant that its user must renew.
+
+    No read does: what somebody disconnected stays so until somebody adds a mailbox.
+    """
+    rows = ledger.manager.using(ledger.using).filter(pk=pk, status__in=_GIVEN_UP)
+    for _ in range(INSISTENCE):
+        row = rows.first()
+        if row is None:  # nearly always; or another revived it at this moment
+            return False
+        now = timezone.now()
+        changes = {
+            "status": Status.CONNECTED,
+            "status_reason": "",
+            "use_oauth": True,
+            "refresh_at": now,
+            "refresh_failures": 0,
+            "last_refresh_error": "",
+            "lease_owner": "",
+            "connected_at": now,
+        }
+        if ledger.apply(row, EventKind.RECONNECTED, changes, actor=actor):
+            return True
+    return False
+
+
 def app_row(row: MailCredentials) -> MailCredentials | None:
     """Return the row that has the token by which the mailbox `row` is opened; None where that is its own, or not there yet."""
     if row.access != Access.SHARED or row.provider not in app_settings().providers:
         return None
-    rows = type(row)._default_manager.filter(app_key=app_key(provider_for(row.provider)))
+    manager = type(row).objects
+    rows = manager.using(manager.write_alias()).filter(app_key=app_key(provider_for(row.provider)))
     found: MailCredentials | None = rows.first()
     return found
 

@@ -38,6 +38,7 @@ _BY_STATUS: dict[Status, tuple[type[MailboxError], str]] = {
 
 _WITHOUT_USER = {
     Status.DISCONNECTED: "{row} was disconnected: `manage.py mail_oauth add_mailbox` takes it into use again.",
+    Status.NEEDS_REAUTH: "{row} is refused ({reason}): `manage.py mail_oauth add_mailbox` takes it into use again.",
     Status.NEEDS_ADMIN: "{row} waits for an administrator: the app is not let in, or there is no such mailbox ({reason}).",
 }
 

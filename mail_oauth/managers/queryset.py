@@ -14,7 +14,7 @@ from django.db.models import Case, F, Q, When
 from mail_oauth.conf import app_settings
 from mail_oauth.managers.clock import DatabaseNow
 from mail_oauth.managers.loading import RowLoader
-from mail_oauth.managers.vocabulary import Status
+from mail_oauth.managers.vocabulary import Access, Status
 
 if TYPE_CHECKING:
     from mail_oauth.models import MailCredentials
@@ -46,8 +46,8 @@ class MailCredentialsQuerySet(models.QuerySet["MailCredentials"]):
         return self.none() if user is None else self.filter(user=user)
 
     def healthy(self) -> MailCredentialsQuerySet:
-        """Connected, and in use."""
-        return self.filter(status=Status.CONNECTED, use_oauth=True)
+        """Mailboxes that are connected, and in use; the app's own access is none."""
+        return self.exclude(access=Access.APP).filter(status=Status.CONNECTED, use_oauth=True)
 
     def needing_attention(self) -> MailCredentialsQuerySet:
         """Mailboxes that someone must do something about."""

@@ -11,7 +11,7 @@ from django.utils import timezone
 from mail_oauth.conf import app_settings
 from mail_oauth.letters import send
 from mail_oauth.managers.notices import OPERATORS, EpisodeQuerySet, NoticeQuerySet
-from mail_oauth.managers.vocabulary import Status
+from mail_oauth.managers.vocabulary import Access, Status
 from mail_oauth.notices.mails import mail_to_operators
 from mail_oauth.refresh.policy import retry_delay
 
@@ -58,7 +58,9 @@ def _context(told: EpisodeQuerySet, *, mass: bool) -> dict[str, object]:
         "users_wait": mass and not app_settings().notify_mass_users,
         "number": number,
         "groups": [(provider, tenant, _label(need), n) for provider, tenant, need, n in groups[:LINES]],
-        "mailboxes": [(email, provider, _label(need)) for email, provider, need in first[:LINES]],
+        "mailboxes": [
+            (email or str(Access.APP.label), provider, _label(need)) for email, provider, need in first[:LINES]
+        ],
         "more": max(number - LINES, 0),
     }
 

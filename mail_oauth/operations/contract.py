@@ -66,7 +66,8 @@ class Operation:
 
     Any one of `permissions` suffices. `offered` tells for which rows there is a button. `kind` is the event that says
     who had it done; None where `run` writes one itself. Before many are operated on there is a question, before one
-    only if it is `confirmed`; `warning` is what the question says. `at_once` is how many rows one request takes.
+    only if it is `confirmed`; `warning` is what the question says, `warning_of_app` where it is about an app's own
+    access. With `mailboxes_only` that is left out among many. `at_once` is how many rows one request takes.
     `leave` does something for those that are too many even for a job, which are else refused.
     """
 
@@ -78,6 +79,8 @@ class Operation:
     kind: EventKind | None = None
     warning: _StrOrPromise = ""
     confirmed: bool = False
+    warning_of_app: _StrOrPromise = ""
+    mailboxes_only: bool = False
     at_once: int = AT_ONCE
     leave: Callable[[Any], int] | None = None
 
@@ -96,9 +99,20 @@ _EXPLANATIONS: dict[type[MailOAuthError], _StrOrPromise] = {
 }
 
 
+NOT_OFFERED = _("nothing was done: it is so already, or it cannot be done in its state")
+"""What is said where an operation is not offered."""
+
+
 def perform(operation: Operation, row: MailCredentials, order: Order) -> Result:
-    """Do it to one row, and write down who had it done; an error is said in words, with its reason code."""
+    """Do it to one row, and write down who had it done; an error is said in words, with its reason code.
+
+    Nothing is done, and no event written, where it is not offered: a button may be pressed on a page of before, and
+    many mailboxes are chosen whatever their state.
+    """
     try:
+        if not operation.offered(row):
+            tell(row, operation.name, order, "failed", "not_offered")
+            return Result(False, NOT_OFFERED, reason="not_offered")
         result = operation.run(row, order)
     except MailOAuthError as error:
         result = Result(False, explain(error), reason=reason_of(error))

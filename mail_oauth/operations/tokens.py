@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.utils import timezone
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 
 from mail_oauth.cache import token_cache
+from mail_oauth.conf import app_settings
+from mail_oauth.managers.app_tokens import app_row
 from mail_oauth.managers.queryset import REFRESHABLE
-from mail_oauth.managers.vocabulary import EventKind
+from mail_oauth.managers.vocabulary import Access, EventKind
 from mail_oauth.models import MailCredentials
 from mail_oauth.operations.contract import Operation, Order, Result
 
 
 def _refresh_now(row: MailCredentials, _order: Order) -> Result:
+    if row.access == Access.SHARED:
+        return _renew_apps(row)
     minutes = int(row.refresh_now().seconds_left() // 60)
     text = ngettext_lazy(
         "refreshed; the new token is valid for {number} minute",
         "refreshed; the new token is valid for {number} minutes",
+        minutes,
+    )
+    return Result(True, format_lazy(text, number=minutes))
+
+
+def _renew_apps(row: MailCredentials) -> Result:
+    """Renew the token that the app has for all its mailboxes, once, however many of them are refreshed."""
+    app = app_row(row)
+    lately = timezone.now() - timedelta(seconds=app_settings().rejection_interval)
+    renewed = app is not None and app.last_refreshed_at is not None and app.last_refreshed_at > lately
+    minutes = int((row.get_access_token() if renewed else row.refresh_now()).seconds_left() // 60)
+    text = ngettext_lazy(
+        "the app's token, which opens it, was renewed; it is valid for {number} minute",
+        "the app's token, which opens it, was renewed; it is valid for {number} minutes",
         minutes,
     )
     return Result(True, format_lazy(text, number=minutes))

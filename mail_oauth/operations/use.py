@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from mail_oauth.connect.disconnect import disconnect
 from mail_oauth.connect.switch import pause, resume
 from mail_oauth.exceptions import ConfigurationError
-from mail_oauth.managers.vocabulary import Status
+from mail_oauth.managers.vocabulary import Access, Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.operations.contract import Operation, Order, Result
 from mail_oauth.providers import Revocation, provider_for
@@ -20,15 +20,13 @@ if TYPE_CHECKING:
 
 
 def _pause(row: MailCredentials, order: Order) -> Result:
-    if pause(row, actor=order.actor):
-        return Result(True, _("OAuth is switched off; the tokens are kept"))
-    return Result(False, _("OAuth was switched off already"))
+    pause(row, actor=order.actor)
+    return Result(True, _("OAuth is switched off; the tokens are kept"))
 
 
 def _resume(row: MailCredentials, order: Order) -> Result:
-    if resume(row, actor=order.actor):
-        return Result(True, _("OAuth is switched on"))
-    return Result(False, _("OAuth was switched on already"))
+    resume(row, actor=order.actor)
+    return Result(True, _("OAuth is switched on"))
 
 
 _REVOCATIONS: dict[Revocation, _StrOrPromise] = {
@@ -45,8 +43,6 @@ _REVOCATIONS: dict[Revocation, _StrOrPromise] = {
 
 
 def _disconnect(row: MailCredentials, order: Order) -> Result:
-    if row.status == Status.DISCONNECTED:
-        return Result(False, _("it was disconnected already"))
     came = disconnect(row, actor=order.actor)
     text, url = _REVOCATIONS[came], _account_url(row)
     if came is Revocation.FAILED and _is_tried_again(row):
@@ -70,7 +66,11 @@ def _account_url(row: MailCredentials) -> str:
 
 
 def present(row: MailCredentials) -> bool:
-    """Tell whether a mailbox was not disconnected."""
+    """Tell whether this is a mailbox, which the app's own access is not, and was not disconnected."""
+    return _in_place(row) and row.access != Access.APP
+
+
+def _in_place(row: MailCredentials) -> bool:
     return row.status != Status.DISCONNECTED
 
 
@@ -78,18 +78,23 @@ PAUSE = Operation(
     name="pause",
     label=_("Switch OAuth off"),
     run=_pause,
-    offered=lambda row: present(row) and row.use_oauth,
+    offered=lambda row: _in_place(row) and row.use_oauth,
     permissions=("pause",),
     warning=_(
         "Their tokens are kept, but neither used nor refreshed: mail is neither read nor sent until “Switch OAuth on”."
     ),
     confirmed=True,
+    warning_of_app=_(
+        "All mailboxes that the app is let into hang on this: mail is neither read nor sent in any of them until “Switch "
+        "OAuth on”."
+    ),
+    mailboxes_only=True,
 )
 RESUME = Operation(
     name="resume",
     label=_("Switch OAuth on"),
     run=_resume,
-    offered=lambda row: present(row) and not row.use_oauth,
+    offered=lambda row: _in_place(row) and not row.use_oauth,
     permissions=("pause",),
     warning=_("Their tokens are used and refreshed again."),
 )
@@ -104,4 +109,5 @@ DISCONNECT = Operation(
         "undone: to use a mailbox again, its user must connect it again."
     ),
     confirmed=True,
+    mailboxes_only=True,
 )

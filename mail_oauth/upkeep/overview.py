@@ -15,6 +15,7 @@ from mail_oauth.exceptions import ConfigurationError
 from mail_oauth.managers.queryset import MailCredentialsQuerySet
 from mail_oauth.models import MailCredentials, ProviderHealth, RefreshCount, UpkeepReport
 from mail_oauth.upkeep import reconcile, survey
+from mail_oauth.upkeep.app_troubles import AppTrouble, app_troubles
 from mail_oauth.upkeep.doctor.work import RECONCILED_WITHIN, SWEEPS, SWEEPS_WITHIN, silence_allowed
 from mail_oauth.upkeep.pulse import last_beats
 from mail_oauth.upkeep.survey import Survey
@@ -66,7 +67,7 @@ class Overview:
 
     `survey` is None where the mailboxes were not counted so far; `live`: they were counted just now. `hours` are calls
     by hour and outcome, `lately` those of the last hour by provider. Of `due` mailboxes at most `DUE_COUNTED` + 1 are
-    counted, the longest due since `oldest_due`. `trouble`: what is wrong with the settings, so that little is known.
+    counted, the longest due since `oldest_due`. `apps`: whose token for many mailboxes is not in order. `trouble`: what is wrong with the settings, so that little is known.
     """
 
     now: datetime
@@ -80,6 +81,7 @@ class Overview:
     due: int
     oldest_due: datetime | None
     pulse: Pulse
+    apps: tuple[AppTrouble, ...] = ()
     trouble: str = ""
 
 
@@ -105,6 +107,7 @@ def overview() -> Overview:
         due=due.order_by()[: DUE_COUNTED + 1].count(),
         oldest_due=due.order_by("refresh_at").values_list("refresh_at", flat=True).first(),
         pulse=_pulse(now),
+        apps=app_troubles(),
         trouble=trouble,
     )
 

@@ -28,7 +28,7 @@ from mail_oauth.upkeep.horizon import ending, warn
 from mail_oauth.upkeep.looks import Looks
 from mail_oauth.upkeep.pages import Place, pages
 from mail_oauth.upkeep.repairs import Repairs
-from mail_oauth.upkeep.schedule import mend_schedule, wake_readable
+from mail_oauth.upkeep.schedule import mend_schedule, take_back, wake_readable
 from mail_oauth.upkeep.usage import write_uses
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class ReconcileReport:
 
     `drift` counts copies by cause (see `Drift`), `repaired` those that agree now, `left` those that were not tried
     because of `RECONCILE_REPAIRS`. `rescheduled` mailboxes had fallen out of the schedule, were put off too long by a
-    policy that has changed, or wait for a key that is back; `reschedules_left`: about so many more are left to the next
+    policy that has changed, wait for a key that is back, or have no user though they were said to need one; `reschedules_left`: about so many more are left to the next
     walk, likewise. `adopted` ones had a token pair parked in the cache, which they hold now. `ending`: their
     grants end soon, of which `grant_ending` told. Of `used` ones the last use was written down. `cache_error` names what the cache raised; empty where it answered.
     """
@@ -123,6 +123,7 @@ class Walk:
             walked += len(page)
             if progress is not None:
                 progress(walked)
+        taken_back = take_back(self.transitions, most=self.most, dry_run=self.dry_run)
         # Last, by the uses that the walk has brought.
         mended = mend_schedule(self.rows, most=self.most, dry_run=self.dry_run)
         woken = wake_readable(self.rows, dry_run=self.dry_run)
@@ -131,7 +132,7 @@ class Walk:
             drift=dict(self.found),
             repaired=self.repairs.repaired,
             left=self.repairs.left,
-            rescheduled=mended.moved + woken,
+            rescheduled=mended.moved + woken + taken_back,
             reschedules_left=mended.left,
             adopted=self.adopted,
             ending=self.ending,

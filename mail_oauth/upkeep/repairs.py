@@ -12,6 +12,7 @@ from mail_oauth.cache import Header, token_cache
 from mail_oauth.encryption import unseal
 from mail_oauth.exceptions import SealError
 from mail_oauth.managers.queryset import MailCredentialsQuerySet
+from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.sealing import Sealed
 from mail_oauth.tokens import AccessToken
@@ -61,7 +62,9 @@ class Repairs:
 
     def _refill(self, states: Mapping[UUID, RowState]) -> set[UUID]:
         """Copy the tokens of rows; one that was changed since its state was read is left to whoever changed it."""
-        rows = self.rows.healthy().filter(pk__in=states).values_list("pk", "generation", "access_token")
+        rows = self.rows.filter(pk__in=states, status=Status.CONNECTED, use_oauth=True).values_list(
+            "pk", "generation", "access_token"
+        )
         tokens = {
             pk: _opened(states[pk], sealed)
             for pk, generation, sealed in rows

@@ -21,7 +21,8 @@ from mail_oauth.exceptions import KeyMissing
 from mail_oauth.managers.clock import DatabaseNow, on_database_clock
 from mail_oauth.managers.keeping import keeping_of, warm
 from mail_oauth.managers.queryset import REFRESHABLE, MailCredentialsQuerySet
-from mail_oauth.managers.vocabulary import Access, Status
+from mail_oauth.managers.transitions import Transitions
+from mail_oauth.managers.vocabulary import Access, EventKind, Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.refresh.keeping import brought_forward, due_at, is_scheduled_too_late, longest_idle, patience
 from mail_oauth.upkeep.columns import SealedColumn
@@ -84,6 +85,30 @@ def wake_readable(rows: MailCredentialsQuerySet, *, dry_run: bool = False) -> in
         return 0
     back = waiting.filter(column.under(keyring().keys))
     return back.count() if dry_run else back.update(refresh_at=DatabaseNow())
+
+
+def take_back(ledger: Transitions, *, most: int = 0, dry_run: bool = False) -> int:
+    """Have mailboxes without a user, and apps' own tokens, tried again that are said to need their user; return how many.
+
+    A release that knew of none took them for grants without a refresh token. No other demotes one so.
+    """
+    demoted = ledger.manager.using(ledger.using).filter(status=Status.NEEDS_REAUTH).exclude(access=Access.USER)
+    rows = demoted.without_tokens()
+    if dry_run:
+        return int(rows.count())
+    return sum(_take_back(ledger, row) for row in rows.order_by("pk")[: most or None])
+
+
+def _take_back(ledger: Transitions, row: MailCredentials) -> bool:
+    planned = row.use_oauth and row.access != Access.SHARED
+    changes = {
+        "status": Status.CONNECTED,
+        "status_reason": "",
+        "refresh_at": timezone.now() if planned else None,
+        "refresh_failures": 0,
+        "last_refresh_error": "",
+    }
+    return ledger.apply(row, EventKind.REINSTATED, changes, reason="app_only")
 
 
 def set_policy(row: MailCredentials, policy: Policy | None) -> None:

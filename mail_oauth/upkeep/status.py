@@ -78,11 +78,12 @@ class StatusReport:
 
 
 def status_report() -> StatusReport:
-    """Count mailboxes by provider and status, in one query."""
+    """Count mailboxes by provider and status, in one query; the app's own access is none."""
     now = timezone.now()
     in_use, kept = Q(status=Status.CONNECTED, use_oauth=True), warm(now)
     groups = (
-        MailCredentials.objects.order_by("provider", "status")
+        MailCredentials.objects.exclude(access=Access.APP)
+        .order_by("provider", "status")
         .values("provider", "status")
         .annotate(
             mailboxes=Count("pk"),

@@ -11,10 +11,13 @@ from django.contrib.messages import get_messages
 from django.urls import resolve
 
 from mail_oauth.cache import TokenCache, token_cache
-from mail_oauth.connect.disconnect import disconnect
+from mail_oauth.connect.disconnect import disconnect, retry_revocation
+from mail_oauth.connect.switch import pause, resume
 from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.operations.catalogue import OPERATIONS
+from mail_oauth.operations.contract import NOT_OFFERED
+from mail_oauth.providers import Revocation
 from mail_oauth.testing.faults import Fault
 from tests.admin.conftest import CHANGELIST, page_of
 
@@ -335,3 +338,46 @@ def test_an_operation_is_only_posted_and_needs_the_csrf_token(root, superuser, c
 def test_a_refresh_is_saved_at_once_where_requests_are_transactions(connect):
     for address in (CHANGELIST, page_of(connect(), "operation/refresh_now/")):
         assert "default" in resolve(address).func._non_atomic_requests
+
+
+# --- what is not offered is not done either ---
+
+
+def test_what_has_no_button_is_not_done_by_a_post_or_among_many(root, connect):
+    for name, columns in {
+        "test_sign_in": {"use_oauth": False},
+        "refresh_now": {"status": Status.NEEDS_REAUTH},
+        "resume": {"status": Status.DISCONNECTED, "use_oauth": False},
+        "disconnect": {"status": Status.DISCONNECTED},
+    }.items():
+        mailbox = connect(**columns)
+        for answer in (press(root, mailbox, name, confirmed="yes"), act(root, name, [mailbox])):
+            assert said(answer)[-1] == f"{mailbox.email}: {NOT_OFFERED}."
+        assert again(mailbox).generation == mailbox.generation
+        assert not mailbox.events.exists()
+
+
+def test_nobody_is_asked_to_reconnect_what_the_settings_lack(root, connect, settings, mailoutbox):
+    mailbox = connect()
+    settings.MAIL_OAUTH = {"PROVIDERS": {}}
+    (message,) = said(act(root, "ask_to_reconnect", [mailbox]))
+    assert "nothing was done" in message
+    assert not mailoutbox
+
+
+@pytest.mark.parametrize("by_staff", [True, False])
+def test_a_grant_that_is_still_to_be_revoked_is_revoked_though_oauth_is_switched_on(
+    root, connect, provider, by_staff
+):
+    mailbox = connect("google")
+    pause(mailbox)
+    provider.fail_next(1, Fault.html(), endpoint="revoke")
+    assert disconnect(again(mailbox)) is Revocation.FAILED
+    if by_staff:
+        act(root, "resume", [mailbox])
+    else:
+        resume(again(mailbox))
+        assert again(mailbox).use_oauth
+    assert again(mailbox).refresh_at is not None
+    assert retry_revocation(again(mailbox)) is Revocation.REVOKED
+    assert again(mailbox).refresh_token is None

@@ -202,13 +202,13 @@ class TestARefusal:
             mailbox.get_access_token()
         assert raised.value.reason == f"AADSTS{number}"
         assert ProviderHealth.objects.get(held=True).trouble == "client"
-        assert MailCredentials.objects.healthy().count() == 2
+        assert MailCredentials.objects.healthy().count() == 1
 
     def test_at_an_endpoint_of_many_tenants_is_the_operators(self, site, add, provider):
         site.change("work", TENANT="organizations")
         with pytest.raises(ProviderUnavailable, match="AADSTS9001023"):
             add("work", "ada@contoso.example").get_access_token()
-        assert MailCredentials.objects.healthy().count() == 2
+        assert MailCredentials.objects.healthy().count() == 1
 
     def test_that_asks_for_a_user_asks_for_an_administrator_where_there_is_none(self, site, add, provider):
         mailbox = add("work", "ada@contoso.example")

@@ -408,8 +408,8 @@ class TestTheWalk:
             assert reconcile_cache(progress=seen.append).walked == 12
         statements = [query["sql"] for query in queries if "SAVEPOINT" not in query["sql"]]
         kept = 2  # the first report is inserted, after there was none to update
-        assert len(statements) == 4 + 3 + kept, (
-            "dead leases, brakes, schedule, lost keys, one for each page; the report"
+        assert len(statements) == 5 + 3 + kept, (
+            "dead leases, brakes, rows without a user, schedule, lost keys, one for each page; the report"
         )
         assert seen == [5, 10, 12]
         columns = [sql.partition("FROM")[0] for sql in statements]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from mail_oauth.admin.dashboard.apps import of_apps
 from mail_oauth.admin.dashboard.findings import US, Finding, figure
 from mail_oauth.admin.dashboard.grants import by_status, of_keys, of_mailboxes
 from mail_oauth.admin.dashboard.lanes import of_lanes
@@ -66,6 +67,7 @@ def _findings(seen: Overview) -> Iterator[Finding]:
         )
     yield from of_sweeps(seen)
     yield from of_lanes(seen)
+    yield from of_apps(seen.apps, seen.now)
     if seen.survey is not None:
         yield from of_keys(seen.survey)
         yield from of_mailboxes(seen.survey)
