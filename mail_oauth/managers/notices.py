@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
+from mail_oauth.conf import app_settings
 from mail_oauth.managers.clock import DatabaseNow
 
 if TYPE_CHECKING:
@@ -74,11 +75,13 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
 
         The row is changed in any case: whoever is about to settle it learns that there is something new.
         """
-        recipient = f"user:{user_id}"
-        self.bulk_create([self.model(recipient=recipient, user_id=user_id)], ignore_conflicts=True)
-        self.filter(pk=recipient).update(version=F("version") + 1)
-        asleep = self.filter(pk=recipient, due_at__isnull=True)
-        asleep.update(due_at=DatabaseNow() + timedelta(seconds=seconds))
+        recipient, soon = f"user:{user_id}", DatabaseNow() + timedelta(seconds=seconds)
+        mine = self.filter(pk=recipient)
+        if not mine.exists():
+            self.bulk_create([self.model(recipient=recipient, user_id=user_id)], ignore_conflicts=True)
+        mine.update(version=F("version") + 1)
+        # Nobody's lease is cut short: who holds it sees the version when putting off.
+        mine.filter(Q(due_at__isnull=True) | Q(due_at__gt=soon), owner="").update(due_at=soon)
 
     def claim(self, recipient: str) -> Notice | None:
         """Be the one who mails this recipient; None when another worker is. Who dies over it leaves it to the next."""
@@ -95,10 +98,12 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
             ours.update(owner="", due_at=DatabaseNow(), failures=0)
 
     def put_off(self, notice: Notice, seconds: float, *, failed: bool = False) -> None:
-        """End a claim, and try again after so many seconds."""
-        later = DatabaseNow() + timedelta(seconds=seconds)
-        failures = F("failures") + 1 if failed else 0
-        self.filter(pk=notice.pk, owner=notice.owner).update(owner="", due_at=later, failures=failures)
+        """End a claim, and try again after so many seconds; no later than a new need wants that began meanwhile."""
+        ours, failures = self.filter(pk=notice.pk, owner=notice.owner), F("failures") + 1 if failed else 0
+        sooner = min(seconds, float(app_settings().notify_after))
+        for rows, wait in ((ours.filter(version=notice.version), seconds), (ours, sooner)):
+            if rows.update(owner="", due_at=DatabaseNow() + timedelta(seconds=wait), failures=failures):
+                return
 
     def see_mass(self, count: int) -> bool:
         """Tell whether a mass event goes on; it begins with `count` users who are to be mailed.

@@ -125,7 +125,7 @@ class Run:
             return "failed"
 
     def _mail(self, notice: Notice) -> Fate:
-        things = todo(self.episodes.of_user(notice.user_id), self.lanes)
+        things = todo(self.episodes.of_user(notice.user_id), self.lanes, failing=notice.failures > 0)
         fate: Fate = "put_off" if things.seconds else "nothing"
         if things.needing:
             fate = self._tell_of_needs(notice.user, things.needing)
