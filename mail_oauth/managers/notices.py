@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
 from mail_oauth.conf import app_settings
@@ -39,6 +39,10 @@ class EpisodeQuerySet(models.QuerySet["Episode"]):
     def unreported(self) -> EpisodeQuerySet:
         """Those that the operators have not been told of, and that go on."""
         return self.filter(reported_at__isnull=True, recovered_at__isnull=True)
+
+    def untold(self, since: datetime) -> EpisodeQuerySet:
+        """Those that began since then and that their users have not been told of; so they go on (else they are deleted)."""
+        return self.filter(told_at__isnull=True, began_at__gt=since)
 
     def needing(self) -> EpisodeQuerySet:
         """Those whose mailboxes are there, and need what the episode says."""
@@ -105,18 +109,22 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
             if rows.update(owner="", due_at=DatabaseNow() + timedelta(seconds=wait), failures=failures):
                 return
 
-    def see_mass(self, count: int) -> bool:
-        """Tell whether a mass event goes on; it begins with `count` users who are to be mailed.
+    def see_mass(self, count: int, episodes: EpisodeQuerySet) -> float:
+        """Return for how many seconds a mass event goes on, 0 for none; `count` users whose need is new begin it.
 
-        Its beginning makes the operators' notice due: of many workers one begins it.
+        Who waits longer, for a held lane or for the event to be over, does not hold it up. Its beginning makes the
+        operators' notice due: of many workers one begins it.
         """
         self.get_or_create(recipient=OPERATORS, defaults={"due_at": DatabaseNow()})
         operators, until = self.filter(pk=OPERATORS), DatabaseNow() + MASS
-        if count and self.of_users().filter(due_at__isnull=False)[:count].count() >= count:
+        since = timezone.now() - timedelta(seconds=app_settings().notify_after) - MASS
+        fallen = Exists(episodes.untold(since).filter(credentials__user=OuterRef("user")))
+        if count and self.of_users().filter(fallen, due_at__isnull=False)[:count].count() >= count:
             beginning = operators.exclude(mass_until__gt=DatabaseNow())
             if not beginning.update(mass_until=until, due_at=DatabaseNow()):
                 operators.update(mass_until=until)
-        return operators.filter(mass_until__gt=DatabaseNow()).exists()
+        over_at = operators.filter(mass_until__gt=DatabaseNow()).values_list("mass_until", flat=True).first()
+        return max((over_at - timezone.now()).total_seconds(), 1.0) if over_at else 0.0
 
 
 class EpisodeManager(_EpisodeBase.from_queryset(EpisodeQuerySet)):  # type: ignore[misc]
