@@ -124,8 +124,11 @@ class BulkJobAdmin(_JobAdmin):
         return False
 
     def may_steer(self, request: HttpRequest, job: BulkJob) -> bool:
-        """Whether the user may stop a job and go on with it: whoever may do the same to a mailbox."""
-        names = OPERATIONS[job.operation].permissions if job.operation in OPERATIONS else ()
+        """Whether the user may stop a job and go on with it: whoever may do the same to a mailbox.
+
+        What this release does not know may be stopped by whoever may change mailboxes.
+        """
+        names = OPERATIONS[job.operation].permissions if job.operation in OPERATIONS else ("change",)
         return any(request.user.has_perm(f"mail_oauth.{name}_mailcredentials") for name in names)
 
     # --- the page of a job ---

@@ -410,3 +410,27 @@ def test_a_job_of_an_operation_that_is_gone_is_shown(root, many, provider):
     BulkJob.objects.update(operation="of_another_release")
     assert "of_another_release" in root.get(page(job)).content.decode()
     assert root.get(JOBS).status_code == 200
+
+
+def test_a_job_that_this_release_does_not_know_stops_no_other(app, many, provider):
+    rows = many(2)
+    unknown, known = ordered(rows[:1]), ordered(rows[1:])
+    BulkJob.objects.filter(pk=unknown.pk).update(operation="of_another_release")
+    tasks.refresh_due()
+    [message] = waiting_messages(app)
+    assert run(app, message)["done"] == 1
+    assert progress_of(known).done == 1
+    assert progress_of(unknown).waiting == 1
+    tasks.refresh_due()
+    assert waiting_messages(app) == [], "nobody here can do what is left"
+
+
+def test_it_is_stopped_by_whoever_may_change_mailboxes(many, provider, staff, signed_in):
+    job = ordered(many(1))
+    BulkJob.objects.update(operation="of_another_release")
+    assert signed_in(staff("view", "pause")).post(page(job, "steer/stop/")).status_code == 403
+    acting = signed_in(staff("view", "change"))
+    assert "/steer/stop/" in acting.get(page(job)).content.decode()
+    assert acting.post(page(job, "steer/stop/")).status_code == 302
+    job.refresh_from_db()
+    assert job.stopped
