@@ -24,7 +24,7 @@ from mail_oauth.admin.notices import Badge, Level
 from mail_oauth.models import BulkJob, ItemState, MailCredentials
 from mail_oauth.operations.catalogue import OPERATIONS
 from mail_oauth.operations.contract import BUDGET_SECONDS
-from mail_oauth.operations.jobs import progress_of, stop, work
+from mail_oauth.operations.jobs import permits, progress_of, stop, work
 
 if TYPE_CHECKING:
     _JobAdmin = admin.ModelAdmin[BulkJob]
@@ -129,7 +129,7 @@ class BulkJobAdmin(_JobAdmin):
         What this release does not know may be stopped by whoever may change mailboxes.
         """
         names = OPERATIONS[job.operation].permissions if job.operation in OPERATIONS else ("change",)
-        return any(request.user.has_perm(f"mail_oauth.{name}_mailcredentials") for name in names)
+        return permits(request.user, names)
 
     # --- the page of a job ---
 
