@@ -107,15 +107,18 @@ def reconnect(request: HttpRequest, name: str) -> HttpResponse:
         return _refusal_page(request, "bad_link", status=400)
     if request.method != "POST":
         return render(request, "mail_oauth/reconnect.html", {"mailbox": mailbox})
+    provider = provider_for(mailbox.provider)  # what the settings spoil uses no link up
     if not use_link(name):
         return _refusal_page(request, "bad_link", status=400)
-    provider = provider_for(mailbox.provider)
     try:
         typed = "" if provider.names_account else mailbox.email
         return _to_provider(request, provider, Wish(mailbox=mailbox, typed_email=typed))
     except ConnectRefused as refusal:
         give_link_back(name)
         return _not_begun(request, provider, refusal, mailbox)
+    except Exception:
+        give_link_back(name)
+        raise
 
 
 def _to_provider(request: HttpRequest, provider: Provider, wish: Wish) -> HttpResponse:

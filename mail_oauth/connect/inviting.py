@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import logging
 import secrets
+from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
@@ -45,7 +46,7 @@ class Invited(StrEnum):
 
 
 def invite(row: MailCredentials, *, origin: str = "") -> Invited:
-    """Send the user of a mailbox a link to reconnect it; the links that were sent before end.
+    """Send the user of a mailbox a link to reconnect it; the links that were sent before end, unless this one cannot be.
 
     `origin` is the scheme and host of the site where `BASE_URL` does not say it. By the site's own mail, in the user's
     language.
@@ -60,10 +61,13 @@ def invite(row: MailCredentials, *, origin: str = "") -> Invited:
     address, base = address_of(user), app_settings().base_url.rstrip("/") or origin
     if not address or not base:
         return Invited.NO_ADDRESS if not address else Invited.NO_LINK
-    link = base + reverse("mail_oauth:reconnect", args=[new_link(row)])
+    former = _links().filter(mailbox=row.pk).values("digest", "sent_at", "expires_at", "used_at").first()
+    name = new_link(row)
+    link = base + reverse("mail_oauth:reconnect", args=[name])
     try:
         send(_message(row, address, link))
     except Exception as error:  # noqa: BLE001  # whatever a mail backend raises
+        _take_back(name, former)
         about = {"action": "invite", "mailbox": str(row.pk), "outcome": type(error).__name__}
         logger.error("no mail to the user of %s: %s", row.pk, type(error).__name__, extra=about)
         return Invited.NOT_SENT
@@ -77,6 +81,15 @@ def new_link(row: MailCredentials) -> str:
     fresh = {"digest": _digest(nonce), "sent_at": now, "expires_at": now + lasting, "used_at": None}
     _links().update_or_create(mailbox_id=row.pk, defaults=fresh)
     return signing.dumps([row.pk.hex, nonce], salt=_SALT)
+
+
+def _take_back(name: str, former: Mapping[str, Any] | None) -> None:
+    """Have the link before this one work again, unless there is a newer one or this one was used after all."""
+    unused = _named(name).filter(used_at__isnull=True)
+    if former is None:
+        unused.delete()
+    else:
+        unused.update(**former)
 
 
 def mailbox_of(name: str, user: Any) -> MailCredentials | None:

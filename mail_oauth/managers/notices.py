@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
+from mail_oauth.conf import app_settings
 from mail_oauth.managers.clock import DatabaseNow
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ class EpisodeQuerySet(models.QuerySet["Episode"]):
     def unreported(self) -> EpisodeQuerySet:
         """Those that the operators have not been told of, and that go on."""
         return self.filter(reported_at__isnull=True, recovered_at__isnull=True)
+
+    def untold(self, since: datetime) -> EpisodeQuerySet:
+        """Those that began since then and that their users have not been told of; so they go on (else they are deleted)."""
+        return self.filter(told_at__isnull=True, began_at__gt=since)
 
     def needing(self) -> EpisodeQuerySet:
         """Those whose mailboxes are there, and need what the episode says."""
@@ -81,12 +86,13 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
 
         The row is changed in any case: whoever is about to settle it learns that there is something new.
         """
-        recipient = f"user:{user_id}"
-        if not self.filter(pk=recipient).exists():  # an INSERT that is ignored locks what others update (InnoDB)
+        recipient, soon = f"user:{user_id}", DatabaseNow() + timedelta(seconds=seconds)
+        mine = self.filter(pk=recipient)
+        if not mine.exists():  # an INSERT that is ignored locks what others update (InnoDB)
             self.bulk_create([self.model(recipient=recipient, user_id=user_id)], ignore_conflicts=True)
-        self.filter(pk=recipient).update(version=F("version") + 1)
-        asleep = self.filter(pk=recipient, due_at__isnull=True)
-        asleep.update(due_at=DatabaseNow() + timedelta(seconds=seconds))
+        mine.update(version=F("version") + 1)
+        # Nobody's lease is cut short: who holds it sees the version when putting off.
+        mine.filter(Q(due_at__isnull=True) | Q(due_at__gt=soon), owner="").update(due_at=soon)
 
     def claim(self, recipient: str) -> Notice | None:
         """Be the one who mails this recipient; None when another worker is. Who dies over it leaves it to the next."""
@@ -103,23 +109,29 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
             ours.update(owner="", due_at=DatabaseNow(), failures=0)
 
     def put_off(self, notice: Notice, seconds: float, *, failed: bool = False) -> None:
-        """End a claim, and try again after so many seconds."""
-        later = DatabaseNow() + timedelta(seconds=seconds)
-        failures = F("failures") + 1 if failed else 0
-        self.filter(pk=notice.pk, owner=notice.owner).update(owner="", due_at=later, failures=failures)
+        """End a claim, and try again after so many seconds; no later than a new need wants that began meanwhile."""
+        ours, failures = self.filter(pk=notice.pk, owner=notice.owner), F("failures") + 1 if failed else 0
+        sooner = min(seconds, float(app_settings().notify_after))
+        for rows, wait in ((ours.filter(version=notice.version), seconds), (ours, sooner)):
+            if rows.update(owner="", due_at=DatabaseNow() + timedelta(seconds=wait), failures=failures):
+                return
 
-    def see_mass(self, count: int) -> bool:
-        """Tell whether a mass event goes on; it begins with `count` users who are to be mailed.
+    def see_mass(self, count: int, episodes: EpisodeQuerySet) -> float:
+        """Return for how many seconds a mass event goes on, 0 for none; `count` users whose need is new begin it.
 
-        Its beginning makes the operators' notice due: of many workers one begins it.
+        Who waits longer, for a held lane or for the event to be over, does not hold it up. Its beginning makes the
+        operators' notice due: of many workers one begins it.
         """
         self.get_or_create(recipient=OPERATORS, defaults={"due_at": DatabaseNow()})
         operators, until = self.filter(pk=OPERATORS), DatabaseNow() + MASS
-        if count and self.of_users().filter(due_at__isnull=False)[:count].count() >= count:
+        since = timezone.now() - timedelta(seconds=app_settings().notify_after) - MASS
+        fallen = Exists(episodes.untold(since).filter(credentials__user=OuterRef("user")))
+        if count and self.of_users().filter(fallen, due_at__isnull=False)[:count].count() >= count:
             beginning = operators.exclude(mass_until__gt=DatabaseNow())
             if not beginning.update(mass_until=until, due_at=DatabaseNow()):
                 operators.update(mass_until=until)
-        return operators.filter(mass_until__gt=DatabaseNow()).exists()
+        over_at = operators.filter(mass_until__gt=DatabaseNow()).values_list("mass_until", flat=True).first()
+        return max((over_at - timezone.now()).total_seconds(), 1.0) if over_at else 0.0
 
 
 class EpisodeManager(_EpisodeBase.from_queryset(EpisodeQuerySet)):  # type: ignore[misc]

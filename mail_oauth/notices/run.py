@@ -40,7 +40,7 @@ class NoticeReport:
     """What became of the users that were due, and how many digests were sent.
 
     `put_off` are those who wait for a held lane, or to be told of several mailboxes at once; `unreachable` have no
-    address; `waived` were not mailed in a mass event. `ended` is "off", "done", "time", "stopped" or "failing".
+    address; `waived` wait for the end of a mass event. `ended` is "off", "done", "time", "stopped" or "failing".
     """
 
     mailed: int = 0
@@ -75,7 +75,7 @@ class Run:
         self.episodes: EpisodeQuerySet = Episode.objects.using(using)
         self.lanes = Lanes(MailCredentials.objects)
         self.fates: Counter[str] = Counter()
-        self.mass = False
+        self.mass = 0.0
         self._vain = 0
         self._stopped = stopped
         self._give_up_at = time.monotonic() + seconds
@@ -90,8 +90,8 @@ class Run:
         """Look whether a mass event goes on, which is theirs to know of, and mail them."""
         if not tells_operators():
             return
-        self.mass = self.notices.see_mass(app_settings().notify_mass_count)
-        done = tell_operators(self.episodes, self.notices, mass=self.mass)
+        self.mass = self.notices.see_mass(app_settings().notify_mass_count, self.episodes)
+        done = tell_operators(self.episodes, self.notices, mass=self.mass > 0)
         if done is not None:
             self.fates["digests" if done else "failed"] += 1
 
@@ -125,10 +125,12 @@ class Run:
             return "failed"
 
     def _mail(self, notice: Notice) -> Fate:
-        things = todo(self.episodes.of_user(notice.user_id), self.lanes)
+        things = todo(self.episodes.of_user(notice.user_id), self.lanes, failing=notice.failures > 0)
         fate: Fate = "put_off" if things.seconds else "nothing"
         if things.needing:
             fate = self._tell_of_needs(notice.user, things.needing)
+        if fate == "waived":
+            things.seconds = min(things.seconds or self.mass, self.mass)
         if things.recovered:
             fate = self._tell_of_recovery(notice.user, things.recovered)
         if things.seconds:

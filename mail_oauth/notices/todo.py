@@ -12,10 +12,13 @@ from mail_oauth.conf import app_settings
 from mail_oauth.models import Episode, MailCredentials
 
 STALE = timedelta(days=7)
-"""What could not be told for so long is told no more: the site's mail was away, or notices were switched off."""
+"""What could not be mailed for so long is tried no more: the address, or the site's mail, takes nothing."""
 
 UNSURE = 3600.0
 """How long, in seconds, to wait for a refresh that shows whether a mailbox works again."""
+
+LOOK_AGAIN = 3600.0
+"""How long, in seconds, a silent lane is waited for before it is looked at again: one may be released before its time."""
 
 
 class Silence(Protocol):
@@ -34,16 +37,19 @@ class Todo:
     seconds: float = 0.0
 
 
-def todo(episodes: list[Episode], lanes: Silence, now: datetime | None = None) -> Todo:
+def todo(episodes: list[Episode], lanes: Silence, *, failing: bool = False) -> Todo:
     """Decide what to say of a user's episodes.
 
     Each waits until it is `NOTIFY_AFTER` old, and longer while its lane is silent. Mailboxes that fall one soon after the
-    other wait for each other, for as long again at the most, so that their user gets one mail.
+    other wait for each other, for as long again at the most, so that their user gets one mail. What is `STALE` is told
+    no more where mails to the user are `failing`; who was kept waiting by a lane, or by us, is told however late.
     """
-    now = now or timezone.now()
+    now = timezone.now()
     after = timedelta(seconds=app_settings().notify_after)
     found, waits, young = Todo(), [], False
     for episode in episodes:
+        if failing and episode.recovered_at is None and now - episode.began_at > max(STALE, 2 * after):
+            continue
         wait = _wait(episode, lanes, now, after)
         if wait is None:
             continue
@@ -69,9 +75,7 @@ def _wait(episode: Episode, lanes: Silence, now: datetime, after: timedelta) -> 
         return _seconds(episode.recovered_at + after - now)
     if episode.told_at is not None or row.status != episode.need or not row.use_oauth:
         return None
-    if now - episode.began_at > max(STALE, 2 * after):
-        return None
-    return max(_seconds(episode.began_at + after - now), lanes.silence(row))
+    return max(_seconds(episode.began_at + after - now), min(lanes.silence(row), LOOK_AGAIN))
 
 
 def _seconds(left: timedelta) -> float:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 from django.contrib.admin.models import CHANGE, LogEntry
-from django.db import router, transaction
+from django.db import IntegrityError, router, transaction
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import get_language, gettext_lazy, override
@@ -58,7 +59,10 @@ class Progress:
 
 
 def order_job(operation: Operation, pks: Iterable[UUID], order: Order) -> BulkJob:
-    """Write down what is to be done to which mailboxes; nobody has begun it yet."""
+    """Write down what is to be done to which mailboxes; nobody has begun it yet.
+
+    It is done for as long as its actor may: what nobody orders is never begun.
+    """
     rows = [BulkItem(mailbox=pk) for pk in pks]
     using = router.db_for_write(BulkJob)
     job = BulkJob(
@@ -81,6 +85,11 @@ def open_jobs() -> QuerySet[BulkJob]:
     return BulkJob.objects.using(router.db_for_write(BulkJob)).filter(ended_at__isnull=True)
 
 
+def _known_jobs() -> QuerySet[BulkJob]:
+    """Leave out what another release orders, whose workers do it."""
+    return open_jobs().filter(operation__in=list(OPERATIONS))
+
+
 def work(
     job: BulkJob | None = None, *, seconds: float, stopped: Callable[[], bool] = lambda: False
 ) -> dict[str, Any]:
@@ -91,11 +100,11 @@ def work(
     give_up_at = time.monotonic() + seconds
     counts = {"done": 0, "failed": 0}
     ended = ""
-    jobs = open_jobs().select_related("actor").order_by("created_at")
-    waiting = [each for each in (jobs if job is None else jobs.filter(pk=job.pk)) if _is_wanted(each)]
+    jobs = _known_jobs().order_by("created_at")
+    waiting = list(jobs if job is None else jobs.filter(pk=job.pk))
     while waiting and not ended:
-        each = waiting.pop(0)
-        item = _take(each)
+        each = _as_it_is(waiting.pop(0))
+        item = _take(each) if _is_wanted(each) else None
         if item is not None:
             counts[_do(each, item).value] += 1
             waiting.append(each)  # a long job keeps no short one waiting
@@ -107,20 +116,33 @@ def work(
     return {**counts, "ended": ended}
 
 
+def _as_it_is(job: BulkJob) -> BulkJob:
+    """Read a job anew, with its actor, who remembers no permission of a moment ago; itself where it is gone."""
+    jobs = BulkJob.objects.using(router.db_for_write(BulkJob))
+    return jobs.select_related("actor").filter(pk=job.pk).first() or job
+
+
 def _is_wanted(job: BulkJob) -> bool:
-    """Tell whether the one who ordered a job may still sign in; if not, stop it."""
-    if job.actor is None or job.actor.is_active:
+    """Tell whether the one who ordered a job may still do so; if not, stop it."""
+    actor: Any = job.actor
+    at_home = actor is not None and actor.is_active and actor.is_staff
+    if at_home and permits(actor, OPERATIONS[job.operation].permissions):
         return True
     stop(job)
     return False
 
 
+def permits(user: Any, names: Iterable[str]) -> bool:
+    """Tell whether somebody has any of these permissions on mailboxes, such as ``"pause"``."""
+    return any(user.has_perm(f"mail_oauth.{name}_mailcredentials") for name in names)
+
+
 def forsaken() -> bool:
     """Tell whether something waits and nobody is at work: whoever was called is dead, or was never reached."""
-    if not open_jobs().exists():
+    if not _known_jobs().exists():
         return False
     at_work = _items().filter(state=ItemState.WAITING, taken_until__gt=DatabaseNow())
-    return not at_work.filter(job__in=open_jobs()).exists()
+    return not at_work.filter(job__in=_known_jobs()).exists()
 
 
 def stop(job: BulkJob) -> bool:
@@ -187,7 +209,10 @@ def _end(job: BulkJob) -> None:
 
 
 def log_operation(actor: Any, operation: Operation, row: MailCredentials, result: Result) -> None:
-    """Write an operation to the log of the admin, in English: others read it than who had it done."""
+    """Write an operation to the log of the admin, in English: others read it than who had it done.
+
+    The log goes with its actor: of one who was deleted meanwhile it takes nothing.
+    """
     log: Any = LogEntry.objects  # it only walks along what it is given
-    with override(None):
+    with override(None), suppress(IntegrityError), transaction.atomic(using=router.db_for_write(LogEntry)):
         log.log_actions(actor.pk, [row], CHANGE, f"{operation.label}: {result.text}.")

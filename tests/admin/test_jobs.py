@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 from celery import Celery, current_app
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
 from django.contrib.messages import get_messages
 from django.core.management import call_command
 from django.utils import timezone
@@ -76,6 +77,8 @@ def page(job: BulkJob, tail: str = "change/") -> str:
 
 
 def ordered(rows, actor=None, operation=PAUSE) -> BulkJob:
+    """A job of somebody's, who may do everything unless named."""
+    actor = actor or User.objects.filter(is_superuser=True).first() or User.objects.create_superuser("chief")
     return order_job(operation, [row.pk for row in rows], Order(actor=actor))
 
 
@@ -238,13 +241,37 @@ def test_what_is_stopped_begins_no_more(root, many, provider):
     assert "/steer/continue/" not in text
 
 
-def test_what_somebody_ordered_who_is_shut_out_since_is_not_done(many, provider, staff):
-    person = staff("pause")
-    job = ordered(many(2), person)
-    type(person).objects.filter(pk=person.pk).update(is_active=False)
+LOSSES = {
+    "shut out": lambda person: User.objects.filter(pk=person.pk).update(is_active=False),
+    "no longer staff": lambda person: User.objects.filter(pk=person.pk).update(is_staff=False),
+    "without the permission": lambda person: person.user_permissions.clear(),
+    "deleted": lambda person: User.objects.filter(pk=person.pk).delete(),
+}
+
+
+@pytest.mark.parametrize("lose", LOSSES.values(), ids=LOSSES)
+def test_what_somebody_ordered_is_done_for_as_long_as_they_may(many, provider, staff, lose):
+    person = staff("view", "pause")
+    job = ordered(many(3), person)
+    assert work(seconds=-1)["done"] == 1
+    lose(person)
     assert work(seconds=60)["done"] == 0
     job.refresh_from_db()
     assert job.stopped
+
+
+@pytest.mark.parametrize("lose", LOSSES.values(), ids=LOSSES)
+def test_a_worker_sees_in_the_midst_of_it_that_they_may_no_more(transactional_db, many, provider, staff, lose):
+    person, rows = staff("pause"), many(3)
+    losing = replace(PAUSE, kind=None, run=lambda row, order: (PAUSE.run(row, order), lose(person))[0])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(OPERATIONS, "pause", losing)
+        job = ordered(rows, person)
+        assert work(seconds=60) == {"done": 1, "failed": 0, "ended": "done"}
+    job.refresh_from_db()
+    assert job.stopped
+    assert progress_of(job).waiting == 2
+    assert not BulkItem.objects.filter(taken_until__isnull=False).exists()
 
 
 def test_a_worker_sees_that_it_was_stopped_meanwhile(many, provider, monkeypatch):
@@ -366,7 +393,7 @@ def test_the_pages_cost_the_same_however_many_mailboxes(root, many, provider, nu
     job = ordered(many(number))
     work(job, seconds=60)
     root.get(page(job))
-    with django_assert_num_queries(6):  # session, person, job, numbers, results, addresses
+    with django_assert_num_queries(7):  # session, person, job, who ordered it, numbers, results, addresses
         root.get(page(job))
     with django_assert_num_queries(4):  # session, person, count, jobs
         root.get(JOBS)
@@ -410,3 +437,27 @@ def test_a_job_of_an_operation_that_is_gone_is_shown(root, many, provider):
     BulkJob.objects.update(operation="of_another_release")
     assert "of_another_release" in root.get(page(job)).content.decode()
     assert root.get(JOBS).status_code == 200
+
+
+def test_a_job_that_this_release_does_not_know_stops_no_other(app, many, provider):
+    rows = many(2)
+    unknown, known = ordered(rows[:1]), ordered(rows[1:])
+    BulkJob.objects.filter(pk=unknown.pk).update(operation="of_another_release")
+    tasks.refresh_due()
+    [message] = waiting_messages(app)
+    assert run(app, message)["done"] == 1
+    assert progress_of(known).done == 1
+    assert progress_of(unknown).waiting == 1
+    tasks.refresh_due()
+    assert waiting_messages(app) == [], "nobody here can do what is left"
+
+
+def test_it_is_stopped_by_whoever_may_change_mailboxes(many, provider, staff, signed_in):
+    job = ordered(many(1))
+    BulkJob.objects.update(operation="of_another_release")
+    assert signed_in(staff("view", "pause")).post(page(job, "steer/stop/")).status_code == 403
+    acting = signed_in(staff("view", "change"))
+    assert "/steer/stop/" in acting.get(page(job)).content.decode()
+    assert acting.post(page(job, "steer/stop/")).status_code == 302
+    job.refresh_from_db()
+    assert job.stopped

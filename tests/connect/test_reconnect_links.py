@@ -10,6 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.contrib.messages import get_messages
 from django.core import mail, signing
+from django.core.mail.backends.base import BaseEmailBackend
 from django.test import Client
 from django.utils import timezone
 
@@ -22,6 +23,16 @@ from tests.concurrency import together
 pytestmark = pytest.mark.django_db
 
 SITE = "https://mail.example"
+
+
+class Overtaken(BaseEmailBackend):
+    """A mail server that fails after another worker has made a newer link."""
+
+    newer = ""
+
+    def send_messages(self, messages):
+        type(self).newer = new_link(MailCredentials.objects.get())
+        raise OSError
 
 
 @pytest.fixture
@@ -149,6 +160,37 @@ def test_a_newer_one_ends_it(mailbox, ada):
     assert browser.get(new).status_code == 200
 
 
+class TestWhereTheNextMailCannotBeSent:
+    @pytest.fixture
+    def no_mail(self, settings):
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
+
+    @pytest.fixture
+    def path(self, mailbox):
+        return ask(mailbox)
+
+    def test_it_goes_on_working(self, path, no_mail, mailbox, ada):
+        before = ReconnectLink.objects.values().get()
+        assert invite(mailbox, origin=SITE) is Invited.NOT_SENT
+        assert ReconnectLink.objects.values().get() == before
+        assert browser_of(ada).post(path).status_code == 302
+
+    def test_a_used_one_stays_used(self, path, no_mail, mailbox, ada):
+        browser_of(ada).post(path)
+        assert invite(mailbox, origin=SITE) is Invited.NOT_SENT
+        assert browser_of(ada).post(path).status_code == 400
+
+    def test_nothing_is_left_of_a_first_one(self, no_mail, mailbox):
+        assert invite(mailbox, origin=SITE) is Invited.NOT_SENT
+        assert not ReconnectLink.objects.exists()
+
+    def test_a_newer_one_that_was_made_meanwhile_is_left_alone(self, path, mailbox, settings):
+        settings.EMAIL_BACKEND = f"{__name__}.Overtaken"
+        assert invite(mailbox, origin=SITE) is Invited.NOT_SENT
+        assert use_link(Overtaken.newer)
+
+
 def test_connecting_by_another_way_ends_it(mailbox, ada):
     path = ask(mailbox)
     MailCredentials.objects.update(connected_at=timezone.now(), status=Status.CONNECTED)
@@ -211,6 +253,26 @@ def test_where_no_consent_is_begun_it_is_kept(mailbox, ada, settings):
     assert browser.post(path).status_code == 429
     assert ReconnectLink.objects.get().used_at is None
     assert browser.get(path).status_code == 200
+
+
+def broken_providers(settings):
+    spoilt = {**settings.MAIL_OAUTH["PROVIDERS"]["google"], "CLASS": "nowhere.Provider"}
+    providers = {**settings.MAIL_OAUTH["PROVIDERS"], "google": spoilt}
+    settings.MAIL_OAUTH = {**settings.MAIL_OAUTH, "PROVIDERS": providers}
+
+
+def any_host(settings):
+    settings.ALLOWED_HOSTS = ["*"]
+
+
+@pytest.mark.parametrize("spoil", [broken_providers, any_host])
+def test_settings_that_are_wrong_for_a_while_do_not_use_it_up(mailbox, ada, settings, spoil):
+    path, browser, right = ask(mailbox), browser_of(ada), (settings.MAIL_OAUTH, settings.ALLOWED_HOSTS)
+    browser.raise_request_exception = False
+    spoil(settings)
+    assert browser.post(path).status_code == 500
+    settings.MAIL_OAUTH, settings.ALLOWED_HOSTS = right
+    assert browser.post(path).status_code == 302
 
 
 def test_the_table_opens_nothing(mailbox):

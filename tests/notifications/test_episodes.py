@@ -9,9 +9,11 @@ from django.utils import timezone
 
 from mail_oauth.connect.disconnect import disconnect
 from mail_oauth.connect.switch import pause, resume
+from mail_oauth.managers.lanes import Lanes
 from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.models import Episode, MailCredentials, Notice
 from mail_oauth.notices.run import send_notices
+from mail_oauth.notices.todo import todo
 from mail_oauth.signals import user_notified
 from tests.losses.passing import pass_time, sweep
 from tests.mailboxes import stored
@@ -149,8 +151,11 @@ class TestNobodyIsMailed:
         later()
         assert mailoutbox == []
 
-    def test_of_what_is_long_past(self, row, fall, later, mailoutbox):
+    def test_of_what_could_not_be_mailed_for_a_week(self, row, fall, later, mailoutbox, mail_by):
         fall(row)
+        mail_by("nowhere.Backend")
+        assert later().failed == 1
+        mail_by()
         assert later(timedelta(days=8)).nothing == 1
         assert mailoutbox == []
 
@@ -203,6 +208,56 @@ def test_of_more_mailboxes_than_one_statement_names_its_user_is_mailed_once(noti
     assert [later().mailed, later().mailed] == [1, 0]
     assert len(mailoutbox) == 1
     assert not Episode.objects.filter(told_at__isnull=True).exists()
+
+
+class TestOneMailboxKeepsNoOtherFromBeingTold:
+    WEEK = timedelta(days=7).total_seconds()
+
+    @pytest.fixture
+    def held(self, row, fall, later):
+        """`row` waits for its lane, which staff hold for a week."""
+        fall(row)
+        lanes = Lanes(MailCredentials.objects)
+        health = lanes.hold_by_hand("microsoft", "", self.WEEK)
+        assert later().put_off == 1
+        return lambda: lanes.release(health.pk)
+
+    def test_that_falls_meanwhile(self, held, connect, owner, fall, later, mailoutbox):
+        other = connect("google", email="other@example.com", owner=owner)
+        later(timedelta(hours=30))
+        fall(other)
+        assert later().mailed == 1
+        assert mailoutbox[0].subject == "Please reconnect other@example.com"
+
+    def test_that_falls_while_a_worker_is_at_it(self, held, connect, owner, fall, later, monkeypatch, mailoutbox):
+        other, decide = connect("google", email="other@example.com", owner=owner), todo
+
+        def deciding(*args, **options):
+            found = decide(*args, **options)
+            if not Episode.objects.filter(pk=other.pk).exists():
+                fall(other)
+            return found
+
+        monkeypatch.setattr("mail_oauth.notices.run.todo", deciding)
+        assert later(timedelta(hours=2)).put_off == 1
+        assert later().mailed == 1
+        assert mailoutbox[0].subject == "Please reconnect other@example.com"
+
+    def test_and_is_told_itself_when_its_lane_is_released_before_its_time(self, held, later, mailoutbox):
+        held()
+        assert later(timedelta(hours=1)).mailed == 1
+
+    def test_and_is_told_itself_however_long_its_lane_was_held(self, held, later, mailoutbox):
+        assert later(timedelta(days=8)).put_off == 1
+        held()
+        assert later(timedelta(hours=1)).mailed == 1
+
+    def test_and_a_workers_lease_is_not_cut_short(self, row, owner, fall):
+        fall(row)
+        Notice.objects.update(due_at=timezone.now() - timedelta(minutes=1))
+        notice = Notice.objects.claim(f"user:{owner.pk}")
+        Notice.objects.wake(owner.pk, 0)
+        assert Notice.objects.get().due_at == notice.due_at
 
 
 def test_others_hear_of_it(row, fall, later):

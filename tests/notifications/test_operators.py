@@ -8,7 +8,7 @@ import pytest
 
 from mail_oauth.models import Episode, MailCredentials, Notice
 from mail_oauth.notices.run import send_notices
-from tests.losses.passing import pass_time
+from tests.losses.passing import pass_time, sweep
 from tests.notifications.conftest import BLOCKED
 
 pytestmark = pytest.mark.django_db
@@ -163,7 +163,7 @@ class TestAMassEvent:
         [mail] = mailoutbox
         assert mail.to == OPS
         assert "NOTIFY_MASS_USERS is off" in mail.body
-        assert not Notice.objects.filter(user__isnull=False, due_at__isnull=False).exists()
+        assert later(timedelta(minutes=40)).waived == 0, "they wait until it is over"
 
     def test_is_over_after_an_hour(self, notify, people, fall, later, mailoutbox):
         notify("all", NOTIFY_OPERATORS=OPS, NOTIFY_MASS_COUNT=5, BRAKE_COUNT=1000, NOTIFY_MASS_USERS=False)
@@ -171,7 +171,27 @@ class TestAMassEvent:
         later()
         fall(*people(1))
         pass_time(timedelta(hours=2))
-        assert send_notices().mailed == 1
+        assert send_notices().mailed == 7, "who needs something still is told then"
+
+    def test_is_not_held_up_by_those_who_wait_for_its_end(self, notify, people, fall, later, mailoutbox):
+        notify("all", NOTIFY_OPERATORS=OPS, NOTIFY_MASS_COUNT=5, BRAKE_COUNT=1000, NOTIFY_MASS_USERS=False)
+        fall(*people(6))
+        mailed = sum(later(timedelta(minutes=20)).mailed for _ in range(9))
+        assert mailed == 6
+        assert len(to(mailoutbox, OPS[0])) == 1
+
+    def test_is_none_where_mailboxes_work_again(self, notify, people, fall, later, mailoutbox):
+        notify("all", NOTIFY_OPERATORS=OPS, NOTIFY_MASS_COUNT=5, BRAKE_COUNT=1000, NOTIFY_MASS_USERS=False)
+        blocked, (fallen,) = people(6), people(1)
+        for each in (blocked[:3], blocked[3:]):
+            fall(*each, fault=BLOCKED)
+            later()
+            pass_time(timedelta(hours=2))
+        MailCredentials.objects.filter(status="needs_admin").update(refresh_at=fallen.connected_at)
+        sweep()
+        fall(fallen)
+        assert later().mailed == 7
+        assert to(mailoutbox, fallen.user.email)[0].subject == f"Please reconnect {fallen.email}"
 
     def test_is_never_seen_with_a_count_of_0(self, notify, people, fall, later, mailoutbox):
         notify("all", NOTIFY_OPERATORS=OPS, NOTIFY_MASS_COUNT=0, BRAKE_COUNT=1000)

@@ -490,7 +490,7 @@ class TestTheirLife:
             monkeypatch.delitem(sys.modules, name)
         monkeypatch.delitem(sys.modules, "mail_oauth.testing.mailservers.submission", raising=False)
         monkeypatch.setitem(sys.modules, "aiosmtpd", None)
-        with pytest.raises(ModuleNotFoundError, match=r"mail-oauth\[demo\]"):
+        with pytest.raises(ModuleNotFoundError, match=r"mail-oauth\[testing\]"):
             MailServers(provider).start()
 
     def test_the_certificate_is_for_loopback_alone(self, mail):
