@@ -62,9 +62,10 @@ class ActsOnMailboxes(_MailboxAdmin):
             return checks[name](request, row)
         return request.user.has_perm(f"{self.opts.app_label}.{name}_{self.opts.model_name}")
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """Offer the actions that the user may run."""
-        actions: dict[str, Any] = super().get_actions(request)
+    def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
+        """Offer the actions that the user may run; `action_location` is told from Django 6.1 on."""
+        where = {} if action_location is None else {"action_location": action_location}
+        actions: dict[str, Any] = super().get_actions(request, **where)
         every = OPERATIONS | POLICIES
         return {
             name: action
