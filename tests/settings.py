@@ -8,6 +8,7 @@ import os
 from typing import Any
 
 import dj_database_url
+import django
 
 SECRET_KEY = "a key of the tests that stands nowhere else"
 DEBUG = False
@@ -52,6 +53,8 @@ TEMPLATES = [
     },
 ]
 AUTH_USER_MODEL = "auth.User"
+if django.VERSION >= (6, 1):
+    MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
 LOGIN_URL = "/admin/login/"
 
 
