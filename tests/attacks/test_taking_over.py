@@ -245,10 +245,10 @@ def test_two_consents_race_for_one_row(surfer, separate_connections):
     assert not ConnectAttempt.objects.exists()
 
 
-def test_an_account_of_nobody_is_never_an_account_of_somebody(surfer, connect, settings):
-    """An alias that named nobody so far now names accounts: its old rows are not taken over silently."""
+def test_a_row_that_names_nobody_is_taken_over_by_no_account_of_another_address(surfer, connect):
+    """Such rows an alias has that named nobody so far, and an import makes: the address is what is known of them."""
     row = connect("keycloak", email="ada@example.com", owner=surfer.user, subject="", issuer="")
-    reply = surfer.connect("keycloak", "ada@example.com", mailbox=str(row.pk))
+    reply = surfer.connect("keycloak", "eve@example.com", mailbox=str(row.pk))
     assert refused(reply) == "wrong_account"
     row.refresh_from_db()
     assert row.generation == 1
