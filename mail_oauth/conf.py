@@ -148,7 +148,7 @@ class Settings:
     notify_mass_count: int = 100
     """So many users who are to be mailed are a mass event, of which the operators are mailed at once; 0: none ever is."""
     notify_mass_users: bool = True
-    """Whether users are mailed in a mass event as well, or the operators alone."""
+    """Whether users are mailed during a mass event too, or the operators alone until it is over."""
     notify_address: str = ""
     """The dotted path of a function from a user to the address to mail; empty: that of the user model."""
     notify_language: str = ""
