@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from mail_oauth.exceptions import ConfigurationError, TransportError
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.moving.entries import Entry
@@ -55,7 +56,7 @@ def identity_of(entry: Entry, provider: Provider) -> Identity:
 def _by_claims(entry: Entry, provider: Provider) -> Identity:
     try:
         ours = provider.accepts_issuer(entry.claims)
-    except Exception:  # noqa: BLE001  # which tenant a domain is, only discovery tells, and that may be away
+    except (ConfigurationError, TransportError):  # only discovery tells which tenant a domain is
         return Identity()
     return provider.identity_from(entry.claims) if ours else Identity()
 
