@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.utils import timezone
 from django.utils.text import format_lazy
@@ -12,10 +12,14 @@ from django.utils.translation import ngettext_lazy
 from mail_oauth.cache import token_cache
 from mail_oauth.conf import app_settings
 from mail_oauth.managers.app_tokens import app_row
+from mail_oauth.managers.errors import pausing, unusable
 from mail_oauth.managers.queryset import REFRESHABLE
 from mail_oauth.managers.vocabulary import Access, EventKind
 from mail_oauth.models import MailCredentials
 from mail_oauth.operations.contract import Operation, Order, Result
+
+FAILURES = (EventKind.REFRESH_FAILED, EventKind.NEEDS_REAUTH, EventKind.NEEDS_ADMIN, EventKind.NEEDS_ATTENTION)
+"""The events of a refresh that brought no token."""
 
 
 def _refresh_now(row: MailCredentials, _order: Order) -> Result:
@@ -31,17 +35,33 @@ def _refresh_now(row: MailCredentials, _order: Order) -> Result:
 
 
 def _renew_apps(row: MailCredentials) -> Result:
-    """Renew the token that the app has for all its mailboxes, once, however many of them are refreshed."""
+    """Renew the token that the app has for all its mailboxes, once, however many of them are refreshed.
+
+    Also where it is refused: what came of it a moment ago is the answer for each of them.
+    """
     app = app_row(row)
+    refused = None if app is None else unusable(app) or pausing(app)
     lately = timezone.now() - timedelta(seconds=app_settings().rejection_interval)
-    renewed = app is not None and app.last_refreshed_at is not None and app.last_refreshed_at > lately
-    minutes = int((row.get_access_token() if renewed else row.refresh_now()).seconds_left() // 60)
+    if app is None or not _was_tried(app, lately):
+        token = row.refresh_now()
+    elif refused is not None:
+        raise refused
+    else:
+        token = row.get_access_token()
+    minutes = int(token.seconds_left() // 60)
     text = ngettext_lazy(
         "the app's token, which opens it, was renewed; it is valid for {number} minute",
         "the app's token, which opens it, was renewed; it is valid for {number} minutes",
         minutes,
     )
     return Result(True, format_lazy(text, number=minutes))
+
+
+def _was_tried(app: MailCredentials, since: datetime) -> bool:
+    """Tell whether a refresh succeeded or failed since then."""
+    if app.last_refreshed_at is not None and app.last_refreshed_at > since:
+        return True
+    return bool(app.refresh_failures) and app.events.filter(created_at__gt=since, kind__in=FAILURES).exists()
 
 
 def _rebuild(row: MailCredentials, _order: Order) -> Result:

@@ -14,6 +14,7 @@ from mail_oauth.managers import app_tokens
 from mail_oauth.managers.vocabulary import Access, EventKind, Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.operations.contract import NOT_OFFERED
+from mail_oauth.testing.faults import Fault
 from mail_oauth.upkeep.reconcile import reconcile_cache
 from mail_oauth.upkeep.sweep import refresh_batch
 from tests.admin.conftest import page_of
@@ -83,6 +84,22 @@ class TestRefreshNow:
         MailCredentials.objects.filter(pk=holder().pk).update(last_refreshed_at=long_ago)
         act(root, "refresh_now", many)
         assert asked() == [None, None]
+
+    @pytest.mark.parametrize(
+        "fault",
+        [Fault.oauth_error("invalid_grant", aadsts=53003), Fault.html(503), Fault.html(503, after_issue=True)],
+        ids=["its administrator must act", "a bad minute", "a lost reply"],
+    )
+    def test_asks_once_where_nothing_comes_of_it(self, many, root, provider, asked, fault):
+        many[0].get_access_token()
+        long_ago = timezone.now() - timedelta(hours=1)
+        MailCredentials.objects.filter(pk=holder().pk).update(last_refreshed_at=long_ago)
+        provider.clear_calls()
+        with provider.fault(fault):
+            answers = said(act(root, "refresh_now", many))
+        assert len(asked()) == 1
+        assert len(answers) == 5
+        assert not any("renewed" in each for each in answers)
 
     def test_says_so_where_a_mailbox_may_not_use_it(self, many, root):
         many[0].get_access_token()
