@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.canary.search import pieces
+from mail_oauth.testing.search import pieces
 
 WATCH = "MAIL_OAUTH_CANARY_WATCH"
 """The environment variable that names the directory; a child process that finds it adds to it."""

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from mail_oauth.testing.recorder import SECRETS_FILE
+from mail_oauth.testing.search import END, LONGEST_WHOLE, SHORTEST, Index, spellings
 from tests.canary.planted import PLACES, SPELLINGS
-from tests.canary.search import END, LONGEST_WHOLE, SHORTEST, Index, spellings
 from tests.canary.spool import WATCH
 
 ROOT = Path(__file__).parents[2]

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from itertools import filterfalse
 from pathlib import Path
 
+from mail_oauth.testing.search import Index, Secret
 from tests.canary import others
-from tests.canary.search import Index, Secret
 from tests.canary.spool import labels_at, sizes
 
 _AT_ONCE = 1024 * 1024  # Python's development mode fills a buffer of that size for each read

@@ -69,23 +69,28 @@ def spellings(text: bytes) -> dict[bytes, str]:
 
 
 class Index:
-    """The secrets of a run, ready to be looked for."""
+    """The secrets of a run, ready to be looked for. ``secrets`` are pairs of a field's name and what came in it."""
 
-    def __init__(self, secrets: Iterable[tuple[str, str]]) -> None:
-        self._pieces = list(
-            {piece.text: piece for kind, secret in secrets for piece in pieces(kind, secret)}.values()
-        )
-        self._first: dict[int, int] = {}
-        """By block, the number of the piece that it may be of; where it may be of several, the first."""
-        self._others: defaultdict[int, set[int]] = defaultdict(set)
-        for number, piece in enumerate(self._pieces):
-            for block in {block for spelling in spellings(piece.text) for block in _blocks(spelling)}:
-                if self._first.setdefault(block, number) != number:
-                    self._others[block].add(number)
+    def __init__(self, secrets: Iterable[tuple[str, str]] = ()) -> None:
+        self._pieces: dict[bytes, Secret] = {}
+        self._first: dict[int, Secret] = {}
+        """By block, the piece that it may be of; where it may be of several, the first."""
+        self._others: defaultdict[int, set[Secret]] = defaultdict(set)
         self._known: dict[int, list[tuple[Secret, bytes, str]]] = {}
+        self.add(secrets)
 
     def __len__(self) -> int:
         return len(self._pieces)
+
+    def add(self, secrets: Iterable[tuple[str, str]]) -> None:
+        """Look for more of them."""
+        self._known.clear()
+        for piece in (piece for kind, secret in secrets for piece in pieces(kind, secret)):
+            if self._pieces.setdefault(piece.text, piece) is not piece:
+                continue
+            for block in {block for spelling in spellings(piece.text) for block in _blocks(spelling)}:
+                if self._first.setdefault(block, piece) is not piece:
+                    self._others[block].add(piece)
 
     def find(self, texts: bytes) -> Iterator[tuple[int, Secret, str]]:
         """Where in `texts` a secret stands, which, and in what spelling."""
@@ -102,11 +107,10 @@ class Index:
     def _spellings_with(self, block: int) -> list[tuple[Secret, bytes, str]]:
         """Return the spellings that a block may be of; found out once, since many texts share it."""
         if block not in self._known:
-            numbers = sorted({self._first[block], *self._others.get(block, ())})
             self._known[block] = [
-                (self._pieces[number], spelling, name)
-                for number in numbers
-                for spelling, name in spellings(self._pieces[number].text).items()
+                (piece, spelling, name)
+                for piece in (self._first[block], *self._others.get(block, ()))
+                for spelling, name in spellings(piece.text).items()
                 if block in _blocks(spelling)
             ]
         return self._known[block]
