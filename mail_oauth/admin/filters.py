@@ -1,4 +1,4 @@
-"""Filters of the list of mailboxes; none costs a query."""
+"""Filters of the admin's lists; none costs a query."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mail_oauth.choices import Policy
 from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import ConfigurationError
 from mail_oauth.managers.keeping import under
-from mail_oauth.managers.vocabulary import RefreshPolicy
+from mail_oauth.managers.vocabulary import EventKind, RefreshPolicy
 from mail_oauth.models import MailCredentials
 from mail_oauth.upkeep.status import LATE, ends_within
 
@@ -42,6 +42,21 @@ class ProviderFilter(admin.SimpleListFilter):
         if chosen == NOT_CONFIGURED:
             return queryset.exclude(provider__in=configured_aliases())
         return queryset.filter(provider=chosen) if chosen else None
+
+
+class KindFilter(admin.SimpleListFilter):
+    """By the kind of an event, where the column has no choices of its own."""
+
+    title = pgettext_lazy("filter", "event")
+    parameter_name = "kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """Offer what can happen to a mailbox."""
+        return EventKind.choices
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        """Keep the chosen kind."""
+        return queryset.filter(kind=self.value()) if self.value() else None
 
 
 class FailingFilter(admin.SimpleListFilter):

@@ -46,7 +46,9 @@ def add_actions(actions: Any, command: BaseCommand) -> None:
         title="sources", required=True, dest="source", help="where they are: each has options of its own"
     )
     layout = _source(sources, "redis", _redis, "JSON under email:credentials:{userId}:{accountId}")
-    layout.add_argument("--redis-url", default="", help=f"default: the environment's {REDIS_URL}")
+    layout.add_argument(
+        "--redis-url", default="", help=f"any node of a cluster (default: the environment's {REDIS_URL})"
+    )
     layout.add_argument("--prefix", default=PREFIX, help=f"what keys begin with (default: {PREFIX})")
     _source(sources, "allauth", lambda _: AllauthTokens(), "SocialToken of django-allauth", users=False)
     _source(

@@ -54,6 +54,11 @@ def app_key(provider: Provider) -> str:
     return _digest("app", provider.alias, provider.app_name, provider.app_tenant, provider.app_scope)
 
 
+def forget() -> None:
+    """Look such rows up again: for tests, whose rows go while the process stays."""
+    _known.clear()
+
+
 def has_token_of_its_own(row: MailCredentials) -> bool:
     """Tell whether there is a token to refresh: not where the app's opens the mailbox, nor for settings that were."""
     if row.access != Access.APP or row.provider not in app_settings().providers:

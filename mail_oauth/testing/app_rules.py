@@ -141,9 +141,9 @@ class AppRules(Rules):
         self._check_life(claims)
         scopes = tuple(str(claims.get("scope", "")).split())
         user = self.store.account_at(str(claims["sub"]))
-        if not scopes or not set(scopes) <= set(account.scopes):
+        if not account.may_ask_for(scopes):
             raise errors.UnauthorizedClientError(description=Reason.NOT_DELEGATED.value)
-        if user is None or user.email.rpartition("@")[2].lower() != account.domain:
+        if user is None or not account.opens(user.email):
             raise errors.InvalidGrantError(description=Reason.UNKNOWN_MAILBOX.value)
         request.client_id, request.scopes = account.email, list(scopes)
         self._own(request, user, scopes)

@@ -9,6 +9,7 @@ from unittest.mock import patch
 from django.conf import settings
 from django.test.utils import override_settings
 
+from mail_oauth.managers import app_tokens
 from mail_oauth.managers.background import threads
 from mail_oauth.managers.counts import tally
 from mail_oauth.managers.health import board
@@ -35,8 +36,8 @@ _ENDPOINTS: Final = {
     "JWKS_URL": "jwks",
     "ISSUER": "issuer",
 }
-_OTHER_PLACES: Final = ("CLOUD", "CLIENT_CERTIFICATE", "FEDERATED_TOKEN_FILE")
-"""Options that would lead elsewhere, or authenticate the client in a way that the fake was not told of."""
+_OTHER_PLACES: Final = ("CLOUD", "CLIENT_CERTIFICATE", "FEDERATED_TOKEN_FILE", "SERVICE_ACCOUNT")
+"""Options that would lead elsewhere, or want a key or a token that only production has: the fake takes its own."""
 
 
 def provider_settings(provider: FakeProvider) -> dict[str, Any]:
@@ -61,8 +62,8 @@ def provider_settings(provider: FakeProvider) -> dict[str, Any]:
 def pointed_at(provider: FakeProvider, mail_oauth: Mapping[str, Any]) -> dict[str, Any]:
     """A site's own `MAIL_OAUTH`, with every provider led to the fake; names, scopes and all else stay.
 
-    Raises `ConfigurationError` for a ``CLASS`` that there is not. Access without a user (``"ACCESS": "app"``) needs
-    an app that the fake knows: see `FakeProvider.register_app`.
+    No key, certificate or secret of the site's is read: an alias has the fake's own secret, and one of Google's with
+    ``"ACCESS": "app"`` a service account that is made up. Raises `ConfigurationError` for a ``CLASS`` that there is not.
     """
     providers = mail_oauth.get("PROVIDERS", {})
     return {
@@ -92,6 +93,8 @@ def _led(provider: FakeProvider, alias: str, options: Mapping[str, Any]) -> dict
     if personality == "microsoft":
         return {**kept, "AUTHORITY": f"{provider.url}/microsoft"}
     urls = provider.urls(personality)
+    if issubclass(found, Google) and options.get("ACCESS", found.access) == "app":
+        kept["SERVICE_ACCOUNT"] = provider.spare_service_account()
     if issubclass(found, OpenIDConnect):
         return {**kept, "ISSUER": urls["issuer"]}
     if personality in {
@@ -124,12 +127,12 @@ def configured(provider: FakeProvider, **changes: Any) -> Iterator[None]:
 def clean_slate(provider: FakeProvider) -> Iterator[None]:
     """Let plain http be spoken to ``provider`` inside a ``with`` block.
 
-    It begins without calls; at the end it has no faults and the policy of before, and this process has forgotten what
-    it kept in its memory, so that no test meets another's.
+    It begins without calls; at the end it has no faults and the policy and apps of before, and this process has
+    forgotten what it kept in its memory, so that no test meets another's.
     """
     policy = provider.policy
     provider.clear_calls()
-    with patch.dict(os.environ, {"OAUTHLIB_INSECURE_TRANSPORT": "1"}):
+    with provider.registrations_kept(), patch.dict(os.environ, {"OAUTHLIB_INSECURE_TRANSPORT": "1"}):
         try:
             yield
         finally:
@@ -145,3 +148,4 @@ def forget() -> None:
     tally.forget()
     near_copies.clear()
     uses.clear()
+    app_tokens.forget()

@@ -8,10 +8,12 @@ from django.contrib.auth import get_user_model
 from django.utils import timezone
 
 from mail_oauth.conf import app_settings
+from mail_oauth.exceptions import ConfigurationError
 from mail_oauth.managers.columns import token_changes
 from mail_oauth.models import MailCredentials
 from mail_oauth.providers import Provider, provider_for
 from mail_oauth.refresh.replies import parse_tokens
+from mail_oauth.testing.app_mailboxes import added, give_token
 from mail_oauth.testing.configuring import personality_of
 from mail_oauth.testing.provider import FakeProvider
 
@@ -43,16 +45,24 @@ def make_mailbox(
 ) -> MailCredentials:
     """A connected mailbox, saved, with a grant of its own at ``provider``; see `configuring.configured`.
 
-    ``alias`` is the first provider of the settings, ``email`` and ``user`` are new ones unless given. ``seconds_left``
-    moves the row's access token in time, as if it had been issued earlier: with 0 or less it is expired. ``columns``
-    are set on the row last. Issuer and subject are as the provider says, so that whoever connects the same account
-    through the site's pages finds this mailbox.
+    ``alias`` is the first of the settings that users connect, ``email`` and ``user`` are new ones unless given.
+    ``seconds_left`` moves the row's access token in time, as if it had been issued earlier: with 0 or less it is
+    expired. ``columns`` are set on the row last. Issuer and subject are as the provider says, so that whoever connects
+    the same account through the site's pages finds this mailbox.
+
+    At an alias with ``"ACCESS": "app"`` it is a mailbox as staff add it: without a user, and without a token until one
+    is asked for. There ``seconds_left`` gives it one, and at Microsoft all mailboxes of the app, which share it.
+    Raises `ConfigurationError` where the settings have no alias, and `ValueError` for a ``user`` that there cannot be.
     """
-    alias = alias or next(iter(app_settings().providers))
+    alias = alias or first_alias(app=False)
     theirs, email = provider_for(alias), email or f"ada{next(_numbers)}@example.com"
-    personality = personality_of(alias, app_settings().providers[alias])
     if not provider.knows(email):
         provider.add_account(email)
+    if theirs.is_app_only:
+        if user is not None:
+            raise ValueError(f"The mailboxes of {alias!r} have no user: the app itself is let into them.")
+        return _of_app(provider, theirs, email, seconds_left, columns)
+    personality = personality_of(alias, app_settings().providers[alias])
     client, scope = theirs.setting("CLIENT_ID"), " ".join(theirs.consented_scopes)
     reply = provider.grant(email, personality=personality, scope=scope, client_id=client)
     row = MailCredentials(
@@ -67,6 +77,30 @@ def make_mailbox(
     for name, value in changes.items():
         setattr(row, name, value)
     row.save()
+    return row
+
+
+def first_alias(*, app: bool) -> str:
+    """The first alias of the settings whose mailboxes the ``app`` itself is let into, or that users connect.
+
+    Raises `ConfigurationError` where there is none.
+    """
+    for alias in app_settings().providers:
+        if provider_for(alias).is_app_only == app:
+            return alias
+    which = 'with "ACCESS": "app"' if app else "whose mailboxes users connect"
+    raise ConfigurationError(f'MAIL_OAUTH["PROVIDERS"] has no alias {which}, as this test needs.')
+
+
+def _of_app(
+    provider: FakeProvider, theirs: Provider, email: str, seconds_left: float | None, columns: dict[str, Any]
+) -> MailCredentials:
+    row = added(theirs.alias, email)
+    if seconds_left is not None:
+        give_token(provider, theirs, row, _moved(seconds_left))
+    if columns:
+        MailCredentials.objects.filter(pk=row.pk).update(**columns)
+    row.refresh_from_db()
     return row
 
 

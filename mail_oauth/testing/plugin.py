@@ -45,7 +45,7 @@ def fake_provider(
 def connect_mailbox(fake_provider: "FakeProvider") -> Callable[..., "MailCredentials"]:
     """Make connected mailboxes: `connect_mailbox(user=…, alias=…, email=…, seconds_left=…)`; see `make_mailbox`.
 
-    The test must have the database (`db`, or the mark `django_db`).
+    At an alias with ``"ACCESS": "app"`` they have no user. The test must have the database (`db`, or the mark `django_db`).
     """
 
     def make(**how: Any) -> "MailCredentials":
@@ -59,9 +59,24 @@ def connect_mailbox(fake_provider: "FakeProvider") -> Callable[..., "MailCredent
 @pytest.fixture
 def connected_mailbox(request: pytest.FixtureRequest) -> "MailCredentials":
     """A mailbox of a new user at the first provider of the settings. With pytest-django, the database is there too."""
+    return _made(request)
+
+
+@pytest.fixture
+def app_mailbox(request: pytest.FixtureRequest) -> "MailCredentials":
+    """A mailbox without a user, at the first alias with ``"ACCESS": "app"``. With pytest-django, the database is there too."""
+    return _made(request, app=True)
+
+
+def _made(request: pytest.FixtureRequest, *, app: bool = False) -> "MailCredentials":
     if "transactional_db" not in request.fixturenames and request.config.pluginmanager.has_plugin("django"):
         request.getfixturevalue("db")
-    mailbox: MailCredentials = request.getfixturevalue("connect_mailbox")()
+    make = request.getfixturevalue(
+        "connect_mailbox"
+    )  # it leads the settings to the fake, which the alias is looked for in
+    from mail_oauth.testing.factories import first_alias  # noqa: PLC0415  # see above
+
+    mailbox: MailCredentials = make(alias=first_alias(app=app))
     return mailbox
 
 

@@ -28,7 +28,7 @@ from mail_oauth.testing.policy import Policy
 from mail_oauth.testing.records import Account, Client
 from mail_oauth.testing.refusals import Reason
 from mail_oauth.testing.registrations import Registering
-from mail_oauth.testing.seeding import seed
+from mail_oauth.testing.seeding import seed, token_reply
 from mail_oauth.testing.server import Server
 from mail_oauth.testing.store import Store
 from mail_oauth.testing.walker import walk
@@ -197,6 +197,10 @@ class FakeProvider(Inspection, Registering):
             scopes=tuple(scopes),
             now=self._clock(),
         )
+
+    def grant_app(self, token_url: str, form: Mapping[str, str]) -> dict[str, Any]:
+        """A token reply without a user, as `grant` gives one with: what the endpoint answers to an app's form."""
+        return token_reply(self._application, token_url, form)
 
     def revoke(self, email: str, personality: str | None = None) -> None:
         """Kill the account's grants: the next refresh says ``invalid_grant``."""

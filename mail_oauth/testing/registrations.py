@@ -1,18 +1,23 @@
 """What apps are registered with, beside a secret, to get tokens without a user: certificates, platforms, service accounts."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from mail_oauth.testing.recorder import Recorder
 from mail_oauth.testing.store import Store
 
 _OUTLOOK: Final = "https://outlook.office.com"
 ROLES: Final = (f"{_OUTLOOK}/IMAP.AccessAsApp", f"{_OUTLOOK}/POP.AccessAsApp", f"{_OUTLOOK}/SMTP.SendAsApp")
 """The application permissions that a new app has at Exchange."""
 GRAPH_ROLES: Final = ("https://graph.microsoft.com/Mail.Send",)
+SPARE: Final = "spare@project.iam.gserviceaccount.example"
+"""The service account of sites that test without one of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +43,20 @@ class AppRegistration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceAccount:
-    """Google's: its public keys by their ids, and which domain lets it in, under which scopes."""
+    """Google's: its public keys by their ids, and which domain lets it in, under which scopes; any of them when ``None``."""
 
     email: str
-    domain: str
-    scopes: tuple[str, ...]
+    domain: str | None
+    scopes: tuple[str, ...] | None
     keys: dict[str, str] = field(default_factory=dict)
+
+    def opens(self, address: str) -> bool:
+        """Whether the domain of a mailbox lets it in."""
+        return self.domain in {None, address.rpartition("@")[2].lower()}
+
+    def may_ask_for(self, scopes: Collection[str]) -> bool:
+        """Whether it is let in under all of these scopes, and there are any."""
+        return bool(scopes) and (self.scopes is None or set(scopes) <= set(self.scopes))
 
 
 class Registering:
@@ -51,6 +64,7 @@ class Registering:
 
     client_id: str
     _store: Store
+    _recorder: Recorder
 
     def register_app(
         self,
@@ -78,6 +92,16 @@ class Registering:
         self._store.apps.clear()
         self._store.service_accounts.clear()
 
+    @contextmanager
+    def registrations_kept(self) -> Iterator[None]:
+        """At the end of a ``with`` block, have the apps and service accounts of its beginning, and no other."""
+        store = self._store
+        before = dict(store.apps), dict(store.service_accounts)
+        try:
+            yield
+        finally:
+            store.apps, store.service_accounts = before
+
     def add_service_account(
         self,
         email: str = "robot@project.iam.gserviceaccount.example",
@@ -90,18 +114,44 @@ class Registering:
 
         Its former keys are deleted, unless ``keep_keys``.
         """
-        private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        private = _new_key()
         before = self._store.service_accounts.get(email)
         kid = f"key{len(before.keys) + 1 if before else 1}-{private.public_key().public_numbers().n % 10**12}"
         keys = {**(before.keys if before and keep_keys else {}), kid: _public_pem(private.public_key())}
         account = ServiceAccount(email=email, domain=domain, scopes=tuple(scopes), keys=keys)
         self._store.service_accounts[email] = account
-        return {
-            "type": "service_account",
-            "client_email": email,
-            "private_key_id": kid,
-            "private_key": _private_pem(private),
-        }
+        return _json_file(email, kid, private)
+
+    def spare_service_account(self) -> dict[str, Any]:
+        """Let a service account into every domain, under every scope; what Google's JSON file would say of its key.
+
+        For a site's tests, which need no key of their own then: this one is the same for as long as the process lives.
+        """
+        private, kid = _spare_key(), "spare"
+        keys = {kid: _public_pem(private.public_key())}
+        self._store.service_accounts[SPARE] = ServiceAccount(email=SPARE, domain=None, scopes=None, keys=keys)
+        file = _json_file(SPARE, kid, private)
+        self._recorder.keep(("private_key", line) for line in file["private_key"].splitlines()[1:-1])
+        return file
+
+
+def _new_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@lru_cache(maxsize=1)
+def _spare_key() -> rsa.RSAPrivateKey:
+    """One for all tests of a process: to make a key takes some 60 ms."""
+    return _new_key()
+
+
+def _json_file(email: str, kid: str, private: rsa.RSAPrivateKey) -> dict[str, Any]:
+    return {
+        "type": "service_account",
+        "client_email": email,
+        "private_key_id": kid,
+        "private_key": _private_pem(private),
+    }
 
 
 def _public_pem(key: rsa.RSAPublicKey) -> str:

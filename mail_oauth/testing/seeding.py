@@ -3,12 +3,13 @@
 import base64
 import hashlib
 import secrets
+from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from mail_oauth.testing.application import Application
 from mail_oauth.testing.messages import Incoming
-from mail_oauth.testing.personalities import Offline, Personality, Route
+from mail_oauth.testing.personalities import Offline, Personality, find_route
 from mail_oauth.testing.records import Account, AuthorizationCode, Client
 from mail_oauth.testing.silence import serving
 
@@ -59,12 +60,20 @@ def _redeem(
         "client_id": client.client_id,
         **({"client_secret": client.secret} if client.secret else {}),
     }
-    path = personality.paths["token"].replace("{tenant}", "common")
+    return token_reply(application, personality.paths["token"].replace("{tenant}", "common"), form)
+
+
+def token_reply(application: Application, url: str, form: Mapping[str, str]) -> dict[str, Any]:
+    """What the token endpoint at ``url`` answers to a form; faults do not strike, no call is recorded.
+
+    Raises `RuntimeError` where it refuses.
+    """
+    path = urlsplit(url).path
+    route = find_route(path)
+    if route is None:
+        raise RuntimeError(f"The fake provider has no endpoint at {path}.")
     with serving():
-        reply = application.serve(
-            Route(personality=personality, endpoint="token", tenant="common"),
-            Incoming(method="POST", path=path, body=urlencode(form)),
-        )
+        reply = application.serve(route, Incoming(method="POST", path=path, body=urlencode(form)))
     if not reply.is_success:
         raise RuntimeError(f"The fake provider refused its own grant: {reply.json().get('error')}.")
     return reply.json()

@@ -35,7 +35,7 @@ def holder() -> MailCredentials:
 @pytest.fixture(autouse=True)
 def unknown():
     """Nothing of another test's rows is known to this process."""
-    app_tokens._known.clear()
+    app_tokens.forget()
 
 
 class TestOperations:
@@ -179,7 +179,7 @@ class TestAddingAMailbox:
 
     def test_no_read_revives_it(self, many):
         disconnect(holder())
-        app_tokens._known.clear()
+        app_tokens.forget()
         with pytest.raises(MailboxDisconnected):
             many[0].get_access_token()
         assert holder().status == Status.DISCONNECTED

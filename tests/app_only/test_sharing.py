@@ -81,7 +81,7 @@ class TestOneToken:
 
     def test_comes_by_one_row_though_all_make_it_at_once(self, separate_connections, many, provider):
         holder().delete()
-        app_tokens._known.clear()
+        app_tokens.forget()
         together(8, many[0].get_access_token)
         assert holder()
 

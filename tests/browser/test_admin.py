@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Error, Page, expect
 
 from mail_oauth.connect.inviting import Invited, invite
 from mail_oauth.managers.vocabulary import EventKind, Status, TroubleKind
-from mail_oauth.models import BulkJob, CredentialEvent, MailCredentials, ProviderHealth
+from mail_oauth.models import BulkJob, CredentialEvent, ErasedEvent, MailCredentials, ProviderHealth
 from mail_oauth.operations.contract import Order
 from mail_oauth.operations.jobs import order_job, work
 from mail_oauth.operations.use import PAUSE
@@ -123,6 +123,8 @@ def lane(provider) -> ProviderHealth:
 @pytest.fixture
 def pages(mailbox, lost, job, lane) -> dict[str, str]:
     """Every page, by a name for its picture."""
+    today = timezone.now().date()
+    ErasedEvent.objects.create(happened_on=today, provider="google", kind="refresh_failed", reason="http_503")
     return {
         "list": CHANGELIST,
         "mailbox": page_of(mailbox),
@@ -134,6 +136,7 @@ def pages(mailbox, lost, job, lane) -> dict[str, str]:
         "lane": f"/admin/mail_oauth/providerhealth/{lane.pk}/change/",
         "hold": "/admin/mail_oauth/providerhealth/hold/",
         "events": "/admin/mail_oauth/credentialevent/",
+        "erased": "/admin/mail_oauth/erasedevent/",
     }
 
 

@@ -62,7 +62,7 @@ def pages(mailboxes) -> list[str]:
 def admin_pages(mailboxes) -> list[str]:
     """Staff's."""
     admin = "/admin/mail_oauth/"
-    listed = ("mailcredentials", "credentialevent", "providerhealth", "bulkjob", "dashboard")
+    listed = ("mailcredentials", "credentialevent", "erasedevent", "providerhealth", "bulkjob", "dashboard")
     return [
         "/admin/",
         *(f"{admin}{name}/" for name in listed),

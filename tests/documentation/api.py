@@ -67,7 +67,8 @@ PUBLIC: dict[str, dict[str, str]] = {
     "mail_oauth.testing.factories": {"make_mailbox": "", "make_user": ""},
     "mail_oauth.testing.secrecy": {"assert_no_secrets": ""},
     "mail_oauth.testing.plugin": dict.fromkeys(
-        "fake_provider fake_provider_server connected_mailbox connect_mailbox mail_oauth_clock assert_no_secrets".split(),
+        "fake_provider fake_provider_server connected_mailbox connect_mailbox app_mailbox mail_oauth_clock "
+        "assert_no_secrets".split(),
         "",
     ),
 }

@@ -121,7 +121,7 @@ def test_the_outcomes_are_those_of_the_code():
 
 def test_the_names_that_it_says_exist(settings):
     named = set(re.findall(r"`([A-Z][A-Z_]{3,})`", TEXT)) - {
-        "SCAN", "GETRANGE", "INSTALLED_APPS", "CLIENT_ID", "MAIL_OAUTH_IMPORT_REDIS_URL", "NAME",
+        "SCAN", "GETRANGE", "INFO", "INSTALLED_APPS", "CLIENT_ID", "MAIL_OAUTH_IMPORT_REDIS_URL", "NAME",
     }  # fmt: skip
     assert named <= NAMES.keys()
     for name in "email emailAddress mail address mailbox username user".split():

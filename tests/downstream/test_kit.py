@@ -20,6 +20,14 @@ INSTALLED_APPS += ["mail_oauth", "inbox"]
 MAIL_OAUTH = {
     "PROVIDERS": {
         "entra": {"CLASS": "microsoft", "CLIENT_ID": "id", "CLIENT_SECRET": "secret", "TENANT": "contoso.com"},
+        "contoso": {
+            "CLASS": "microsoft",
+            "ACCESS": "app",
+            "TENANT": "contoso.com",
+            "CLIENT_ID": "id",
+            "CLIENT_CERTIFICATE": "/nowhere/contoso.pem",
+        },
+        "workspace": {"CLASS": "google", "ACCESS": "app", "SERVICE_ACCOUNT": "/nowhere/workspace.json"},
         "google": {"CLIENT_ID": "id", "CLIENT_SECRET": "secret"},
         "yahoo": {"CLIENT_ID": "id", "CLIENT_SECRET": "secret"},
         "fastmail": {"CLIENT_ID": "id"},
@@ -102,19 +110,28 @@ def run(place: Path, *arguments: str) -> str:
 
 
 def test_the_pages_examples_run_under_pytest(project):
-    said = run(project, "-m", "pytest", "--ds=site_with_mail.settings", "-q", "tests", "inbox/tests.py")
+    said = run(
+        project,
+        "-m",
+        "pytest",
+        "--ds=site_with_mail.settings",
+        "-q",
+        "tests",
+        "inbox/tests.py",
+        "inbox/test_tickets.py",
+    )
     promised = sum(len(re.findall(r"^ *def test_", body, re.MULTILINE)) for body in blocks(PAGE, "python"))
     assert f"{promised + 1} passed" in said, "and the README's"
 
 
 def test_its_test_case_runs_by_manage_py(project):
-    assert "Ran 2 tests" in run(project, "manage.py", "test", "inbox")
+    assert "Ran 3 tests" in run(project, "manage.py", "test", "inbox")
 
 
 def test_each_of_a_sites_providers_is_played_and_its_settings_come_back(project):
     (project / "tests" / "test_providers.py").write_text(EVERY_PROVIDER)
     said = run(project, "-m", "pytest", "--ds=site_with_mail.settings", "-q", "tests/test_providers.py")
-    assert "7 passed" in said
+    assert "9 passed" in said
 
 
 def test_the_plugin_imports_nothing_of_django_before_it_is_used(tmp_path):

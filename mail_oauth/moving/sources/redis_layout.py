@@ -2,15 +2,19 @@
 
 Members: `accessToken`, `refreshToken`, `tokenExpiry` (ISO 8601, or milliseconds or seconds since 1970), `useOAuth`; also
 as `access_token` and so on. The provider is the member `provider`, where there is one; the address is a member that usually
-has one (`values.ADDRESS_NAMES`), else the account's id if it is an address. Redis must not be a cluster.
+has one (`values.ADDRESS_NAMES`), else the account's id if it is an address. Of a cluster the URL names any node, and all
+primaries are read: Redis says itself whether it is one.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cached_property
+from typing import Any, Final
 
 import redis
+from redis.exceptions import RedisClusterException
 
 from mail_oauth.frames import keeps_locals_in
 from mail_oauth.moving.entries import PAGE, Entry, Found, SourceError, Unreadable, shown
@@ -36,6 +40,14 @@ LONGEST = 512 * 1024
 SECONDS = 10.0
 """How long Redis may take for one answer."""
 
+_HOW: Final[dict[str, Any]] = {
+    "socket_timeout": SECONDS,
+    "socket_connect_timeout": SECONDS,
+    "decode_responses": False,
+}
+_FAULTS = (redis.RedisError, RedisClusterException)
+"""What redis-py raises; the second, where it cannot make out a cluster's nodes, is none of its other errors."""
+
 _AT_ONCE = 100
 """So many values are in memory at once that nobody has looked at."""
 
@@ -51,19 +63,24 @@ class RedisLayout:
 
     def __init__(self, url: Secret, prefix: str = PREFIX) -> None:
         """Read what lies under `prefix` in the Redis at `url`, which may hold a password. Raises `SourceError`."""
-        self._prefix = prefix.encode()
+        self._prefix, self._url = prefix.encode(), url
         try:
-            self._client = redis.Redis.from_url(
-                url.reveal(), socket_timeout=SECONDS, socket_connect_timeout=SECONDS, decode_responses=False
-            )
+            self._server = redis.Redis.from_url(url.reveal(), **_HOW)
         except ValueError:
             raise SourceError("The URL of Redis begins with redis://, rediss:// or unix://.") from None
+
+    @cached_property
+    def _client(self) -> redis.Redis | redis.RedisCluster:
+        """The server, or the whole of its cluster: one node alone would show its own part, and say nothing of the others."""
+        if not self._server.info("cluster").get("cluster_enabled"):
+            return self._server
+        return redis.RedisCluster.from_url(self._url.reveal(), **_HOW)
 
     def about(self) -> int:
         """Count all keys of the database."""
         try:
             return int(self._client.dbsize())
-        except redis.RedisError as error:
+        except _FAULTS as error:
             raise _unreachable(error) from None
 
     def pages(self) -> Iterator[list[Found]]:
@@ -75,7 +92,7 @@ class RedisLayout:
                 if len(page) >= PAGE:
                     yield page
                     page = []
-        except redis.RedisError as error:
+        except _FAULTS as error:
             raise _unreachable(error) from None
         if page:
             yield page
@@ -141,7 +158,7 @@ def entry_of(where: str, name: bytes, value: bytes) -> Entry:
     )
 
 
-def _unreachable(error: redis.RedisError) -> SourceError:
+def _unreachable(error: Exception) -> SourceError:
     return SourceError(
         f"Redis could not be read ({type(error).__name__}): begin again, what is here is passed over."
     )
