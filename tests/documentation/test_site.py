@@ -39,8 +39,9 @@ def test_each_link_leads_to_a_file_where_the_repository_is_read_too(page: Path):
 
 def test_nothing_is_fetched_from_elsewhere():
     assert "font: false" in MKDOCS
-    for words in ("http://", "https://", "mermaid", "privacy", "extra_javascript", "extra_css"):
+    for words in ("http://", "https://", "mermaid", "privacy", "extra_javascript"):
         assert words not in MKDOCS
+    assert not re.search(r"url\(|@import|//", (DOCS / "site.css").read_text())
 
 
 def test_the_life_of_a_mailbox_has_each_status_once():
