@@ -15,6 +15,24 @@ if TYPE_CHECKING:
     from mail_oauth.testing.provider import FakeProvider
 
 
+MAILBOXES = {"connected_mailbox", "app_mailbox"}
+"""Fixtures that bring the database with them."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests that such a fixture brings the database to.
+
+    pytest-django makes test databases for the tests of which it knows that before any runs: without one of its own, a
+    test that asked later would find itself in the site's database.
+    """
+    if not config.pluginmanager.has_plugin("django"):
+        return
+    for item in items:
+        if MAILBOXES & set(getattr(item, "fixturenames", ())) and item.get_closest_marker("django_db") is None:
+            item.add_marker(pytest.mark.django_db)
+
+
 @pytest.fixture(scope="session")
 def fake_provider_server() -> Iterator["FakeProvider"]:
     """The running provider of the whole run, for fixtures of a wider scope; tests use `fake_provider`."""
@@ -69,11 +87,9 @@ def app_mailbox(request: pytest.FixtureRequest) -> "MailCredentials":
 
 
 def _made(request: pytest.FixtureRequest, *, app: bool = False) -> "MailCredentials":
-    if "transactional_db" not in request.fixturenames and request.config.pluginmanager.has_plugin("django"):
-        request.getfixturevalue("db")
     make = request.getfixturevalue(
         "connect_mailbox"
-    )  # it leads the settings to the fake, which the alias is looked for in
+    )  # first: the alias is looked for in what it makes the settings
     from mail_oauth.testing.factories import first_alias  # noqa: PLC0415  # see above
 
     mailbox: MailCredentials = make(alias=first_alias(app=app))

@@ -124,6 +124,25 @@ def test_the_pages_examples_run_under_pytest(project):
     assert f"{promised + 1} passed" in said, "and the README's"
 
 
+ALONE = """
+def test_first_of_all(connected_mailbox, transactional_db):
+    from django.db import connection
+
+    assert "memory" in str(connection.settings_dict["NAME"])
+    assert connected_mailbox.get_access_token()
+"""
+
+
+@pytest.mark.parametrize("code", ["the README's", "another database fixture beside it"])
+def test_a_test_that_has_a_mailbox_has_a_database_of_its_own(project, code):
+    """Also where no other test names the database: pytest-django makes it for those that it knows of."""
+    path = project / "tests" / "test_readme.py"
+    if code != "the README's":
+        path.write_text(ALONE)
+    assert "1 passed" in run(project, "-m", "pytest", "--ds=site_with_mail.settings", "-q", str(path))
+    assert not (project / "db.sqlite3").exists()
+
+
 def test_its_test_case_runs_by_manage_py(project):
     assert "Ran 3 tests" in run(project, "manage.py", "test", "inbox")
 
