@@ -109,6 +109,11 @@ class Inspection:
     @property
     def issued(self) -> frozenset[str]:
         """Every secret ever issued or received, of 8 characters or more: what no log may hold."""
+        return frozenset(self._recorder.secrets())
+
+    @property
+    def issued_in(self) -> dict[str, str]:
+        """The same, each with the field that it stood in, such as ``"access_token"``."""
         return self._recorder.secrets()
 
     def _account(self, email: str) -> Account:

@@ -46,7 +46,7 @@ class Recorder:
         self._file = os.environ.get(SECRETS_FILE)
         self._lock = threading.Lock()
         self._calls: deque[Call] = deque(maxlen=MOST_CALLS)
-        self._secrets: set[str] = set()
+        self._secrets: dict[str, str] = {}
 
     def note(self, call: Call) -> None:
         """Add a call."""
@@ -60,17 +60,17 @@ class Recorder:
             _append(self._file, [[name, each] for each, name in found.items()])
         if self._keep_secrets:
             with self._lock:
-                self._secrets |= found.keys()
+                self._secrets |= found
 
     def calls(self) -> list[Call]:
         """Every call so far, oldest first."""
         with self._lock:
             return list(self._calls)
 
-    def secrets(self) -> frozenset[str]:
-        """Every secret so far."""
+    def secrets(self) -> dict[str, str]:
+        """Every secret so far, with the field that it stood in."""
         with self._lock:
-            return frozenset(self._secrets)
+            return dict(self._secrets)
 
     def clear_calls(self) -> None:
         """Forget the calls, not the secrets."""
