@@ -97,6 +97,12 @@ def pair_changes(
     return EventKind.RECOVERED if recovered else EventKind.REFRESHED, changes
 
 
+def name_status(row: MailCredentials, changes: dict[str, Any]) -> None:
+    """Have `changes` say which status a row is in, and since when if that is another one."""
+    if changes.setdefault("status", row.status) != row.status:
+        changes["status_changed_at"] = timezone.now()
+
+
 def written(changes: dict[str, Any]) -> dict[str, Any]:
     """Return what the database is told: the schedule is kept by its own clock."""
     planned = changes.get("refresh_at")

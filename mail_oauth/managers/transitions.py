@@ -15,12 +15,13 @@ from django.utils import timezone
 from mail_oauth import parking, signals
 from mail_oauth.cache import token_cache
 from mail_oauth.conf import app_settings
-from mail_oauth.managers.columns import pair_changes, refresh_token_changes, written
+from mail_oauth.managers.columns import name_status, pair_changes, refresh_token_changes, written
 from mail_oauth.managers.episodes import follow
-from mail_oauth.managers.groups import GroupCommit, Save, is_told
+from mail_oauth.managers.groups import GroupCommit, Save
 from mail_oauth.managers.lanes import Lanes
 from mail_oauth.managers.latecomers import INSISTENCE, save_late
 from mail_oauth.managers.readability import turn_unreadable
+from mail_oauth.managers.records import is_told
 from mail_oauth.managers.vocabulary import Access, EventKind, Status
 from mail_oauth.metrics import STATUS_CHANGES
 from mail_oauth.refresh.classification import Action
@@ -108,8 +109,7 @@ class Transitions:
 
     def swap(self, row: MailCredentials, changes: dict[str, Any], *, leased: bool = False) -> bool:
         """Write `changes`, which get the next generation, under the conditions of `apply`; the row in hand stays as it is."""
-        if changes.setdefault("status", row.status) != row.status:
-            changes["status_changed_at"] = timezone.now()
+        name_status(row, changes)
         changes["generation"] = row.generation + 1
         guard = {"lease_owner": row.lease_owner} if leased else {}
         rows = self.manager.using(self.using).filter(pk=row.pk, generation=row.generation, **guard)
@@ -121,7 +121,7 @@ class Transitions:
         """Bring the row in hand up to date with what was saved of it, and tell."""
         for name, value in changes.items():
             setattr(row, name, value)
-        after_commit(self.using, lambda: self._announce(row, kind, reason, old_status))
+        after_commit(self.using, lambda: self.announce(row, kind, reason, old_status))
 
     def create(
         self, row: MailCredentials, *, actor: Any = None, unless: Callable[[], bool] = lambda: False
@@ -136,7 +136,7 @@ class Transitions:
             row.save(using=self.using, force_insert=True)
             self.manager.using(self.using).filter(pk=row.pk).update(**written({"refresh_at": row.refresh_at}))
             self.record(row, EventKind.CONNECTED, generation=row.generation, actor=actor or row.user)
-        after_commit(self.using, lambda: self._announce(row, EventKind.CONNECTED, "", row.status))
+        after_commit(self.using, lambda: self.announce(row, EventKind.CONNECTED, "", row.status))
         return row
 
     def insist(
@@ -262,7 +262,7 @@ class Transitions:
         self.record(row, EventKind.GRANT_ENDING, reason=reason, generation=row.generation)
         after_commit(self.using, lambda: _send(signals.grant_ending, row, reason=reason))
 
-    def _announce(self, row: MailCredentials, kind: EventKind, reason: str, old_status: str) -> None:
+    def announce(self, row: MailCredentials, kind: EventKind, reason: str, old_status: str) -> None:
         """Bury the cached copy of a mailbox that cannot be used, and send the signals."""
         if not row.is_connected:
             token_cache.bury(row.pk, row.generation)

@@ -6,7 +6,7 @@ import json
 from datetime import timedelta
 
 import pytest
-from django.db import DataError
+from django.db import DataError, connection
 from django.utils import timezone
 
 from mail_oauth.managers.vocabulary import EventKind, Status
@@ -325,6 +325,19 @@ class TestManyKeys:
         assert row.get_access_token().reveal() == "access-1234"
         with django_assert_max_num_queries(50):
             assert outcomes(bring()) == ["here"] * 2000
+
+    def test_newer_tokens_of_all_come_by_few_statements(
+        self, many, bring, provider, django_assert_max_num_queries
+    ):
+        if connection.vendor != "postgresql":
+            pytest.skip("elsewhere each row is changed by a statement of its own")
+        many(1000)
+        bring()
+        many(1000)
+        with django_assert_max_num_queries(40):
+            assert outcomes(bring()) == ["updated"] * 1000
+        assert set(MailCredentials.objects.values_list("generation", flat=True)) == {2}
+        assert CredentialEvent.objects.count() == 2000
 
     def test_a_dry_run_writes_nothing(self, many, run, provider, redis):
         many(600)
