@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from time import monotonic, sleep
 from typing import Any
 
 from django.db import OperationalError
@@ -76,12 +76,12 @@ def _end_grant(transitions: Transitions, row: MailCredentials) -> Revocation | N
     idle = rows.filter(
         Q(lease_owner="") | Q(refresh_at__isnull=True) | Q(refresh_at__lte=DatabaseNow()), pk=row.pk
     )
-    give_up_at = time.monotonic() + 2 * app_settings().lease_seconds
-    while time.monotonic() < give_up_at:
+    give_up_at = monotonic() + 2 * app_settings().lease_seconds
+    while monotonic() < give_up_at:
         current = idle.first()
         if current is None:
             rows.only("pk").get(pk=row.pk)  # raises where it is gone
-            time.sleep(_POLL_SECONDS)
+            sleep(_POLL_SECONDS)
         elif current.status == Status.DISCONNECTED:
             pending = current.refresh_token is not None
             return _revoke(transitions, current, _needed_by_others) if pending else None
