@@ -84,9 +84,9 @@ def _end_grant(transitions: Transitions, row: MailCredentials) -> Revocation | N
             sleep(_POLL_SECONDS)
         elif current.status == Status.DISCONNECTED:
             pending = current.refresh_token is not None
-            return _revoke(transitions, current, _needed_by_others) if pending else None
+            return _revoke(transitions, current, needed_by_others) if pending else None
         elif transitions.apply(current, EventKind.DISCONNECTED, _changes(current), leased=True):
-            return _revoke(transitions, current, _needed_by_others)
+            return _revoke(transitions, current, needed_by_others)
     raise OperationalError(f"Mailbox {row.pk} is refreshed by others all the time.")
 
 
@@ -187,7 +187,7 @@ def _shared(row: MailCredentials) -> bool:
     return bool(rows.alias(lowered=Lower("email")).filter(same).exists())
 
 
-def _needed_by_others(row: MailCredentials) -> bool:
+def needed_by_others(row: MailCredentials) -> bool:
     """Tell whether another user's mailbox lives on the same account's grant, by the provider's own word.
 
     What merely claims an address keeps nobody's grant alive; nor does a mailbox whose own token was refused. Of an

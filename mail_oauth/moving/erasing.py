@@ -19,7 +19,7 @@ from uuid import UUID
 from django.contrib.auth import get_user_model
 from django.db import OperationalError, connections, transaction
 
-from mail_oauth.connect.disconnect import end_grant
+from mail_oauth.connect.disconnect import end_grant, needed_by_others
 from mail_oauth.managers.latecomers import INSISTENCE
 from mail_oauth.managers.resources import bury_resources
 from mail_oauth.managers.transitions import Transitions, after_commit
@@ -130,12 +130,14 @@ class _Erasure:
     def _told_before(self, row: MailCredentials) -> Revocation | None:
         """Return what became of a grant when its mailbox was disconnected, by its history.
 
-        Of one that was left to another mailbox nobody knows: that one may be gone by now.
+        Of one that was left to another mailbox nobody knows, unless that is another user's who lives on it still.
         """
         events = CredentialEvent.objects.using(self.using).filter(credentials=row.pk, kind__in=_ENDED)
         last = events.order_by("-created_at", "-pk").first()
-        if last is None or last.reason == "grant_shared":
+        if last is None:
             return None
+        if last.reason == "grant_shared":
+            return Revocation.KEPT if needed_by_others(row) else None
         return _FATES.get(EventKind(last.kind), Revocation.UNSUPPORTED)
 
     def _delete(self) -> None:

@@ -170,12 +170,16 @@ class TestARunThatWasInterrupted:
         assert f"{given_up.email}  keycloak  its provider did not confirm" in text
         assert f"{untold.email}  microsoft  its provider cannot be told" in text
 
-    def test_does_not_say_that_a_grant_stays_which_was_left_to_a_mailbox_that_is_gone(self, connect, erase):
-        first, second = connect("google"), connect("google")
+    @pytest.mark.parametrize(
+        ("gone", "line"), [(False, "its grant stays"), (True, "had been disconnected; nobody")]
+    )
+    def test_says_that_a_grant_stays_while_another_user_lives_on_it(self, gone, line, connect, erase, other_user):
+        first, second = connect("google"), connect("google", owner=other_user)
         become(second, issuer=first.issuer, subject=first.subject)
         assert disconnect(first) is Revocation.KEPT
-        second.delete()
-        assert "had been disconnected; nobody here knows" in erase()[1]
+        if gone:
+            second.delete()
+        assert f"{first.email}  google  {line}" in erase()[1]
 
 
 def left_of(user, rows, address):
