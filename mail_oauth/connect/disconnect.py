@@ -107,9 +107,7 @@ def _changes(row: MailCredentials) -> dict[str, Any]:
 
 def _newest(row: MailCredentials) -> dict[str, Any]:
     """Return the refresh token that is parked for a row: the provider may have ended the one that stands there."""
-    with suppress(
-        ConfigurationError
-    ):  # without keys nothing can be sealed, and the row's own token waits for them
+    with suppress(ConfigurationError):  # without any key, the row's own token waits for one
         pair = parked_for(row, look_only=True)
         if pair is not None and pair.tokens.refresh_token is not None:
             return {"refresh_token": row.sealed("refresh_token", pair.tokens.refresh_token)}

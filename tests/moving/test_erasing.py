@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
+from threading import Event
+from time import sleep
 
 import pytest
 from django.apps import apps
 from django.contrib.admin.models import CHANGE, DELETION, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.core.cache import cache
+from django.db import transaction
 from django.db.models.signals import pre_delete
 from django.urls import reverse
 from django.utils import timezone
@@ -31,11 +35,13 @@ from mail_oauth.models import (
     ProviderFault,
 )
 from mail_oauth.moving import erasing
+from mail_oauth.moving.users import Users
 from mail_oauth.providers import Revocation
 from mail_oauth.refresh.engine import refresh
 from mail_oauth.testing.faults import Fault
 from mail_oauth.tokens import Secret
 from mail_oauth.upkeep.prune import prune_events
+from tests.concurrency import closing
 from tests.mailboxes import stored
 from tests.moving.conftest import outcomes
 
@@ -301,7 +307,7 @@ class TestAnImportBringsNothingBack:
 
     @pytest.fixture
     def gone(self, connect, erase):
-        row = connect("google", email="ada@example.com", sign_in_address="ada@corp.example")
+        row = connect("google", email="Ada@example.com", sign_in_address="Ada@corp.example")
         erase()
         return row
 
@@ -345,6 +351,32 @@ class TestAnImportBringsNothingBack:
         ErasedMailbox.objects.update(met_on=long_ago)
         prune_events()
         assert not ErasedMailbox.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("separate_connections")
+def test_a_page_of_an_import_that_is_being_saved_is_waited_for_and_erased(connect, user):
+    connect("keycloak")
+    begun = Event()
+
+    def save_page():
+        with transaction.atomic():
+            Users("pk", "default").named([str(user.pk)], lock=True)
+            connect("google")
+            begun.set()
+            sleep(0.5)  # so long an erasure has time to be over before this, if it did not wait
+
+    def import_meanwhile(fate):
+        if not begun.is_set():
+            pages.append(pool.submit(closing, save_page))
+            assert begun.wait(30)
+
+    pages: list[Future[None]] = []
+    with ThreadPoolExecutor(1) as pool:
+        report = erasing.erase(user, tell=import_meanwhile)
+    assert [page.result() for page in pages] == [None]
+    assert [mailbox.provider for mailbox in report.mailboxes] == ["keycloak", "google"]
+    assert not MailCredentials.objects.exists()
 
 
 class TestWhoIsMeant:
