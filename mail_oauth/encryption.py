@@ -174,6 +174,13 @@ def fingerprint_of(secret: Secret) -> str:
     return digest.hexdigest()[:12]
 
 
+def digests_of(text: str) -> tuple[str, ...]:
+    """Return keyed digests of what must be known again and never be read, under each key; that of the first comes first."""
+    return tuple(
+        hmac.new(key.raw, b"remembered\0" + text.encode(), hashlib.sha256).hexdigest() for key in keyring().keys
+    )
+
+
 def _forget(*, setting: str, **_: Any) -> None:
     if setting in {"FERNET_KEYS", "FERNET_USE_HKDF", "SECRET_KEY", "MAIL_OAUTH"}:
         _keys.forget()

@@ -34,6 +34,7 @@ from mail_oauth.admin.reports import log_choice, report_choice
 from mail_oauth.admin.revealing import RevealsTokens
 from mail_oauth.admin.search import find
 from mail_oauth.models import MailCredentials
+from mail_oauth.moving.traces import forget_addresses
 from mail_oauth.operations.catalogue import OPERATIONS
 from mail_oauth.operations.contract import Operation
 from mail_oauth.upkeep.app_troubles import app_troubles
@@ -141,6 +142,12 @@ class MailCredentialsAdmin(AddsMailboxes, RevealsTokens):
         """Name the mailboxes; their events, often thousands, are only counted."""
         nested: tuple[Any, ...] = super().get_deleted_objects(objs, request)
         return ([each for each in nested[0] if not isinstance(each, list)], *nested[1:4])
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        """Log who deletes which mailboxes, by their random names: an address would stay for good."""
+        rows, logged = list(queryset), super().log_deletions(request, queryset)
+        forget_addresses(rows)
+        return logged
 
     # --- the inspection page ---
 

@@ -17,20 +17,22 @@ from mail_oauth.exceptions import SealError
 from mail_oauth.management.actions import add_action
 from mail_oauth.management.files import created
 from mail_oauth.management.progress import Progress, about_how_many
-from mail_oauth.management.tables import table
 from mail_oauth.models import MailCredentials
-from mail_oauth.moving.erasing import ErasureReport, erase
+from mail_oauth.moving.erasing import Erased, ErasureReport, erase
 from mail_oauth.moving.exporting import export
+from mail_oauth.providers import Revocation
 
 MOST_NAMED = 20
 """So many mailboxes are named whose tokens do not open; all are counted."""
 
+_BY_THE_USER = "the user removes this site's access in their account"
 _FATES = {
-    None: "deleted; it was disconnected before",
-    "revoked": "revoked and deleted",
-    "unsupported": "deleted; its provider cannot be told: the user removes this site's access in their account",
-    "kept": "deleted; another mailbox here lives on the same grant, which stays",
-    "failed": "deleted; its provider did not confirm: the user removes this site's access in their account",
+    None: f"had been disconnected; nobody here knows what became of its grant: {_BY_THE_USER}",
+    Revocation.REVOKED: "revoked",
+    Revocation.UNSUPPORTED: f"its provider cannot be told: {_BY_THE_USER}",
+    Revocation.KEPT: "its grant stays: another user's mailbox lives on it",
+    Revocation.FAILED: f"its provider did not confirm: {_BY_THE_USER}",
+    Revocation.NOTHING: "there was nothing to revoke: the app itself was let in",
 }
 
 
@@ -102,22 +104,27 @@ def _erase(command: BaseCommand, options: dict[str, Any]) -> None:
         answer = input(f"Revoke and delete {count} mailboxes of {user.get_username()} for good? Type yes: ")
         if answer.strip().lower() != "yes":
             raise CommandError("Nothing was erased.")
-    report = erase(user)
+    report = erase(user, tell=lambda fate: command.stdout.write(_line(fate)))  # told before it is deleted
     command.stdout.write(_as_text(report))
     if not report.is_whole:
         raise CommandError("A provider did not confirm that a grant has ended: see above who can end it.")
 
 
+def _line(fate: Erased) -> str:
+    return f"{fate.email}  {fate.provider}  {_FATES[fate.revocation]}"
+
+
 def _as_text(report: ErasureReport) -> str:
-    rows = [
-        (each.email, each.provider, _FATES[each.revocation and each.revocation.value]) for each in report.mailboxes
-    ]
-    lines = [table(["mailbox", "provider", "what became of it"], rows)] if rows else ["The user had no mailbox."]
-    lines.append(
+    count = len(report.mailboxes)
+    erased = (
         f"{report.events} events made anonymous, {report.acts} acts on others' mailboxes without their name, "
         f"{report.consents} unfinished consents and {report.admin_entries} names in the admin's log removed."
     )
-    lines.append("The user's own account, backups and log files are yours to look after.")
+    lines = [
+        f"{count} mailboxes deleted; no import brings them back." if count else "The user had no mailbox.",
+        erased,
+        "The user's own account, backups and log files are yours to look after.",
+    ]
     return "\n".join(lines)
 
 

@@ -21,7 +21,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from mail_oauth.cache import cache_key, read_raw, token_cache, tolerantly, write_all
+from mail_oauth.cache import LAST_GENERATION, cache_key, read_raw, token_cache, tolerantly, write_all
 from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import ConfigurationError, MailboxError, ProviderUnavailable, SealError
 from mail_oauth.frames import keeps_locals_in
@@ -119,6 +119,17 @@ def other_resource_token(access: TokenAccess, pk: UUID, name: str, rejected: Sec
     token = outside_transaction(access.using, lambda: _got(access, pk, name, other))
     resource.mark(pk, "rejected", "1", app_settings().rejection_interval)
     return token
+
+
+def bury_resources(row: MailCredentials) -> None:
+    """Take a gone mailbox's tokens for other resources out of the cache, as far as the settings still name these."""
+    try:
+        names = list(provider_for(row.provider).setting("RESOURCES"))
+        resources = [Resource.of(row, name) for name in names]
+    except ConfigurationError:
+        return
+    for resource in resources:
+        token_cache.bury(row.pk, LAST_GENERATION, resource.key)
 
 
 def _usable(access: TokenAccess, pk: UUID) -> MailCredentials:

@@ -2,6 +2,7 @@
 
 from mail_oauth.models import refusals as _refusals  # noqa: F401  # connects its receiver
 from mail_oauth.models.consents import ConnectAttempt, ConnectPace, ConnectTurn
+from mail_oauth.models.erasures import ErasedMailbox
 from mail_oauth.models.events import CredentialEvent, ErasedEvent
 from mail_oauth.models.health import CallBudget, ProviderFault, ProviderHealth, RefreshCount
 from mail_oauth.models.invitations import ReconnectLink
@@ -21,6 +22,7 @@ __all__ = [
     "Dashboard",
     "Episode",
     "ErasedEvent",
+    "ErasedMailbox",
     "ItemState",
     "MailCredentials",
     "Notice",

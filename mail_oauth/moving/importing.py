@@ -29,6 +29,7 @@ from mail_oauth.moving.aliases import Aliases
 from mail_oauth.moving.columns import changes, new_row
 from mail_oauth.moving.entries import Entry, Found, Source, Unreadable
 from mail_oauth.moving.judging import Candidate, identity_of, judge, problem_of, the_same
+from mail_oauth.moving.memory import Memory
 from mail_oauth.moving.outcomes import Outcome, Result
 from mail_oauth.moving.users import Users
 from mail_oauth.providers import Provider
@@ -118,6 +119,7 @@ class _Page:
         self.skew = (self.database_now or timezone.now()) - timezone.now()
         self.addresses = task.users.addresses(named.values()) if self.wishes.address_of_user else {}
         self.rows = self._rows()
+        self.memory = Memory(task.using, named.values(), renew=lock)
         self.for_mail = task.source.tokens_are_for_mail
         self.new: dict[UUID, MailCredentials] = {}
         self.changed: dict[MailCredentials, dict[str, Any]] = {}
@@ -196,6 +198,8 @@ class _Page:
         row = the_same(candidate, rows)
         if isinstance(row, Outcome):
             return replace(result, outcome=row)
+        if row is None and self.memory.has(candidate):
+            return replace(result, outcome=Outcome.ERASED)
         outcome, reason = (Outcome.IMPORTED, "") if row is None else judge(entry, row)
         problem = problem_of(candidate, any_scopes=self.wishes.any_scopes)
         if outcome in {Outcome.IMPORTED, Outcome.UPDATED} and problem is not None:

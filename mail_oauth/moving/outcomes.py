@@ -15,6 +15,7 @@ class Outcome(StrEnum):
     UPDATED = "updated: the one here was older"
     HERE = "already here, and no older"
     DISCONNECTED = "left alone: it was disconnected here"
+    ERASED = "left alone: it was erased here"
     NO_REFRESH_TOKEN = "no refresh token"  # noqa: S105  # words
     WRONG_SCOPES = "wrong scopes"
     OTHER_CLIENT = "of another client id"
@@ -29,7 +30,7 @@ class Outcome(StrEnum):
     @property
     def is_well(self) -> bool:
         """Whether nobody need look at it."""
-        return self in {Outcome.IMPORTED, Outcome.UPDATED, Outcome.HERE, Outcome.DISCONNECTED}
+        return self in {Outcome.IMPORTED, Outcome.UPDATED, Outcome.HERE, Outcome.DISCONNECTED, Outcome.ERASED}
 
 
 class Proof(StrEnum):

@@ -17,6 +17,7 @@ from mail_oauth.models import (
     ConnectPace,
     CredentialEvent,
     ErasedEvent,
+    ErasedMailbox,
     ProviderFault,
     ReconnectLink,
     RefreshCount,
@@ -44,6 +45,7 @@ def prune_events(days: float | None = None) -> int:
     _prune(BulkItem.objects.filter(job__in=jobs), "id")
     _prune(jobs, "created_at")
     _prune(ErasedEvent.objects.filter(happened_on__lt=(now - timedelta(days=kept)).date()), "happened_on")
+    _prune(ErasedMailbox.objects.filter(met_on__lt=(now - timedelta(days=kept)).date()), "met_on")
     events = CredentialEvent.objects.filter(created_at__lt=now - timedelta(days=kept))
     routine_kept = timedelta(days=min(kept, settings.refresh_event_days))
     routine = CredentialEvent.objects.filter(

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
+from mail_oauth import parking
 from mail_oauth.connect.disconnect import REVOCATION_ATTEMPTS, disconnect, retry_revocation
 from mail_oauth.connect.switch import pause, resume
 from mail_oauth.exceptions import MailboxDisconnected
 from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.models import MailCredentials
+from mail_oauth.parking import ParkedPair
 from mail_oauth.providers import Revocation
+from mail_oauth.refresh.engine import spend
 from mail_oauth.signals import mailbox_disconnected
 from mail_oauth.testing.faults import Fault
+from tests.mailboxes import stored
 
 pytestmark = pytest.mark.django_db
 
@@ -83,6 +88,17 @@ class Test73TheRevocationEndpointFails:
         assert retry_revocation(row) is Revocation.REVOKED
         row.refresh_from_db()
         assert (row.refresh_token, row.refresh_at) == (None, None)
+
+    def test_what_is_tried_again_is_the_token_that_was_parked(self, connect, provider, locmem_cache):
+        """The database was away when it came: the provider may have ended the one that the row has."""
+        row = connect("keycloak")
+        rotated, _ = spend(row, row.open_refresh_token())
+        parking.park(row.pk, ParkedPair.of(1, row.open_refresh_token(), rotated.tokens, timezone.now()))
+        with provider.fault(Fault.html(503), endpoint="revoke"):
+            disconnect(row)
+        assert stored(row).open_refresh_token() == rotated.tokens.refresh_token
+        assert retry_revocation(stored(row)) is Revocation.REVOKED
+        assert not provider.is_valid_access_token(rotated.tokens.access_token.reveal())
 
     def test_it_says_400(self, connect, provider):
         row = connect("keycloak")

@@ -106,7 +106,7 @@ def test_out_and_in_and_gone(connect, user, elsewhere, monkeypatch):
     MailCredentials.objects.all().delete()
     assert "imported" in call(shown("mailboxes.sealed.jsonl", "import")[0])
     call(readable)
-    assert "revoked and deleted" in call(shown("erase")[0])
+    assert "  google  revoked" in call(shown("erase")[0])
     assert not MailCredentials.objects.exists()
 
 

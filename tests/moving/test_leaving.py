@@ -1,20 +1,14 @@
-"""`export`, and back again; `erase`, after which nothing names a user."""
+"""`export`, and back again."""
 
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 
 import pytest
-from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.contenttypes.models import ContentType
-from django.core.cache import cache
-from django.utils import timezone
 
 from mail_oauth.encryption import keyring, new_key
-from mail_oauth.managers.vocabulary import EventKind, Status
-from mail_oauth.models import ConnectAttempt, CredentialEvent, ErasedEvent, MailCredentials
-from mail_oauth.testing.faults import Fault
+from mail_oauth.managers.vocabulary import Status
+from mail_oauth.models import MailCredentials
 from tests.moving.conftest import outcomes
 
 pytestmark = pytest.mark.django_db
@@ -120,119 +114,3 @@ class TestAReadableExport:
         (elsewhere / "link").symlink_to(elsewhere / "target")
         assert run("export", "--readable", "--output", elsewhere / "link")[0] == 1
         assert not (elsewhere / "target").exists()
-
-
-class TestErasing:
-    @pytest.fixture
-    def erase(self, run, user):
-        return lambda name=None: run("erase", "--no-input", "--user", name or user.username)
-
-    def test_ends_each_grant_and_leaves_no_row(self, connect, erase, provider, other_user):
-        token = connect("google", email="ada@example.com").refresh_now()
-        connect("microsoft", email="ada@example.com")
-        others = connect("google", owner=other_user)
-        code, text = erase()
-        assert code == 0
-        assert "ada@example.com  google     revoked and deleted" in text
-        assert "ada@example.com  microsoft  deleted; its provider cannot be told" in text
-        assert not provider.is_valid_access_token(token.reveal())
-        assert MailCredentials.objects.get() == others
-
-    def test_leaves_events_without_a_user_an_address_or_a_time(self, connect, erase, user, other_user):
-        row = connect("google")
-        row.refresh_now()
-        mine, others = user, connect(owner=other_user)
-        CredentialEvent.objects.create(credentials=others, kind=EventKind.PAUSED, actor=mine)
-        erase()
-        assert list(CredentialEvent.objects.values_list("credentials", "kind", "actor")) == [
-            (others.pk, "paused", None)
-        ]
-        kept = ErasedEvent.objects.order_by("pk")
-        assert [event.kind for event in kept] == ["refreshed", "disconnected", "revoked"]
-        columns = {field.name for field in ErasedEvent._meta.get_fields()}
-        assert columns == {"id", "happened_on", "provider", "kind", "reason"}
-
-    def test_takes_addresses_out_of_the_admins_log_and_unfinished_consents(
-        self, connect, erase, user, surfer, admin_user
-    ):
-        row = connect(email="ada@example.com")
-        surfer.start(email="typed@example.com")
-        kind = ContentType.objects.get_for_model(MailCredentials)
-        LogEntry.objects.create(
-            user=admin_user, content_type=kind, object_id=str(row.pk), object_repr=str(row), action_flag=CHANGE,
-            change_message="of ada@example.com",
-        )  # fmt: skip
-        assert ConnectAttempt.objects.exists()
-        erase()
-        assert not ConnectAttempt.objects.exists()
-        assert "ada" not in "".join(map(str, LogEntry.objects.values_list("object_repr", "change_message")))
-
-    def test_says_honestly_what_a_provider_did_not_confirm(self, connect, erase, provider):
-        connect("google")
-        with provider.fault(Fault.html(503), endpoint="revoke"):
-            code, text = erase()
-        assert code == 1
-        assert "did not confirm" in text
-        assert not MailCredentials.objects.exists()
-
-    def test_two_mailboxes_of_one_account_end_with_one_grant(self, connect, erase):
-        first = connect("google")
-        MailCredentials.objects.filter(pk=connect("google").pk).update(issuer=first.issuer, subject=first.subject)
-        code, text = erase()
-        assert (code, text.count("revoked and deleted")) == (0, 2)
-
-    def test_a_grant_that_another_user_lives_on_stays(self, connect, erase, other_user):
-        first = connect("google")
-        other = connect("google", owner=other_user)
-        MailCredentials.objects.filter(pk=other.pk).update(issuer=first.issuer, subject=first.subject)
-        _, text = erase()
-        assert "lives on the same grant" in text
-        assert MailCredentials.objects.get().pk == other.pk
-
-    def test_a_user_without_a_mailbox(self, erase):
-        assert "had no mailbox" in erase()[1]
-
-    @pytest.mark.parametrize("nobody", ["nobody", "99999999", "9" * 50])
-    def test_nobody(self, nobody, erase):
-        code, text = erase(nobody)
-        assert code == 1
-        assert "no user" in text
-
-    def test_who_could_be_two_is_neither(self, connect, erase, user, other_user):
-        connect()
-        type(user).objects.filter(pk=other_user.pk).update(username=str(user.pk))
-        assert erase(str(user.pk))[0] == 1
-        assert MailCredentials.objects.exists()
-
-    def test_asks_first(self, connect, run, user, monkeypatch):
-        connect()
-        monkeypatch.setattr("builtins.input", lambda _: "no")
-        assert run("erase", "--user", user.pk)[0] == 1
-        assert MailCredentials.objects.exists()
-        monkeypatch.setattr("builtins.input", lambda _: "yes")
-        run("erase", "--user", user.pk)
-        assert not MailCredentials.objects.exists()
-
-
-@pytest.mark.django_db(transaction=True)
-def test_what_is_erased_answers_from_no_cache(locmem_cache, connect, run, user):
-    row = connect()
-    row.get_access_token()
-    held = f"mail_oauth:mail:{row.pk}"
-    assert len(cache.get(held)) > 200
-    cache.set(f"mail_oauth:parked:{row.pk}", b"a parked pair")
-    run("erase", "--no-input", "--user", user.pk)
-    assert len(cache.get(held)) < 50  # a tombstone
-    assert cache.get(f"mail_oauth:parked:{row.pk}") is None
-    with pytest.raises(MailCredentials.DoesNotExist):
-        MailCredentials.objects.get_access_token(row.pk)
-
-
-def test_anonymous_events_go_in_their_time(db):
-    from mail_oauth.upkeep.prune import prune_events
-
-    today = timezone.now().date()
-    for days in (1, 100):
-        ErasedEvent.objects.create(happened_on=today - timedelta(days=days), provider="google", kind="refreshed")
-    prune_events()
-    assert ErasedEvent.objects.get().happened_on == today - timedelta(days=1)

@@ -62,8 +62,8 @@ def test_many_are_deleted_batch_by_batch(history, monkeypatch, django_assert_num
     monkeypatch.setattr(prune, "BATCH", 100)
     history(250, days=400)
     with django_assert_num_queries(
-        8 + 3 * 2 + 2
-    ):  # consents, paces, faults, counts, links, jobs and their mailboxes, anonymous events; each batch; the ends
+        9 + 3 * 2 + 2
+    ):  # consents, paces, faults, counts, links, jobs and their mailboxes, what of the erased stays; each batch; the ends
         assert prune_events() == 250
 
 
