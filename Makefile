@@ -90,7 +90,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: setup.cfg | $(BIN)/python
-	$(PIP) --editable '.[demo]'
+	$(PIP) --editable '.[demo,postgres]'
 	touch $@
 
 # MariaDB's driver is compiled; where that cannot be done, its tests are skipped.
