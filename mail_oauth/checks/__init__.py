@@ -20,6 +20,7 @@ from mail_oauth.checks import (
     providers,
     sessions,
     storage,
+    trust,
     workers,
 )
 from mail_oauth.checks.catalogue import Found, found
@@ -66,6 +67,7 @@ DEPLOYED: tuple[Look, ...] = (
     keys.key_file,
     keys.unbound,
     app_only.files,
+    trust.authorities,
     caches.private,
     caches.full,
     sessions.private,

@@ -110,6 +110,8 @@ MISTAKES = [
     provider("E006", "PRIVATE_HOSTS", GOOGLE, TOKEN_URL="https://169.254.169.254/"),
     provider("E006", "https", OIDC, ISSUER="http://sso.example.com"),
     Mistake("E007", "BASE_URL", {"ALLOWED_HOSTS": ["*"], "ours": {"BASE_URL": ""}}),
+    ours("E038", "No such file or directory", CA_BUNDLE="/nowhere/company.pem"),
+    ours("E038", "holds no certificate", CA_BUNDLE=__file__),
     ours("E013", "does not begin with https://", BASE_URL="your.site"),
     ours("E013", "does not begin with https://", BASE_URL="https:///mail"),
     ours("E013", "FORCE_SCRIPT_NAME", BASE_URL="https://your.site/app"),
