@@ -42,6 +42,7 @@ ALWAYS: tuple[Look, ...] = (
     sessions.app,
     pages.middleware,
     pages.urls,
+    pages.login,
     pages.templates,
     notices.links,
     notices.functions,
