@@ -1,7 +1,9 @@
 # Each target first makes the virtual environment that it needs, in VENV, if there is none.
 #
 #   make demo                        the example project, with a provider, a worker and beat of its own
-#   make test ARGS="-k cache"        the whole suite; the database tests on PostgreSQL and MariaDB too
+#   make test ARGS=tests/cache       the whole suite, or what lies in a path; the database tests on PostgreSQL and MariaDB
+#                                    too. It is five runs, each of which collects all tests unless there is a path
+#   make plain ARGS=tests/cache      of that one run, of what needs no other program: while you change something
 #   make chaos                       workers and servers killed at random moments, in full: some minutes
 #   make fuzz                        what users, workers and faults do, in any order, and made-up inputs by the
 #                                    hundred thousand: half an hour
@@ -90,7 +92,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: setup.cfg | $(BIN)/python
-	$(PIP) --editable '.[demo]'
+	$(PIP) --editable '.[demo,postgres]'
 	touch $@
 
 # MariaDB's driver is compiled; where that cannot be done, its tests are skipped.

@@ -145,5 +145,6 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"plain": {"format": "%(asctime)s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
-    "loggers": {"mail_oauth": {"handlers": ["console"], "level": "INFO"}},
+    # Once: a Celery worker has a handler of its own at the root.
+    "loggers": {"mail_oauth": {"handlers": ["console"], "level": "INFO", "propagate": False}},
 }

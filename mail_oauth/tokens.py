@@ -95,6 +95,10 @@ class AccessToken(Secret):
         """How many seconds of its life remain, at `now` unless told."""
         return self._expiry - (time.time() if now is None else now.timestamp())
 
+    def minutes_left(self) -> int:
+        """How many minutes of its life remain, as people count them: to the nearest, and never less than one."""
+        return max(1, round(self.seconds_left() / 60))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenSet:

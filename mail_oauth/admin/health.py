@@ -32,7 +32,7 @@ from mail_oauth.admin.lanes import (
     what_to_do,
 )
 from mail_oauth.admin.moments import DASH, distance, span
-from mail_oauth.admin.reports import log_result
+from mail_oauth.admin.reports import log_result, tell
 from mail_oauth.managers.lanes import Lanes
 from mail_oauth.models import MailCredentials, ProviderHealth
 from mail_oauth.operations.contract import Result
@@ -250,8 +250,7 @@ class ProviderHealthAdmin(_HealthAdmin):
         self, request: HttpRequest, row: ProviderHealth, action: str, label: _StrOrPromise, result: Result
     ) -> None:
         """Tell, write to the log of the admin, and to that of the site, what somebody did to a lane."""
-        level = messages.SUCCESS if result.done else messages.WARNING
-        self.message_user(request, _("%(name)s: %(text)s.") % {"name": row, "text": result.text}, level)
+        tell(self, request, str(row), result)
         log_result(self, request, row, label, result)
         about = {"action": "lane_by_staff", "outcome": action, "actor": str(request.user.pk)}
         lane = {"provider": row.provider, "tenant": row.tenant, "trouble": row.trouble}

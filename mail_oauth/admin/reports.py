@@ -33,7 +33,7 @@ def report_one(
     admin: _Admin, request: HttpRequest, operation: Operation, row: MailCredentials, result: Result
 ) -> None:
     """Tell and log what came of one row."""
-    _tell(admin, request, row.email or str(row), result)
+    tell(admin, request, row.email or str(row), result)
     log_result(admin, request, row, operation.label, result)
 
 
@@ -53,12 +53,17 @@ def report_items(admin: _Admin, request: HttpRequest, job: BulkJob) -> None:
     for item in items:
         text, *lines = item.text.split("\n")
         result = Result(item.state == ItemState.DONE, text, tuple(lines))
-        _tell(admin, request, names.get(item.mailbox, str(item.mailbox)), result)
+        tell(admin, request, names.get(item.mailbox, str(item.mailbox)), result)
 
 
-def _tell(admin: _Admin, request: HttpRequest, name: str, result: Result) -> None:
+def tell(admin: ModelAdmin[Any], request: HttpRequest, name: str, result: Result) -> None:
+    """Tell what came of something that has a name, in an element of the name's own.
+
+    The admin's page makes the first letter of a message a capital, and an address or an alias is as it is.
+    """
     level = messages.SUCCESS if result.done else messages.WARNING
-    text = _("%(name)s: %(text)s.") % {"name": name, "text": result.text}
+    sentence = _("%(name)s: %(text)s.") % {"name": "<bdi>{name}</bdi>", "text": "{text}"}
+    text = format_html(sentence, name=name, text=result.text)
     admin.message_user(request, _listed(text, result.lines) if result.lines else text, level)
 
 

@@ -20,6 +20,7 @@ from mail_oauth.checks import (
     providers,
     sessions,
     storage,
+    trust,
     workers,
 )
 from mail_oauth.checks.catalogue import Found, found
@@ -41,6 +42,7 @@ ALWAYS: tuple[Look, ...] = (
     sessions.app,
     pages.middleware,
     pages.urls,
+    pages.login,
     pages.templates,
     notices.links,
     notices.functions,
@@ -66,6 +68,7 @@ DEPLOYED: tuple[Look, ...] = (
     keys.key_file,
     keys.unbound,
     app_only.files,
+    trust.authorities,
     caches.private,
     caches.full,
     sessions.private,

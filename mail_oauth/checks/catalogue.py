@@ -183,6 +183,10 @@ _ANYWHERE = {
         'MAIL_OAUTH["NOTIFY_AFTER"] = 600, at least CIRCUIT_WINDOW',
     ),
     "W028": ("the redirect URI depends on the user's language", "include mail_oauth.urls outside i18n_patterns()"),
+    "W030": (
+        "no page is where `LOGIN_URL` leads, to which users are sent to sign in",
+        'LOGIN_URL = "admin:login"',
+    ),
 }
 """Wrong on any machine."""
 

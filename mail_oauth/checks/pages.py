@@ -1,13 +1,17 @@
-"""What the pages of the connect flow stand on: middleware, URLs, templates."""
+"""What the pages of the connect flow stand on: middleware, URLs, templates, a page to sign in at."""
 
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.shortcuts import resolve_url
 from django.template import TemplateDoesNotExist
 from django.template.backends.django import DjangoTemplates
 from django.template.loader import get_template
+from django.urls import NoReverseMatch, get_script_prefix, resolve
+from django.urls.exceptions import Resolver404
 from django.utils import translation
 from django.utils.module_loading import import_string
 
@@ -65,6 +69,17 @@ def urls() -> Found:
         )
 
 
+def login() -> Found:
+    """Find a site whose users would be sent to sign in where nothing is: this app's pages are for those who have."""
+    if app_settings().providers and callback_path() and not _leads_to_a_page(settings.LOGIN_URL):
+        yield found(
+            "W030",
+            f"LOGIN_URL is {str(settings.LOGIN_URL)!r}, and no page is there: whoever opens one of this app's pages is sent to "
+            "it to sign in.",
+            'Write LOGIN_URL = "admin:login", or where your own page is.',
+        )
+
+
 def templates() -> Found:
     """Find a site on which the pages cannot be drawn."""
     if not app_settings().providers:
@@ -105,3 +120,33 @@ def _place(path: str) -> int | None:
 def _callback_in(language: str) -> str:
     with translation.override(language):
         return callback_path()
+
+
+def _leads_to_a_page(url: Any) -> bool:
+    """Tell whether a path of this site, or a view's name, is one; what lies elsewhere is taken to be."""
+    try:
+        parts = urlsplit(resolve_url(url))
+    except NoReverseMatch:
+        return False
+    prefix = get_script_prefix()
+    if parts.netloc or not parts.path.startswith(prefix):
+        return True
+    path = f"/{parts.path.removeprefix(prefix)}"
+    languages = [code for code, _ in settings.LANGUAGES] if settings.USE_I18N else []
+    return _is_page(path) or any(_is_page_in(code, path) for code in languages)
+
+
+def _is_page_in(language: str, path: str) -> bool:
+    """Tell whether there is such a page in a language, to which LocaleMiddleware may have to lead."""
+    with translation.override(language):
+        return _is_page(path) or _is_page(f"/{language}{path}")
+
+
+def _is_page(path: str) -> bool:
+    for candidate in (path, f"{path}/"):  # to which CommonMiddleware leads
+        try:
+            resolve(candidate)
+        except Resolver404:
+            continue
+        return True
+    return False

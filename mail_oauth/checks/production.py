@@ -19,6 +19,10 @@ DEPLOYED = {
         "a certificate, a service account's key or a platform's token cannot be read, is none, or has ended",
         '"CLIENT_CERTIFICATE": "/run/secrets/app.pem", with certificate and private key',
     ),
+    "E038": (
+        "`CA_BUNDLE`, or the environment's `REQUESTS_CA_BUNDLE`, cannot be read, or holds no certificate",
+        'MAIL_OAUTH["CA_BUNDLE"] = "/etc/ssl/certs/company.pem", a file of PEM certificates or a folder of them',
+    ),
     "E046": ("`mail_oauth.testing` is installed", "INSTALLED_APPS without mail_oauth.testing"),
     "W035": (
         "a client's certificate ends within thirty days",

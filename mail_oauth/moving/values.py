@@ -68,6 +68,19 @@ def moment_in(value: Any, reason: str = "expiry") -> datetime | None:
     return moment
 
 
+def end_in(value: Any, reason: str, access_token: Secret | None) -> datetime | None:
+    """Return when an access token ends; None where nothing says, and for what cannot be its end where there is no token.
+
+    Raises `BadValue`. A token without an end could not be used; an end without a token is perhaps the refresh token's.
+    """
+    try:
+        return moment_in(value, reason)
+    except BadValue:
+        if access_token is not None:
+            raise
+        return None
+
+
 def _moment(value: Any) -> datetime:
     if isinstance(value, str):
         if not _NUMBER.fullmatch(value.strip()):

@@ -25,7 +25,7 @@ FAILURES = (EventKind.REFRESH_FAILED, EventKind.NEEDS_REAUTH, EventKind.NEEDS_AD
 def _refresh_now(row: MailCredentials, _order: Order) -> Result:
     if row.access == Access.SHARED:
         return _renew_apps(row)
-    minutes = int(row.refresh_now().seconds_left() // 60)
+    minutes = row.refresh_now().minutes_left()
     text = ngettext_lazy(
         "refreshed; the new token is valid for {number} minute",
         "refreshed; the new token is valid for {number} minutes",
@@ -48,7 +48,7 @@ def _renew_apps(row: MailCredentials) -> Result:
         raise refused
     else:
         token = row.get_access_token()
-    minutes = int(token.seconds_left() // 60)
+    minutes = token.minutes_left()
     text = ngettext_lazy(
         "the app's token, which opens it, was renewed; it is valid for {number} minute",
         "the app's token, which opens it, was renewed; it is valid for {number} minutes",

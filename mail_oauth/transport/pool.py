@@ -34,7 +34,7 @@ _NO_RETRY = Retry(total=False)
 
 
 def trusting_context() -> ssl.SSLContext:
-    """Return a new TLS context that trusts whom the settings trust: some 15 ms of CPU."""
+    """Return a new TLS context that trusts whom the settings trust: some 15 ms of CPU. Raises `ConfigurationError`."""
     return context_trusting(certificates())
 
 
@@ -44,9 +44,20 @@ def certificates() -> str:
 
 
 def context_trusting(bundle: str) -> ssl.SSLContext:
-    """Return a new TLS context that trusts a file or a folder of certificates."""
-    where = {"capath" if Path(bundle).is_dir() else "cafile": bundle}
-    return ssl.create_default_context(**where)  # type: ignore[arg-type]
+    """Return a new TLS context that trusts a file or a folder of certificates. Raises `ConfigurationError`."""
+    try:
+        where = {"capath" if Path(bundle).is_dir() else "cafile": bundle}
+        return ssl.create_default_context(**where)  # type: ignore[arg-type]
+    except ssl.SSLError:
+        problem = "holds no certificate"
+    except OSError as error:  # which does not name the file
+        problem = f"cannot be read ({error.strerror})"
+    except ValueError:  # a NUL in its name
+        problem = "cannot be read"
+    source = 'MAIL_OAUTH["CA_BUNDLE"]' if app_settings().ca_bundle else "The environment's REQUESTS_CA_BUNDLE"
+    raise ConfigurationError(
+        f"{source} is {bundle!r}, which {problem}: name a file of PEM certificates, or a folder of them."
+    )
 
 
 _tls_context = lru_cache(maxsize=4)(context_trusting)

@@ -94,7 +94,7 @@ def _token(row: MailCredentials) -> Step:
     what = ""
     try:
         provider_for(row.provider)
-        minutes = int(row.get_access_token().seconds_left() // 60)
+        minutes = row.get_access_token().minutes_left()
         what = _("valid for %(number)d min") % {"number": minutes}
     except (MailboxError, ConfigurationError) as failure:
         error, what = failure, words_of(failure)

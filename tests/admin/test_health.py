@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.messages import get_messages
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -21,6 +20,7 @@ from mail_oauth.models import MailCredentials, ProviderHealth
 from mail_oauth.refresh.classification import Trouble
 from mail_oauth.testing.faults import Fault
 from tests.admin.conftest import page_of
+from tests.telling import said
 
 LANES = "/admin/mail_oauth/providerhealth/"
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -49,10 +49,6 @@ def act(browser, name: str, lanes, **data):
 def press(browser, lane, name: str, **data):
     """Press a button of a lane's page."""
     return browser.post(f"{LANES}{lane.pk}/operation/{name}/", data)
-
-
-def said(response) -> list[str]:
-    return [str(message) for message in get_messages(response.wsgi_request)]
 
 
 def shown(response) -> list[str]:

@@ -11,7 +11,6 @@ import pytest
 from celery import Celery, current_app
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
-from django.contrib.messages import get_messages
 from django.core.management import call_command
 from django.utils import timezone
 from django.utils.translation import gettext, override
@@ -27,6 +26,7 @@ from mail_oauth.operations.use import PAUSE
 from mail_oauth.upkeep.prune import prune_events
 from tests.admin.conftest import CHANGELIST, counting
 from tests.concurrency import together
+from tests.telling import said
 from tests.upkeep.test_tasks import messages as waiting_messages
 from tests.upkeep.test_tasks import run
 
@@ -66,10 +66,6 @@ def act(browser, name: str, mailboxes, confirmed: bool = True, **data):
     selected = [str(mailbox.pk) for mailbox in mailboxes]
     data |= {"confirmed": "yes"} if confirmed else {}
     return browser.post(CHANGELIST, {"action": name, "_selected_action": selected, **data})
-
-
-def said(response) -> list[str]:
-    return [str(message) for message in get_messages(response.wsgi_request)]
 
 
 def page(job: BulkJob, tail: str = "change/") -> str:
@@ -154,7 +150,7 @@ def test_each_mailbox_has_its_result_and_event_and_entry_in_the_log(root, superu
     job = ordered([good, lost], superuser, OPERATIONS["refresh_now"])
     assert work(seconds=60) == {"done": 1, "failed": 1, "ended": "done"}
     text = root.get(page(job)).content.decode()
-    assert "refreshed; the new token is valid for 59 minutes" in text
+    assert "refreshed; the new token is valid for 60 minutes" in text
     assert "its user must connect it again" in text
     assert text.index(lost.email) < text.index(good.email)  # what was not done comes first
     for mailbox in (good, lost):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import html
 import re
+from datetime import timedelta
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.messages import get_messages
 from django.urls import resolve
+from django.utils import timezone
 
 from mail_oauth.cache import TokenCache, token_cache
 from mail_oauth.connect.disconnect import disconnect, retry_revocation
@@ -19,7 +20,9 @@ from mail_oauth.operations.catalogue import OPERATIONS
 from mail_oauth.operations.contract import NOT_OFFERED
 from mail_oauth.providers import Revocation
 from mail_oauth.testing.faults import Fault
+from mail_oauth.tokens import AccessToken
 from tests.admin.conftest import CHANGELIST, page_of
+from tests.telling import said
 
 pytestmark = pytest.mark.django_db
 
@@ -36,10 +39,6 @@ def act(browser, name: str, mailboxes, **data):
     if data["confirmed"] is None:
         del data["confirmed"]
     return browser.post(CHANGELIST, {"action": name, "_selected_action": selected, "index": "0", **data})
-
-
-def said(response) -> list[str]:
-    return [str(message) for message in get_messages(response.wsgi_request)]
 
 
 PERMISSIONS = {"refresh", "test_sign_in", "rebuild", "ask_reconnect", "pause", "disconnect", "reveal"}
@@ -59,7 +58,21 @@ def test_refresh_now_refreshes_a_token_that_is_still_good(root, connect, provide
     assert response.url == page_of(mailbox)
     assert again(mailbox).generation == mailbox.generation + 1
     (message,) = said(response)
-    assert message == f"{mailbox.email}: refreshed; the new token is valid for 59 minutes."
+    assert message == f"{mailbox.email}: refreshed; the new token is valid for 60 minutes."
+
+
+def test_an_address_stands_on_the_page_as_it_is(root, connect, provider):
+    mailbox = connect(email="ada@example.com")
+    press(root, mailbox, "refresh_now")
+    told = re.findall(r'<li class="success">(.*?)</li>', root.get(page_of(mailbox)).content.decode())
+    assert told == ["<bdi>ada@example.com</bdi>: refreshed; the new token is valid for 60 minutes."]
+
+
+@pytest.mark.parametrize(("seconds", "minutes"), [(10, 1), (80, 1), (119, 2), (3599, 60)])
+def test_a_token_s_life_is_told_in_minutes_to_the_nearest(seconds, minutes):
+    now = timezone.now()
+    token = AccessToken("t", issued_at=now, expires_at=now + timedelta(seconds=seconds + 0.5), generation=1)
+    assert token.minutes_left() == minutes
 
 
 def test_each_row_of_a_bulk_refresh_is_told_with_its_reason(root, connect, provider):

@@ -18,9 +18,10 @@ from mail_oauth.testing.faults import Fault
 from mail_oauth.upkeep.reconcile import reconcile_cache
 from mail_oauth.upkeep.sweep import refresh_batch
 from tests.admin.conftest import page_of
-from tests.admin.test_operations import act, press, said
+from tests.admin.test_operations import act, press
 from tests.concurrency import together
 from tests.mailboxes import stored
+from tests.telling import said
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import pytest
 from celery import Celery
 from django import VERSION as DJANGO
+from django.test.utils import override_script_prefix
+from django.urls import reverse_lazy
 
 from mail_oauth.checks.catalogue import CATALOGUE
 from mail_oauth.tokens import MailServer, Secret
@@ -110,6 +112,8 @@ MISTAKES = [
     provider("E006", "PRIVATE_HOSTS", GOOGLE, TOKEN_URL="https://169.254.169.254/"),
     provider("E006", "https", OIDC, ISSUER="http://sso.example.com"),
     Mistake("E007", "BASE_URL", {"ALLOWED_HOSTS": ["*"], "ours": {"BASE_URL": ""}}),
+    ours("E038", "No such file or directory", CA_BUNDLE="/nowhere/company.pem"),
+    ours("E038", "holds no certificate", CA_BUNDLE=__file__),
     ours("E013", "does not begin with https://", BASE_URL="your.site"),
     ours("E013", "does not begin with https://", BASE_URL="https:///mail"),
     ours("E013", "FORCE_SCRIPT_NAME", BASE_URL="https://your.site/app"),
@@ -256,6 +260,8 @@ MISTAKES = [
         SCOPES=["offline_access", "https://outlook.office365.com/IMAP.AccessAsUser.All"],
     ),
     django("W028", "i18n_patterns", ROOT_URLCONF="tests.checks.urls_by_language"),
+    django("W030", "'/accounts/login/'", LOGIN_URL="/accounts/login/"),  # Django's default
+    django("W030", "'login', and no page is there", LOGIN_URL="login"),
 ]
 
 ACCOMPANIED = {
@@ -348,6 +354,18 @@ NO_MISTAKES: dict[str, dict[str, Any]] = {
     "secrets of which one takes the place of another": {
         "ours": {"PROVIDERS": {"google": {**GOOGLE, "CLIENT_SECRET": ["GOCSPX-abcDEF", Secret("GOCSPX-ghiJKL")]}}}
     },
+    **{
+        f"users who sign in at {url}": {"LOGIN_URL": url, "ROOT_URLCONF": "tests.checks.urls_of_a_login"}
+        for url in (
+            "admin:login",
+            reverse_lazy("admin:login"),
+            "/in",  # to which a slash is appended
+            "/in/?by=sso",
+            "/words/in/",  # to which the language is prefixed
+            "/de/words/in/",
+            "https://sso.your.site/login",
+        )
+    },
     "a list of one secret": {"ours": {"PROVIDERS": {"google": {**GOOGLE, "CLIENT_SECRET": ("GOCSPX-abcDEF",)}}}},
     "a public client": {"ours": {"PROVIDERS": {"plain": {**PLAIN, "CLIENT_SECRET": None, "CLIENT_AUTH": "none"}}}},
     "every other built-in provider": {
@@ -398,6 +416,14 @@ def test_what_is_right_is_not_complained_of(production, changes):
 )
 def test_what_is_for_production_is_no_news_on_a_laptop(production, mistake):
     assert numbers(production(deploy=False, **mistake.changes)) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "found"), [("/app/admin/login/", []), ("/app/accounts/login/", ["W030"]), ("/login/", [])]
+)
+def test_a_site_below_a_path_knows_of_its_own_pages_alone(production, url, found):
+    with override_script_prefix("/app/"):
+        assert numbers(production(deploy=False, LOGIN_URL=url)) == found
 
 
 def test_a_malformed_key(production):

@@ -189,6 +189,14 @@ class TestPages:
             assert str(REFUSALS[code].title) in page.content.decode().replace("&#x27;", "'")
 
 
+def test_certificates_to_trust_that_are_away_are_told_on_a_page(surfer, settings, caplog):
+    callback = surfer.consent(surfer.start("keycloak"), "ada@example.com")
+    settings.MAIL_OAUTH = {**settings.MAIL_OAUTH, "CA_BUNDLE": "/nowhere/company.pem"}
+    reply = surfer.follow(callback)
+    assert reply["Location"] == reverse("mail_oauth:refused", args=["keycloak", "misconfigured"])
+    assert "connect failed: MAIL_OAUTH[\"CA_BUNDLE\"] is '/nowhere/company.pem'" in caplog.text
+
+
 def test_a_source_of_keys_that_is_away_is_told_on_a_page(surfer, settings):
     """Not by an error 500; and nothing is left of an attempt that could not have been finished."""
     before = settings.MAIL_OAUTH

@@ -8,7 +8,6 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 from django.contrib.auth.models import User
-from django.contrib.messages import get_messages
 from django.core import mail, signing
 from django.core.mail.backends.base import BaseEmailBackend
 from django.test import Client
@@ -20,6 +19,7 @@ from mail_oauth.models import ConnectAttempt, MailCredentials, ReconnectLink
 from mail_oauth.upkeep.prune import prune_events
 from tests.concurrency import together
 from tests.notifications.conftest import mail_by
+from tests.telling import said
 
 __all__ = ["mail_by"]
 
@@ -309,10 +309,6 @@ def root(db) -> Client:
 def press(root, mailbox):
     address = f"/admin/mail_oauth/mailcredentials/{mailbox.pk}/operation/ask_to_reconnect/"
     return root.post(address, {"confirmed": "yes"})
-
-
-def said(response) -> list[str]:
-    return [str(message) for message in get_messages(response.wsgi_request)]
 
 
 def test_staff_ask_and_the_history_says_who(root, mailbox):

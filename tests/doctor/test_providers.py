@@ -310,6 +310,12 @@ class TestACertificate:
         assert "CA_BUNDLE" in found["hint"]
         assert self.token["level"] == "error"
 
+    def test_that_nobody_can_judge(self, of, authority, monkeypatch):
+        monkeypatch.setattr(authority, "bundle", authority.directory / "gone.pem")
+        found = of()
+        assert (found["level"], "gone.pem', which cannot be read" in found["hint"]) == ("error", True)
+        assert self.token["level"] == "error"
+
     def test_behind_a_proxy_is_not_seen(self, of, settings):
         with Wire() as proxy:
             settings.MAIL_OAUTH = {**settings.MAIL_OAUTH, "PROXY": proxy.url.removesuffix("/token")}

@@ -7,7 +7,7 @@ import json
 import re
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import call_command
 
 from mail_oauth.conf import NAMES
 from mail_oauth.managers.vocabulary import EventKind
@@ -88,10 +88,6 @@ def test_a_line(provider, user, elsewhere, monkeypatch):
     token = line["refresh_token"].replace("…", "x")
     (elsewhere / "mailboxes.jsonl").write_text(json.dumps({**line, "user": user.pk, "refresh_token": token}))
     [arguments] = shown("jsonl", "mailboxes.jsonl")
-    with pytest.raises(CommandError):  # its moment lies in the future of whoever reads the page
-        call(arguments)
-    now = {**line, "user": user.pk, "refresh_token": token, "expires_at": None}
-    (elsewhere / "mailboxes.jsonl").write_text(json.dumps(now))
     assert "imported" in call(arguments)
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import html
 import re
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
-from django.contrib.messages import get_messages
 from django.test import Client
 
 from mail_oauth.managers.vocabulary import EventKind
 from mail_oauth.models import MailCredentials
 from tests.admin.conftest import CHANGELIST, page_of
+from tests.telling import said
 
 pytestmark = pytest.mark.django_db
 
@@ -43,16 +42,12 @@ def act(browser: Client, *mailboxes: MailCredentials) -> Any:
     return browser.post(CHANGELIST, {"action": "test_sign_in", "_selected_action": selected, "confirmed": "yes"})
 
 
-def said(response: Any) -> list[str]:
-    return [html.unescape(str(message)) for message in get_messages(response.wsgi_request)]
-
-
 def test_each_step_is_shown(browser_of_staff, mailbox, dovecot, provider):
     browser = browser_of_staff("view", "test_sign_in")
     response = press(browser, mailbox)
     assert response.url == page_of(mailbox)
     page = browser.get(response.url).content.decode()
-    assert f"{mailbox.email.capitalize()}: sign-in tested: it works by IMAP, POP, SMTP.<br>" in page
+    assert f"<bdi>{mailbox.email}</bdi>: sign-in tested: it works by IMAP, POP, SMTP.<br>" in page
     lines = re.findall("<br>(\N{CHECK MARK}.*?)(?=<)", page)
     assert len(lines) == 12
     assert any("IMAP look into the mailbox: 1 folder, 0 messages in INBOX (" in line for line in lines)

@@ -39,6 +39,18 @@ def test_the_least_that_is_enough(lines, granted, report, user, provider):
     assert provider.is_valid_access_token(MailCredentials.objects.get().get_access_token().reveal())
 
 
+@pytest.mark.parametrize("end", ["2031-01-31T09:00:00Z", "soon"])
+def test_an_end_that_cannot_be_an_access_tokens_counts_only_beside_one(lines, line_of, granted, report, end):
+    line = {**line_of(granted()), "expires_at": end}
+    line.pop("access_token", None)
+    results = report("jsonl", lines({**line, "access_token": "in the open"}, line))
+    assert [(each["outcome"], each["reason"]) for each in results] == [
+        ("unreadable", "expires_at"),
+        ("imported", ""),
+    ]
+    assert MailCredentials.objects.get().token_expiry is None
+
+
 def test_from_standard_input(line_of, granted, report, provider, monkeypatch):
     raw = io.BytesIO(json.dumps(line_of(granted())).encode())
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(raw))

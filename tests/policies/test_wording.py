@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.messages import get_messages
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -18,6 +17,7 @@ from mail_oauth.admin.policies import POLICIES, Choice, choose_for_all
 from mail_oauth.models import MailCredentials
 from mail_oauth.upkeep.status import status_report
 from tests.admin.conftest import CHANGELIST, counting, page_of, root, signed_in, staff, superuser
+from tests.telling import said
 
 __all__ = ["root", "signed_in", "staff", "superuser"]
 
@@ -99,9 +99,7 @@ class TestChoosingAPolicy:
         assert page_of(idle, f"operation/{name}/") in root.get(page_of(idle)).content.decode()
         response = choose(root, idle, name)
         assert again(idle).refresh_policy == value
-        assert [str(message) for message in get_messages(response.wsgi_request)] == [
-            f"{idle.email}: kept warm: {words}."
-        ]
+        assert said(response) == [f"{idle.email}: kept warm: {words}."]
         assert LogEntry.objects.get().get_change_message() == f"{words}: kept warm: {words}."
 
     def test_makes_it_due_where_it_is_to_be_warm(self, idle, root):
@@ -140,9 +138,6 @@ class TestChoosingForMany:
         across = {} if mailboxes else {"select_across": "1"}
         return browser.post(CHANGELIST, {"action": name, "_selected_action": chosen, "index": "0", **across})
 
-    def said(self, response) -> list[str]:
-        return [str(message) for message in get_messages(response.wsgi_request)]
-
     @pytest.mark.parametrize(
         ("name", "value", "words"),
         [
@@ -157,7 +152,7 @@ class TestChoosingForMany:
         MailCredentials.objects.filter(pk=rows[0].pk).update(refresh_policy=value)
         MailCredentials.objects.exclude(pk=rows[0].pk).update(refresh_policy="" if value else "always")
         assert f">Keep warm: {words}</option>" in root.get(CHANGELIST).content.decode()
-        told = self.said(self.act(root, name, rows[:3]))
+        told = said(self.act(root, name, rows[:3]))
         assert told == [f"Kept warm: {words}. 2 mailboxes were changed. 1 was so before."]
         assert [again(row).refresh_policy for row in rows] == [value] * 3 + ["" if value else "always"]
         entries = LogEntry.objects.all()
@@ -173,7 +168,7 @@ class TestChoosingForMany:
 
     def test_says_so_where_nothing_was_to_be_done(self, many, root):
         many(1)
-        told = self.said(self.act(root, "keep_default"))
+        told = said(self.act(root, "keep_default"))
         assert told == ["Kept warm: as the settings say. 0 mailboxes were changed. 1 was so before."]
         assert not LogEntry.objects.exists()
 
@@ -215,7 +210,7 @@ class TestChoosingForMany:
         many(3)
         choose = policies.choose_for_all
         monkeypatch.setattr(mailboxes, "choose_for_all", lambda *told: choose(*told, budget=-1))
-        assert self.said(self.act(root, "keep_always")) == [
+        assert said(self.act(root, "keep_always")) == [
             "Kept warm: always. 0 mailboxes were changed.",
             "3 more mailboxes are left: choose it again for them.",
         ]
@@ -254,7 +249,7 @@ class TestChoosingForMany:
         site("on_demand")
         row = connect()
         selected = {"action": "keep_always", "_selected_action": [str(row.pk)], "select_across": "1"}
-        told = self.said(root.post(f"{CHANGELIST}?policy=-", {**selected, "index": "0"}))
+        told = said(root.post(f"{CHANGELIST}?policy=-", {**selected, "index": "0"}))
         assert told == ["Kept warm: always. 1 mailbox was changed."]
         assert again(row).refresh_policy == "always"
 

@@ -12,7 +12,7 @@ import pytest
 
 from mail_oauth.exceptions import ConfigurationError, TransportError
 from mail_oauth.tokens import Secret
-from mail_oauth.transport import TokenEndpoint, fetch_json, post_form
+from mail_oauth.transport import TokenEndpoint, fetch_json, mail_context, post_form
 from mail_oauth.transport.pool import pool
 from tests.transport.tunnel import Tunnel
 from tests.wire import Wire
@@ -98,6 +98,30 @@ class TestTLS:
         settings.MAIL_OAUTH = {**settings.MAIL_OAUTH}
         with Wire(authority.context()) as notes:
             assert fetch_json(notes.url).status == 200
+
+    @pytest.mark.parametrize("source", ['MAIL_OAUTH["CA_BUNDLE"]', "REQUESTS_CA_BUNDLE"])
+    @pytest.mark.parametrize(
+        ("content", "why"),
+        [
+            (None, "cannot be read (No such file or directory)"),
+            ("", "holds no certificate"),
+            ("-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n", "holds no certificate"),
+        ],
+        ids=["no file", "empty", "no certificate"],
+    )
+    def test_says_which_bundle_cannot_be_read(self, quick, settings, tmp_path, monkeypatch, source, content, why):
+        bundle = tmp_path / "company.pem"
+        if content is not None:
+            bundle.write_text(content)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+        ours = {"CA_BUNDLE": str(bundle)} if "MAIL_OAUTH" in source else {}
+        settings.MAIL_OAUTH = {**settings.MAIL_OAUTH, **ours}
+        with Wire() as notes:
+            for call in (lambda: fetch_json(notes.url), mail_context):
+                with pytest.raises(ConfigurationError) as raised:
+                    call()
+                assert f"{source} is {str(bundle)!r}, which {why}" in str(raised.value)
+            assert notes.requests == []
 
     def test_does_not_fall_back_to_plain_text(self, quick):
         with Wire() as notes:

@@ -20,6 +20,7 @@ from mail_oauth.moving.values import (
     BadValue,
     access_token_in,
     address_in,
+    end_in,
     flag_in,
     moment_in,
     refresh_token_in,
@@ -114,14 +115,15 @@ def _unsealed(fields: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _entry(where: str, fields: Mapping[str, Any]) -> Entry:
+    access_token = access_token_in(fields, "access_token")
     return Entry(
         where=where,
         user=text_in(fields.get("user"), "user"),
         provider=text_in(fields.get("provider"), "provider", longest=64),
         email=address_in({"email": fields.get("email")}),
         refresh_token=refresh_token_in(fields, "refresh_token"),
-        access_token=access_token_in(fields, "access_token"),
-        expires_at=moment_in(fields.get("expires_at")),
+        access_token=access_token,
+        expires_at=end_in(fields.get("expires_at"), "expires_at", access_token),
         issued_at=moment_in(fields.get("issued_at"), "issued_at"),
         scopes=scopes_in(fields.get("scopes")),
         client_id=text_in(fields.get("client_id"), "client_id"),

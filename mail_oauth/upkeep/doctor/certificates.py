@@ -43,16 +43,17 @@ def _certificate(provider: Provider) -> Iterator[Outcome]:
     parts = urlsplit(url)
     if parts.scheme != "https":
         yield unknown("Reached by plain http, for development.")
-    elif is_proxied(url):
-        yield unknown("Reached through a proxy, behind which its certificate is verified, but not seen here.")
     else:
-        yield _seen(parts.hostname or "", parts.port or 443)
+        yield _seen(url, parts.hostname or "", parts.port or 443)
 
 
-def _seen(host: str, port: int) -> Outcome:
+def _seen(url: str, host: str, port: int) -> Outcome:
     try:
+        if is_proxied(url):
+            return unknown("Reached through a proxy, behind which its certificate is verified, but not seen here.")
+        context = trusting_context()  # first: where it cannot be made, there is no socket to close
         sock = open_socket(host, port, seconds=app_settings().connect_timeout)
-        with wrap_socket(sock, host, trusting_context()) as secured:
+        with wrap_socket(sock, host, context) as secured:
             return judge_days(days_left(secured), f"{host}: {secured.version()};")
     except (TransportError, ConfigurationError) as error:
         return of_fault(error)
