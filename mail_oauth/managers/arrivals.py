@@ -43,10 +43,10 @@ def apply_many(
     *,
     reason: str,
 ) -> set[UUID]:
-    """Change rows, each if its generation is still the one that was read; return the primary keys of those that were."""
+    """Change rows, each if its generation and lease are still those that were read; return the primary keys of such."""
     before = {row: row.status for row in changed}
     with transaction.atomic(using=transitions.using):
-        saved = [row for row, changes in changed.items() if transitions.swap(row, changes)]
+        saved = [row for row, changes in changed.items() if transitions.swap(row, changes, leased=True)]
         generations = [changed[row]["generation"] for row in saved]
         _record(transitions, saved, kind, reason, generations)
         for row in saved:
