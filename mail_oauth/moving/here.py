@@ -38,10 +38,10 @@ class Here:
         meant = Q(lowered__in=addresses) | Q(lowered_sign_in__in=addresses)
         if any(entry.subject or entry.claims for entry in entries):  # whose mailbox may have another address here
             meant |= ~Q(subject="")
-        if not all(
-            each.isascii() for each in addresses
-        ):  # what a small letter is, databases say otherwise than Python
-            meant = Q()
+        # What a small letter is, databases say otherwise than Python: where that matters, all of a user's are compared here.
+        owners = {self.named.get(entry.user) for entry in entries if not entry.email.isascii()}
+        owners |= {pk for pk, address in self.addresses.items() if not address.isascii()}
+        meant |= Q(user_id__in=owners - {None})
         rows = MailCredentials.objects.using(self._using).filter(user_id__in=set(self.named.values()))
         rows = rows.alias(lowered=Lower("email"), lowered_sign_in=Lower("sign_in_address")).filter(meant)
         by_owner: defaultdict[tuple[Any, str], list[MailCredentials]] = defaultdict(list)

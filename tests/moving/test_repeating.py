@@ -310,3 +310,15 @@ class TestAtTheSameMoment:
             ]
             together(2, lambda tasks=tasks: tasks.pop()())
             assert MailCredentials.objects.filter(email=email).count() == 1
+
+    def test_of_two_imports_one_gives_a_mailbox_to_its_user(
+        self, line_of, granted, lines, run, settings, other_user, provider
+    ):
+        settings.MAIL_OAUTH = {**settings.MAIL_OAUTH, "SHARED_MAILBOXES": "refuse"}
+        same = [granted(email=f"same{number}@example.com") for number in range(20)]
+        files = [lines(*map(line_of, same)), lines(*(line_of(each, user=other_user.pk) for each in same))]
+        codes = together(2, lambda: run("import", "jsonl", files.pop())[0])
+        assert 1 in codes
+        assert sorted(MailCredentials.objects.values_list("email", flat=True)) == sorted(
+            each.email for each in same
+        )
