@@ -13,7 +13,7 @@ from mail_oauth.managers.keeping import keeping_of
 from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.providers import provider_for
 from mail_oauth.refresh.keeping import due_at
-from mail_oauth.tokens import TokenSet
+from mail_oauth.tokens import Secret, TokenSet
 
 if TYPE_CHECKING:
     from mail_oauth.models import MailCredentials
@@ -58,7 +58,7 @@ def refresh_token_changes(row: MailCredentials, tokens: TokenSet, received_at: d
     """Return those of its refresh token alone, and of the end of the grant."""
     changes: dict[str, Any] = {}
     if tokens.refresh_token is not None:
-        changes["refresh_token"] = row.sealed("refresh_token", tokens.refresh_token)
+        changes |= rotated(row, tokens.refresh_token, received_at)
     known = row.refresh_token_expires_at if not row.grant_end_estimated else None
     if tokens.refresh_token_expires_in is not None:
         ends: datetime | None = received_at + timedelta(seconds=tokens.refresh_token_expires_in)
@@ -72,6 +72,14 @@ def refresh_token_changes(row: MailCredentials, tokens: TokenSet, received_at: d
     if ends is None or before is None or ends - before > timedelta(days=1):
         changes["grant_warned_at"] = None
     return changes
+
+
+def rotated(row: MailCredentials, refresh_token: Secret, received_at: datetime) -> dict[str, Any]:
+    """Return the columns of a refresh token that a provider has given, whatever else was in its reply.
+
+    That it came here is told with it: no import puts the one that it has replaced back over it.
+    """
+    return {"refresh_token": row.sealed("refresh_token", refresh_token), "last_refreshed_at": received_at}
 
 
 def _estimated_end(row: MailCredentials, used_at: datetime) -> datetime | None:

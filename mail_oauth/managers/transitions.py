@@ -15,7 +15,7 @@ from django.utils import timezone
 from mail_oauth import parking, signals
 from mail_oauth.cache import token_cache
 from mail_oauth.conf import app_settings
-from mail_oauth.managers.columns import name_status, pair_changes, refresh_token_changes, written
+from mail_oauth.managers.columns import name_status, pair_changes, refresh_token_changes, rotated, written
 from mail_oauth.managers.episodes import follow
 from mail_oauth.managers.groups import GroupCommit, Save
 from mail_oauth.managers.lanes import Lanes
@@ -223,7 +223,8 @@ class Transitions:
 
     def save_failure(self, grant: Any, verdict: Verdict, retry_in: timedelta | None) -> bool:
         """Save a failure and release the lease; see `Ledger`. Tokens are never deleted."""
-        if self._save_verdict(grant, verdict, retry_in):
+        now = timezone.now()
+        if self._save_verdict(grant, verdict, retry_in, now):
             return True
         if verdict.rotated is None and not verdict.outcome_unknown:
             return False
@@ -231,21 +232,23 @@ class Transitions:
         def save(current: MailCredentials) -> bool:
             changes: dict[str, Any] = {"outcome_unknown": current.outcome_unknown or verdict.outcome_unknown}
             if verdict.rotated is not None:
-                changes["refresh_token"] = current.sealed("refresh_token", verdict.rotated)
+                changes |= rotated(current, verdict.rotated, now)
             return self.apply(current, EventKind.REFRESH_FAILED, changes, reason=verdict.reason, leased=True)
 
-        return save_late(self, grant, verdict.kept, timezone.now(), save) is not None
+        return save_late(self, grant, verdict.kept, now, save) is not None
 
-    def _save_verdict(self, grant: MailCredentials, verdict: Verdict, retry_in: timedelta | None) -> bool:
+    def _save_verdict(
+        self, grant: MailCredentials, verdict: Verdict, retry_in: timedelta | None, now: datetime
+    ) -> bool:
         changes: dict[str, Any] = {
             "lease_owner": "",
-            "refresh_at": None if retry_in is None else timezone.now() + retry_in,
+            "refresh_at": None if retry_in is None else now + retry_in,
             "refresh_failures": failures_in_a_row(grant, verdict),
             "last_refresh_error": verdict.reason[:64],
             "outcome_unknown": verdict.outcome_unknown,
         }
         if verdict.rotated is not None:
-            changes["refresh_token"] = grant.sealed("refresh_token", verdict.rotated)
+            changes |= rotated(grant, verdict.rotated, now)
         status = _DEMOTIONS.get(verdict.action)
         if status is not None and status != grant.status:
             changes |= {"status": status, "status_reason": verdict.reason[:64]}

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from mail_oauth.conf import app_settings
-from mail_oauth.exceptions import ConfigurationError
 from mail_oauth.providers import Provider, provider_for
 
 GUESSES = {
@@ -45,15 +44,13 @@ class Aliases:
         return cls(by_name, default)
 
     def provider(self, name: str) -> Provider | None:
-        """Return the provider that is meant, None where nobody can tell. Nothing is guessed from an address."""
+        """Return the provider that is meant, None where nobody can tell. Nothing is guessed from an address.
+
+        Raises `ConfigurationError` for one that the settings have, and that cannot work as it is there.
+        """
         alias = self.by_name.get(name) or (name or self.default)
         return _configured(alias) or _configured(GUESSES.get(alias, ""))
 
 
 def _configured(alias: str) -> Provider | None:
-    if alias not in app_settings().providers:
-        return None
-    try:
-        return provider_for(alias)
-    except ConfigurationError:
-        return None
+    return provider_for(alias) if alias in app_settings().providers else None

@@ -77,7 +77,7 @@ def _usable(candidate: Candidate, now: datetime, *, for_mail: bool) -> TokenSet 
 
 def _refresh_token_alone(row: MailCredentials, entry: Entry, now: datetime) -> dict[str, Any]:
     tokens = TokenSet(access_token=Secret(""), expires_in=0, refresh_token=entry.refresh_token)
-    return refresh_token_changes(row, tokens, entry.moment or now) | {
+    return refresh_token_changes(row, tokens, now) | {
         "access_token": None,
         "token_expiry": None,
         "lease_owner": "",

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from django.utils import timezone
+
+from mail_oauth.refresh.replies import LONGEST_LIFETIME
 from mail_oauth.tokens import Secret
 
 PAGE = 500
@@ -14,6 +17,18 @@ PAGE = 500
 
 LIFETIME = timedelta(hours=1)
 """How long before its end an access token is taken to have been issued, where nobody says when it was."""
+
+USUAL = timedelta(minutes=90)
+"""The longest that access tokens for mail live as a rule: Microsoft's have 60 to 90 minutes, by chance.
+
+An end further ahead is by another clock or another rule, and tells nobody how old the token is.
+"""
+
+LONGEST = timedelta(seconds=LONGEST_LIFETIME)
+"""No access token lives longer: one that ends so much after a moment was surely issued after it."""
+
+SKEW = timedelta(minutes=5)
+"""By so much another host's clock may be ahead."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +38,7 @@ class Entry:
     `where` names it for people, and holds no secret. `user` and `provider` are the source's own names for them.
     `scopes` is None where nobody says what was granted. `claims` are those of a stored id_token, of which no signature
     was checked: they are as trustworthy as the source. A `subject` without an `issuer` is the provider's own `sub`.
+    `read_at` is now; nothing that it says of the past lies after that.
     """
 
     where: str
@@ -42,12 +58,35 @@ class Entry:
     use_oauth: bool = True
     address_typed: bool = False
 
+    read_at: datetime = field(default_factory=timezone.now, compare=False)
+
+    @property
+    def known_moment(self) -> datetime | None:
+        """When its tokens were issued, if the source says so and that can be; else None."""
+        issued, ends = self.issued_at, self.expires_at
+        if issued is None or issued > self.read_at + SKEW or (ends is not None and ends <= issued):
+            return None
+        return min(issued, self.read_at)
+
     @property
     def moment(self) -> datetime | None:
-        """When its tokens were issued, as far as can be told; None where nobody knows. By it entries are older or newer."""
-        if self.issued_at is not None and (self.expires_at is None or self.issued_at < self.expires_at):
-            return self.issued_at
-        return None if self.expires_at is None else self.expires_at - LIFETIME
+        """The same, or else what the end of its access token lets one suppose; None where nobody can tell."""
+        if self.known_moment is not None:
+            return self.known_moment
+        if self.expires_at is None or self.expires_at > self.read_at + USUAL:
+            return None
+        return min(self.expires_at - LIFETIME, self.read_at)
+
+    def is_surely_newer(self, than: datetime) -> bool:
+        """Tell whether its tokens were issued after a moment, however long its access token lives."""
+        if self.known_moment is not None:
+            return self.known_moment > than
+        return self.expires_at is not None and than < self.expires_at - LONGEST <= self.read_at
+
+    def may_be_newer(self, than: datetime) -> bool:
+        """Tell whether its tokens can have been issued after a moment: not if its access token had ended by then."""
+        latest = self.known_moment or self.expires_at
+        return latest is None or latest > than
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,21 +6,19 @@ ended is simply begun again.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, OperationalError, transaction
-from django.db.models import Q
-from django.db.models.functions import Lower
-from django.utils import timezone
 
 from mail_oauth.cache import token_cache
 from mail_oauth.choices import Sharing
 from mail_oauth.conf import app_settings
 from mail_oauth.connect.sharing import is_held_by_another, one_at_a_time
+from mail_oauth.exceptions import ConfigurationError
 from mail_oauth.managers.arrivals import apply_many, create_many
 from mail_oauth.managers.transitions import Transitions, after_commit
 from mail_oauth.managers.vocabulary import EventKind
@@ -28,15 +26,24 @@ from mail_oauth.models import MailCredentials
 from mail_oauth.moving.aliases import Aliases
 from mail_oauth.moving.columns import changes, new_row
 from mail_oauth.moving.entries import Entry, Found, Source, Unreadable
-from mail_oauth.moving.judging import Candidate, identity_of, judge, problem_of, the_same
+from mail_oauth.moving.here import Here
+from mail_oauth.moving.judging import (
+    Candidate,
+    age,
+    identity_of,
+    is_the_same_token,
+    judge,
+    problem_of,
+    the_same,
+    trouble_of,
+)
 from mail_oauth.moving.memory import Memory
 from mail_oauth.moving.outcomes import Outcome, Result
+from mail_oauth.moving.rehearsing import Rehearsal
 from mail_oauth.moving.users import Users
 from mail_oauth.providers import Provider
 from mail_oauth.refresh.engine import persist
 from mail_oauth.tokens import AccessToken, Identity
-
-_Rows = Mapping[tuple[Any, str], list[MailCredentials]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,6 +78,8 @@ class Import:
         self.transitions = Transitions(MailCredentials.objects)
         self.using = self.transitions.using
         self._wanted: dict[str, tuple[str, ...]] = {}
+        self._settled: set[int] = set()
+        self.rehearsal = Rehearsal()
         self.users = Users("pk" if source.names_users_by_key else wishes.user_field, self.using)
 
     def scopes_wanted_of(self, provider: Provider) -> tuple[str, ...]:
@@ -102,9 +111,32 @@ class Import:
 
     def _page(self, page: Sequence[Found]) -> list[Result]:
         if self.wishes.dry_run:
-            return _Page(self, page, lock=False).results()
-        with transaction.atomic(using=self.using):
-            return _Page(self, page, lock=True).results()
+            work = _Page(self, page, lock=False)
+            results = work.results()
+        else:
+            with transaction.atomic(using=self.using), self._turn(page):
+                work = _Page(self, page, lock=True)
+                results = work.results()
+        self._settled |= work.settled
+        for row in work.new.values() if self.wishes.dry_run else ():
+            self.rehearsal.bring(row)
+        return results
+
+    def _turn(self, page: Sequence[Found]) -> AbstractContextManager[None]:
+        """Wait for the turn to save a mailbox that one user alone may hold: before its user's row, as consents do.
+
+        Such a page is one entry alone, and its transaction keeps the turn to its end.
+        """
+        if app_settings().shared_mailboxes == Sharing.ALLOW:
+            return nullcontext()
+        candidate = _Page(self, page, lock=False).candidate(page[0])
+        if isinstance(candidate, Result):
+            return nullcontext()
+        return one_at_a_time(self.using, *_claim(candidate))
+
+    def is_settled(self, pk: UUID) -> bool:
+        """Tell whether an entry of this run was that of a mailbox already. Eight bytes are kept of each, and Python's own."""
+        return hash(pk) in self._settled
 
 
 class _Page:
@@ -114,12 +146,11 @@ class _Page:
         """Look up whom and what its entries name."""
         self.task, self.wishes, self.page = task, task.wishes, page
         entries = [self._with_user(found) for found in page if isinstance(found, Entry)]
-        named, self.database_now = task.users.named([entry.user for entry in entries], lock=lock)
-        self.named: dict[str, Any] = named
-        self.skew = (self.database_now or timezone.now()) - timezone.now()
-        self.addresses = task.users.addresses(named.values()) if self.wishes.address_of_user else {}
-        self.rows = self._rows()
-        self.memory = Memory(task.using, named.values(), renew=lock)
+        self.here = Here(entries, task.users, with_addresses=self.wishes.address_of_user, lock=lock)
+        fresh = (pk for pk in self.here.never_used if not task.is_settled(pk))
+        self.brought = self.here.brought_by(task.source.name, fresh)
+        self.settled: set[int] = set()
+        self.memory = Memory(task.using, self.here.named.values(), renew=lock)
         self.for_mail = task.source.tokens_are_for_mail
         self.new: dict[UUID, MailCredentials] = {}
         self.changed: dict[MailCredentials, dict[str, Any]] = {}
@@ -127,7 +158,7 @@ class _Page:
 
     def results(self) -> list[Result]:
         """Judge each entry, and write what is to be written. The newest of several of one mailbox comes first."""
-        order = sorted(range(len(self.page)), key=lambda number: _age(self.page[number]))
+        order = sorted(range(len(self.page)), key=lambda number: age(self.page[number]))
         found = {number: self._result(self.page[number]) for number in order}
         results = [found[number] for number in range(len(self.page))]
         return results if self.wishes.dry_run else self._written(results)
@@ -157,50 +188,48 @@ class _Page:
         by_address = not entry.user and self.task.users.are_named_by_address
         return replace(entry, user=entry.email) if by_address else entry
 
-    def _rows(self) -> _Rows:
-        """Return the mailboxes of this page's users that its entries may be of, by address or by account."""
-        entries = [found for found in self.page if isinstance(found, Entry)]
-        addresses = {entry.email.lower() for entry in entries} | {each.lower() for each in self.addresses.values()}
-        meant = Q(lowered__in=addresses)
-        if any(entry.subject or entry.claims for entry in entries):  # whose mailbox may have another address here
-            meant |= ~Q(subject="")
-        rows = MailCredentials.objects.using(self.task.using).filter(user_id__in=set(self.named.values()))
-        rows = rows.alias(lowered=Lower("email")).filter(meant)
-        by_owner: defaultdict[tuple[Any, str], list[MailCredentials]] = defaultdict(list)
-        for row in rows.without_tokens():
-            by_owner[row.user_id, row.provider].append(row)
-        return by_owner
-
-    def _result(self, found: Found) -> Result:
+    def candidate(self, found: Found) -> Candidate | Result:
+        """Find out of whom and of which provider an entry is, or what is the matter with it."""
         if isinstance(found, Unreadable):
             return Result(where=found.where, outcome=Outcome.UNREADABLE, reason=found.reason)
         entry = self._with_user(found)
-        provider = self.wishes.aliases.provider(entry.provider)
         result = Result(where=entry.where, outcome=Outcome.HERE, user=entry.user, email=entry.email)
+        try:
+            provider = self.wishes.aliases.provider(entry.provider)
+        except ConfigurationError as error:
+            return replace(result, outcome=Outcome.MISCONFIGURED, reason=str(error))
         if provider is None:
             return replace(result, outcome=Outcome.UNKNOWN_PROVIDER, reason=entry.provider)
         result = replace(result, provider=provider.alias)
-        user_id = self.named.get(entry.user)
+        user_id = self.here.named.get(entry.user)
         if user_id is None:
             return replace(result, outcome=Outcome.UNKNOWN_USER)
-        if not entry.email and self.addresses.get(user_id):
-            entry = replace(entry, email=self.addresses[user_id])
+        if not entry.email and self.here.addresses.get(user_id):
+            entry = replace(entry, email=self.here.addresses[user_id])
         if not entry.email:
             return replace(result, outcome=Outcome.NO_ADDRESS)
         identity = identity_of(entry, provider)
         wanted = self.task.scopes_wanted_of(provider)
-        candidate = Candidate(entry=entry, provider=provider, wanted=wanted, user_id=user_id, identity=identity)
-        return self._judged(candidate, replace(result, email=entry.email))
+        return Candidate(entry=entry, provider=provider, wanted=wanted, user_id=user_id, identity=identity)
+
+    def _result(self, found: Found) -> Result:
+        candidate = self.candidate(found)
+        if isinstance(candidate, Result):
+            return candidate
+        entry, alias = candidate.entry, candidate.provider.alias
+        about = Result(where=entry.where, outcome=Outcome.HERE, provider=alias, user=entry.user, email=entry.email)
+        return self._judged(candidate, about)
 
     def _judged(self, candidate: Candidate, result: Result) -> Result:
-        entry = candidate.entry
-        rows = self.rows[candidate.user_id, candidate.provider.alias]
+        rows = self.here.rows[candidate.user_id, candidate.provider.alias]
         row = the_same(candidate, rows)
-        if isinstance(row, Outcome):
-            return replace(result, outcome=row)
         if row is None and self.memory.has(candidate):
             return replace(result, outcome=Outcome.ERASED)
-        outcome, reason = (Outcome.IMPORTED, "") if row is None else judge(entry, row)
+        if row is None and self.wishes.dry_run:
+            row = self.task.rehearsal.outcome_of(candidate)
+        if isinstance(row, Outcome):
+            return replace(result, outcome=row)
+        outcome, reason = (Outcome.IMPORTED, "") if row is None else self._verdict(candidate.entry, row)
         problem = problem_of(candidate, any_scopes=self.wishes.any_scopes)
         if outcome in {Outcome.IMPORTED, Outcome.UPDATED} and problem is not None:
             # A mailbox that works here has no need of an entry that could not become one.
@@ -211,26 +240,36 @@ class _Page:
         if outcome is Outcome.UPDATED:
             return self._updated(candidate, row, result)
         unproven = row.is_connected and row.last_refreshed_at is None
-        return replace(result, outcome=outcome, reason=reason, mailbox=row.pk, unproven=unproven)
+        ails = "" if outcome is Outcome.DISCONNECTED else trouble_of(row)
+        return replace(result, outcome=outcome, reason=reason, mailbox=row.pk, unproven=unproven, ails=ails)
+
+    def _verdict(self, entry: Entry, row: MailCredentials) -> tuple[Outcome, str]:
+        """Judge an entry by the row. The very token that a row has settles it for this run: other entries are not its own."""
+        settled = hash(row.pk) in self.settled
+        outcome, reason = judge(entry, row, None if settled else self.brought.get(row.pk))
+        lives_by_itself = outcome is Outcome.HERE and row.last_refreshed_at is not None
+        if outcome is Outcome.DISCONNECTED or lives_by_itself or not is_the_same_token(entry, row):
+            return outcome, reason
+        self.settled.add(hash(row.pk))
+        return Outcome.HERE, reason
 
     def _imported(self, candidate: Candidate, result: Result) -> Result:
         alias = candidate.provider.alias
-        account = replace(
-            candidate.identity, email=candidate.entry.email, address_typed=candidate.entry.address_typed
-        )
-        if self._is_held_by_another(candidate.user_id, alias, account):
+        if self._is_held_by_another(candidate):
             return replace(result, outcome=Outcome.HELD_BY_ANOTHER)
         row = new_row(candidate, for_mail=self.for_mail)
         if row.refresh_at is not None:
-            row.refresh_at += self.skew  # the schedule is kept by the database's clock
+            row.refresh_at += self.here.skew  # the schedule is kept by the database's clock
         self.new[row.pk], self.entries[row.pk] = row, candidate.entry
-        self.rows[candidate.user_id, alias].append(row)
+        self.settled.add(hash(row.pk))
+        self.here.rows[candidate.user_id, alias].append(row)
         return self._brought(result, Outcome.IMPORTED, row)
 
     def _updated(self, candidate: Candidate, row: MailCredentials, result: Result) -> Result:
         if row.pk in self.entries:  # a newer entry of this page came first
             return replace(result, outcome=Outcome.HERE)
         self.changed[row], self.entries[row.pk] = changes(row, candidate, for_mail=self.for_mail), candidate.entry
+        self.settled.add(hash(row.pk))
         return self._brought(result, Outcome.UPDATED, row)
 
     def _brought(self, result: Result, outcome: Outcome, row: MailCredentials) -> Result:
@@ -239,24 +278,22 @@ class _Page:
         reason = "" if row.use_oauth else "OAuth switched off"
         return replace(result, outcome=outcome, reason=reason, mailbox=mailbox, unproven=unproven)
 
-    def _is_held_by_another(self, user_id: Any, alias: str, account: Identity) -> bool:
-        newcomer = _Newcomer(user_id, alias)
+    def _is_held_by_another(self, candidate: Candidate) -> bool:
         if app_settings().shared_mailboxes == Sharing.ALLOW:
             return False
-        if self.wishes.dry_run:
-            return is_held_by_another(self.task.using, newcomer, account)
-        # The page is this entry alone, and its transaction keeps the turn to its end.
-        with one_at_a_time(self.task.using, newcomer, account):
-            return is_held_by_another(self.task.using, newcomer, account)
+        newcomer, account = _claim(candidate)
+        rehearsed = self.wishes.dry_run and self.task.rehearsal.is_held_by_another(newcomer, account)
+        return rehearsed or is_held_by_another(self.task.using, newcomer, account)
+
+
+def _claim(candidate: Candidate) -> tuple[_Newcomer, Identity]:
+    """Return who wants a mailbox, and which account's it is, as `mail_oauth.connect.sharing` asks for them."""
+    entry = candidate.entry
+    account = replace(candidate.identity, email=entry.email, address_typed=entry.address_typed)
+    return _Newcomer(candidate.user_id, candidate.provider.alias), account
 
 
 def _beaten(result: Result) -> Result:
     if result.outcome is not Outcome.UPDATED:
         return result
     return replace(result, outcome=Outcome.HERE, reason="changed at this moment", unproven=False)
-
-
-def _age(found: Found) -> float:
-    """Order entries, the newest first; what has no moment comes last."""
-    moment = found.moment if isinstance(found, Entry) else None
-    return float("inf") if moment is None else -moment.timestamp()

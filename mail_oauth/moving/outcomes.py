@@ -21,6 +21,7 @@ class Outcome(StrEnum):
     OTHER_CLIENT = "of another client id"
     UNKNOWN_USER = "unknown user"
     UNKNOWN_PROVIDER = "unknown provider"
+    MISCONFIGURED = "its provider is misconfigured here"
     NO_ADDRESS = "no address"
     ANOTHER_ACCOUNT = "the address is another account's here"
     HELD_BY_ANOTHER = "held by another user"
@@ -48,7 +49,8 @@ class Proof(StrEnum):
 class Result:
     """The outcome of one entry. It holds codes and names, no secret. `reason` says more of some outcomes.
 
-    `unproven`: its grant was imported, and never refreshed here so far. `proof_reason` is the code of a failure.
+    `unproven`: its grant was imported, and never refreshed here so far. `ails`: what is wrong with the mailbox that is here,
+    which a look at its source does not mend. `proof_reason` is the code of a failure.
     """
 
     where: str
@@ -59,6 +61,7 @@ class Result:
     email: str = ""
     mailbox: UUID | None = None
     unproven: bool = False
+    ails: str = ""
     proof: Proof = Proof.NONE
     proof_reason: str = ""
 
@@ -69,5 +72,5 @@ class Result:
 
     def as_data(self) -> dict[str, Any]:
         """Return it for a report, in which each line is one."""
-        told = {name: value for name, value in asdict(self).items() if name != "unproven"}
+        told = {name: value for name, value in asdict(self).items() if name not in {"unproven", "ails"}}
         return told | {"outcome": self.outcome.name.lower(), "mailbox": self.mailbox and str(self.mailbox)}

@@ -36,8 +36,13 @@ class Proving:
         self._ended: dict[str, str] = {}
 
     def prove(self, results: Iterable[Result]) -> list[Result]:
-        """Return the results, in any order, with what a refresh says of each grant that was none before."""
-        found = list(results)
+        """Return the results, in any order, with what a refresh says of each grant that was none before.
+
+        Of a mailbox that is here and does not work, that is said again: it is mended by no look at its source.
+        """
+        found = [
+            replace(each, proof=Proof.FAILED, proof_reason=each.ails) if each.ails else each for each in results
+        ]
         proven = [result for result in found if not (result.unproven and result.mailbox)]
         return [*proven, *self._proven([result for result in found if result.unproven and result.mailbox])]
 

@@ -30,7 +30,7 @@ class Users:
             raise SourceError(
                 f"Users have no column {column!r}: --user-field names the one that is meant."
             ) from None
-        self._using = using
+        self.using = using
 
     @property
     def are_named_by_address(self) -> bool:
@@ -45,8 +45,8 @@ class Users:
         wanted = {name: value for name in set(names) if (value := self._value(name)) is not None}
         if not wanted:
             return {}, None
-        rows = self._model._base_manager.using(self._using).filter(**{f"{self._field.name}__in": wanted.values()})
-        if lock and connections[self._using].features.has_select_for_update:
+        rows = self._model._base_manager.using(self.using).filter(**{f"{self._field.name}__in": wanted.values()})
+        if lock and connections[self.using].features.has_select_for_update:
             rows = rows.select_for_update().order_by("pk")  # in one order: no two imports wait for each other
         found = list(rows.values_list("pk", self._field.name, DatabaseNow()))
         by_value: dict[Any, list[Any]] = {}
@@ -58,7 +58,7 @@ class Users:
 
     def addresses(self, pks: Iterable[Any]) -> dict[Any, str]:
         """Return the e-mail addresses of users, as they are in their rows."""
-        rows = self._model._base_manager.using(self._using).filter(pk__in=set(pks))
+        rows = self._model._base_manager.using(self.using).filter(pk__in=set(pks))
         return dict(rows.values_list("pk", self._model.get_email_field_name()))
 
     def _value(self, name: str) -> Any:

@@ -53,8 +53,10 @@ class BadValue(ValueError):
 
 
 def moment_in(value: Any, reason: str = "expiry") -> datetime | None:
-    """Return a moment, from ISO 8601 (UTC unless it says another), or seconds or milliseconds since 1970; None for nothing.
+    """Return a moment, from ISO 8601 with its zone, or seconds or milliseconds since 1970; None for nothing.
 
+    And None for text without a zone: nobody can tell which one is meant, and hours lie between. A `datetime` without one, as
+    databases give them under ``USE_TZ = False``, is of the site's own.
     Raises `BadValue` for anything else, and for what is before 2000 or further ahead than a token lives.
     """
     if value is None or value == "" or value is False or value == 0:
@@ -63,6 +65,8 @@ def moment_in(value: Any, reason: str = "expiry") -> datetime | None:
         moment = _moment(value)
     except (ValueError, OverflowError, OSError, TypeError):
         raise BadValue(reason) from None
+    if moment is None:
+        return None
     if not EARLIEST <= moment <= timezone.now() + LATEST:
         raise BadValue(reason)
     return moment
@@ -81,17 +85,20 @@ def end_in(value: Any, reason: str, access_token: Secret | None) -> datetime | N
         return None
 
 
-def _moment(value: Any) -> datetime:
+def _moment(value: Any) -> datetime | None:
     if isinstance(value, str):
         if not _NUMBER.fullmatch(value.strip()):
             parsed = parse_datetime(value.strip())
             if parsed is None:
                 raise ValueError("no moment")
+            if parsed.tzinfo is None:
+                return None
             value = parsed
         else:
             value = float(value)
     if isinstance(value, datetime):
-        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+        known = value if value.tzinfo else timezone.make_aware(value, timezone.get_default_timezone())
+        return known.astimezone(UTC)
     number = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
     return datetime.fromtimestamp(number / 1000 if number > MILLISECONDS_FROM else number, UTC)
 

@@ -112,6 +112,16 @@ def test_an_alias_that_there_is_not(lines, run, provider):
     assert "microsoft" in text
 
 
+def test_an_alias_that_is_misconfigured_says_so(lines, line_of, granted, report, settings):
+    good, entry = line_of(granted("google"), "google"), line_of(granted())
+    providers = settings.MAIL_OAUTH["PROVIDERS"]
+    microsoft = {**providers["microsoft"], "TENANT": "no tenant!"}
+    settings.MAIL_OAUTH = {**settings.MAIL_OAUTH, "PROVIDERS": {**providers, "microsoft": microsoft}}
+    results = report("jsonl", lines(entry, good))
+    assert outcomes(results) == ["misconfigured", "imported"]
+    assert "TENANT" in results[0]["reason"]
+
+
 def test_a_report_never_takes_a_files_place(lines, run, provider, tmp_path):
     there = tmp_path / "there"
     there.write_text("kept")

@@ -252,7 +252,7 @@ class TestAgain:
         grant = granted(minutes_ago=1)
         put(grant)
         bring()
-        put(granted(email=grant.email, minutes_ago=50))
+        put(granted(email=grant.email, minutes_ago=300))
         assert outcomes(bring()) == ["here"]
         assert MailCredentials.objects.get().open_refresh_token().reveal() == grant.refresh_token
 
@@ -271,8 +271,12 @@ class TestAgain:
         grant = granted(minutes_ago=50)
         put(grant)
         bring()
-        MailCredentials.objects.update(status=Status.NEEDS_REAUTH, last_refreshed_at=timezone.now())
         put(granted(email=grant.email, minutes_ago=1))
+        now = timezone.now()
+        # It has a refresh token of ours; the source says when its access token ends, and that may live for a day.
+        MailCredentials.objects.update(status=Status.NEEDS_REAUTH, last_refreshed_at=now - timedelta(hours=20))
+        assert outcomes(bring()) == ["here"]
+        MailCredentials.objects.update(last_refreshed_at=now - timedelta(hours=26))
         assert outcomes(bring()) == ["updated"]
         row = MailCredentials.objects.get()
         assert row.status == Status.CONNECTED

@@ -6,6 +6,7 @@ import pytest
 
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
+from mail_oauth.testing.faults import Fault
 from tests.moving.conftest import outcomes
 
 pytestmark = pytest.mark.django_db
@@ -31,12 +32,30 @@ def test_one_that_was_imported_without_is_verified_when_it_is_run_again(lines, l
     assert (result["outcome"], result["proof"]) == ("here", "proven")
 
 
-def test_one_that_has_ended(lines, line_of, granted, run, provider):
-    grant = granted()
-    code, text = run("import", "jsonl", lines(line_of(grant, refresh_token="nobody-granted-this")), "--verify")
-    assert code == 1
-    assert "line 1: verified: failed, AADSTS70000" in text
-    assert MailCredentials.objects.get().status == Status.NEEDS_REAUTH
+def test_one_that_has_ended_is_told_each_time(lines, line_of, granted, run, provider):
+    file = lines(line_of(granted(), refresh_token="nobody-granted-this"))
+    provider.clear_calls()
+    for _ in range(2):
+        code, text = run("import", "jsonl", file, "--verify")
+        assert code == 1
+        assert "line 1: verified: failed, AADSTS70000" in text
+        assert MailCredentials.objects.get().status == Status.NEEDS_REAUTH
+    assert len(provider.token_calls("refresh_token")) == 1
+    assert run("import", "jsonl", file)[0] == 0
+
+
+def test_one_that_opens_no_mail_is_told_each_time(lines, line_of, granted, report, provider):
+    file = lines(line_of(granted()))
+    with provider.fault(Fault.reply_with(scope="openid"), endpoint="token"):
+        assert proofs(report("jsonl", file, "--verify")) == [("failed", "scope_missing")]
+    assert proofs(report("jsonl", file, "--verify")) == [("failed", "scope_missing")]
+
+
+def test_one_that_is_switched_off_or_disconnected_is_no_failure(lines, line_of, granted, report, provider):
+    file = lines(line_of(granted(), use_oauth=False))
+    assert proofs(report("jsonl", file, "--verify") + report("jsonl", file, "--verify")) == [("", "")] * 2
+    MailCredentials.objects.update(status=Status.DISCONNECTED)
+    assert proofs(report("jsonl", file, "--verify")) == [("", "")]
 
 
 def test_a_dry_run_verifies_nothing(lines, line_of, granted, report, provider):
