@@ -7,13 +7,17 @@ from types import SimpleNamespace
 
 WINDOW = "killed in the window"
 NO_REPLY = "the reply never came"
+HELD_UP = "held up until its lease was over and another spent the same token"
 
 
-def cause_of_loss(stored: str, events: Iterable[SimpleNamespace], kills: Mapping[int, float]) -> str:
+def cause_of_loss(
+    stored: str, events: Iterable[SimpleNamespace], kills: Mapping[int, float], lease_seconds: float
+) -> str:
     """Say what became of the refresh token whose digest is `stored`, which the provider honours no more.
 
     What nobody can help is a process killed between its request and our commit, while its thread had nothing
-    else to do, or a reply that never came. Who lives and got the new pair must have saved it.
+    else to do, a reply that never came, or a machine so busy that a process stood still for longer than its lease. Who
+    lives and got the new pair must else have saved it.
     """
     events = list(events)
     posts = [event for event in events if event.event == "posted" and event.digest == stored]
@@ -22,6 +26,8 @@ def cause_of_loss(stored: str, events: Iterable[SimpleNamespace], kills: Mapping
     for reply in events:
         granted = reply.event == "replied" and reply.digest == stored and reply.status == 200
         if granted and not _died_there(reply, events, kills):
+            if any(abs(one.at - other.at) > lease_seconds for one in posts for other in posts):
+                return HELD_UP
             return f"the new pair reached process {reply.pid}, which lived on without saving it"
     if any(_died_there(post, events, kills) for post in posts):
         return WINDOW

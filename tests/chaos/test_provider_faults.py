@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -111,7 +112,7 @@ def _recover(rig: Rig, nursery: Nursery, rows: list[MailCredentials]) -> None:
 
 
 def _cause(nursery: Nursery, row: MailCredentials) -> str:
-    return cause_of_loss(digest(row.open_refresh_token().reveal()), nursery.events(), {})
+    return cause_of_loss(digest(row.open_refresh_token().reveal()), nursery.events(), {}, math.inf)
 
 
 def _bereft(rig: Rig) -> set[str | None]:
