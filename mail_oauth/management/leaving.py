@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
 from mail_oauth.exceptions import SealError
@@ -19,8 +19,10 @@ from mail_oauth.management.files import created
 from mail_oauth.management.progress import Progress, about_how_many
 from mail_oauth.management.tables import table
 from mail_oauth.models import MailCredentials
+from mail_oauth.moving.entries import SourceError
 from mail_oauth.moving.erasing import ErasureReport, erase
 from mail_oauth.moving.exporting import export
+from mail_oauth.moving.users import column_of_users
 
 MOST_NAMED = 20
 """So many mailboxes are named whose tokens do not open; all are counted."""
@@ -59,7 +61,10 @@ def add_actions(actions: Any, command: BaseCommand) -> None:
 def _export(command: BaseCommand, options: dict[str, Any]) -> None:
     if options["readable"] and options["output"] is None:
         raise CommandError("Tokens in the open go to no terminal: name a new file by --output.")
-    _check_column(options["user_field"])
+    try:
+        column_of_users(options["user_field"])
+    except SourceError as error:
+        raise CommandError(str(error)) from None
     rows = MailCredentials.objects.using(MailCredentials.objects.write_alias()).present()
     if options["user"]:
         rows = rows.filter(user=the_user(options["user"]))
@@ -145,11 +150,3 @@ def _by_key(model: Any, name: str) -> Any:
     except ValidationError:
         return None
     return model._base_manager.filter(pk=value).first()
-
-
-def _check_column(name: str) -> None:
-    try:
-        if name != "pk":
-            get_user_model()._meta.get_field(name)
-    except FieldDoesNotExist:
-        raise CommandError(f"Users have no column {name!r}.") from None

@@ -33,11 +33,14 @@ class Aliases:
 
     @classmethod
     def of(cls, given: Iterable[str]) -> Aliases:
-        """Read the options. Raises `ConfigurationError` for an alias that the settings do not have."""
+        """Read the options. Raises `ConfigurationError` for an alias of no users' mailboxes, or of none at all."""
         by_name, default = {}, ""
         for option in given:
             name, equals, alias = option.rpartition("=")
-            provider_for(alias)
+            if provider_for(alias).is_app_only:
+                raise ConfigurationError(
+                    f"--provider {alias}: the app itself is let into its mailboxes (ACCESS), and no user's grant opens one."
+                )
             if equals:
                 by_name[name] = alias
             else:
@@ -54,6 +57,7 @@ def _configured(alias: str) -> Provider | None:
     if alias not in app_settings().providers:
         return None
     try:
-        return provider_for(alias)
+        provider = provider_for(alias)
     except ConfigurationError:
         return None
+    return None if provider.is_app_only else provider

@@ -27,8 +27,9 @@ from mail_oauth.managers.vocabulary import EventKind
 from mail_oauth.models import MailCredentials
 from mail_oauth.moving.aliases import Aliases
 from mail_oauth.moving.columns import changes, new_row
-from mail_oauth.moving.entries import Entry, Found, Source, Unreadable
+from mail_oauth.moving.entries import Entry, Found, Source, Unreadable, shown
 from mail_oauth.moving.judging import Candidate, identity_of, judge, problem_of, the_same
+from mail_oauth.moving.mistakes import ENDS_THE_RUN, unexpected
 from mail_oauth.moving.outcomes import Outcome, Result
 from mail_oauth.moving.users import Users
 from mail_oauth.providers import Provider
@@ -89,15 +90,20 @@ class Import:
                 yield self._saved([found])
 
     def _saved(self, page: Sequence[Found]) -> list[Result]:
-        """Import a page; one that the database refuses entry by entry, so that only what it refuses stays behind."""
+        """Import a page; one that cannot be saved entry by entry, so that only what is to blame for that stays behind."""
         try:
             return persist(lambda: self._page(page))
         except (OperationalError, InterfaceError):
             raise
         except DatabaseError as error:
-            if len(page) > 1:
-                return [result for found in page for result in self._saved([found])]
-            return [Result(where=page[0].where, outcome=Outcome.REFUSED, reason=type(error).__name__)]
+            if len(page) == 1:
+                return [Result(where=page[0].where, outcome=Outcome.REFUSED, reason=type(error).__name__)]
+        except ENDS_THE_RUN:
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever it is, no other entry is to blame
+            if len(page) == 1:
+                return [Result(where=page[0].where, outcome=Outcome.UNREADABLE, reason=unexpected(error))]
+        return [result for found in page for result in self._saved([found])]
 
     def _page(self, page: Sequence[Found]) -> list[Result]:
         if self.wishes.dry_run:
@@ -174,7 +180,7 @@ class _Page:
             return Result(where=found.where, outcome=Outcome.UNREADABLE, reason=found.reason)
         entry = self._with_user(found)
         provider = self.wishes.aliases.provider(entry.provider)
-        result = Result(where=entry.where, outcome=Outcome.HERE, user=entry.user, email=entry.email)
+        result = Result(where=entry.where, outcome=Outcome.HERE, user=shown(entry.user), email=entry.email)
         if provider is None:
             return replace(result, outcome=Outcome.UNKNOWN_PROVIDER, reason=entry.provider)
         result = replace(result, provider=provider.alias)

@@ -66,7 +66,7 @@ def problem_of(candidate: Candidate, *, any_scopes: bool) -> tuple[Outcome, str]
     entry, provider = candidate.entry, candidate.provider
     if entry.refresh_token is None:
         return Outcome.NO_REFRESH_TOKEN, ""
-    if entry.client_id and entry.client_id != provider.options["CLIENT_ID"]:
+    if entry.client_id and entry.client_id != provider.options.get("CLIENT_ID"):
         return Outcome.OTHER_CLIENT, ""  # RFC 6749 §6: a refresh token is bound to the client that got it
     missing = () if any_scopes else provider.missing_scopes(entry.scopes, candidate.wanted)
     return (Outcome.WRONG_SCOPES, "missing " + " ".join(missing)) if missing else None
