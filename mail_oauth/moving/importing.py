@@ -23,7 +23,7 @@ from mail_oauth.conf import app_settings
 from mail_oauth.connect.sharing import is_held_by_another, one_at_a_time
 from mail_oauth.managers.arrivals import apply_many, create_many
 from mail_oauth.managers.transitions import Transitions, after_commit
-from mail_oauth.managers.vocabulary import EventKind
+from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.moving.aliases import Aliases
 from mail_oauth.moving.columns import changes, new_row
@@ -31,6 +31,7 @@ from mail_oauth.moving.entries import Entry, Found, Source, Unreadable, shown
 from mail_oauth.moving.judging import Candidate, identity_of, judge, problem_of, the_same
 from mail_oauth.moving.mistakes import ENDS_THE_RUN, unexpected
 from mail_oauth.moving.outcomes import Outcome, Result
+from mail_oauth.moving.standing import works
 from mail_oauth.moving.users import Users
 from mail_oauth.providers import Provider
 from mail_oauth.refresh.engine import persist
@@ -158,7 +159,7 @@ class _Page:
 
     def _with_user(self, entry: Entry) -> Entry:
         """Where a source names nobody and users are named by address, the mailbox's own address names its user."""
-        by_address = not entry.user and self.task.users.are_named_by_address
+        by_address = not entry.user and self.task.users.are_named_by_address and entry.standing is None
         return replace(entry, user=entry.email) if by_address else entry
 
     def _rows(self) -> _Rows:
@@ -203,6 +204,8 @@ class _Page:
         if isinstance(row, Outcome):
             return replace(result, outcome=row)
         outcome, reason = (Outcome.IMPORTED, "") if row is None else judge(entry, row)
+        if outcome is Outcome.UPDATED and row is not None and row.is_connected and not works(entry.standing):
+            outcome = Outcome.HERE  # what works here is not replaced by what has ended elsewhere
         problem = problem_of(candidate, any_scopes=self.wishes.any_scopes)
         if outcome in {Outcome.IMPORTED, Outcome.UPDATED} and problem is not None:
             # A mailbox that works here has no need of an entry that could not become one.
@@ -238,7 +241,8 @@ class _Page:
     def _brought(self, result: Result, outcome: Outcome, row: MailCredentials) -> Result:
         mailbox = None if self.wishes.dry_run and outcome is Outcome.IMPORTED else row.pk
         unproven = row.use_oauth and not self.wishes.dry_run
-        reason = "" if row.use_oauth else "OAuth switched off"
+        status = self.changed.get(row, {}).get("status", row.status)
+        reason = ("" if status == Status.CONNECTED else status) if row.use_oauth else "OAuth switched off"
         return replace(result, outcome=outcome, reason=reason, mailbox=mailbox, unproven=unproven)
 
     def _is_held_by_another(self, user_id: Any, alias: str, account: Identity) -> bool:

@@ -1,8 +1,9 @@
 """JSON Lines: from anywhere else, and what `export` wrote. One object in each line (jsonlines.org).
 
 Members: `user`, `provider`, `email`, `refresh_token`; and, where they are known, `access_token`, `expires_at`, `issued_at`,
-`scopes`, `client_id`, `issuer`, `subject`, `tenant`, `use_oauth`, `address_typed`. A sealed line has `id` and `sealed`
-instead, and opens with the keys of the site that wrote it.
+`scopes`, `client_id`, `issuer`, `subject`, `tenant`, `use_oauth`, `address_typed`. A line of `export` has the version of its
+members as `mail_oauth`, and all that is said of a mailbox; a sealed one has `id` and `sealed` instead, and opens with the keys
+of the site that wrote it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from mail_oauth.frames import keeps_locals_in
 from mail_oauth.moving.entries import Entry, Found, SourceError, Unreadable, shown
 from mail_oauth.moving.mistakes import apart
 from mail_oauth.moving.sources.paging import paged
+from mail_oauth.moving.standing import standing_in
 from mail_oauth.moving.values import (
     BadValue,
     access_token_in,
@@ -35,6 +37,10 @@ from mail_oauth.transport.bodies import BadBody
 
 LONGEST = 1024 * 1024
 """The longest line that is read, in bytes."""
+
+
+SCHEMA = 1
+"""The version of an exported line: raised when a member changes its meaning or goes, not when one is added."""
 
 
 class JSONLines:
@@ -96,13 +102,23 @@ def _found(where: str, line: bytes) -> list[Found]:
         if len(line) > LONGEST:
             raise BadValue("too_large")
         fields: Mapping[str, Any] = object_in(line)
+        _check_version(fields)
         if "sealed" in fields:
-            fields = _unsealed(fields)
+            fields = {"mail_oauth": SCHEMA, **_unsealed(fields)}
+            _check_version(fields)
         return [_entry(where, fields)]
     except (BadBody, BadValue) as bad:
         return [Unreadable(where=where, reason=bad.reason)]
     except SealError as error:
         return [Unreadable(where=where, reason=error.brief)]
+
+
+def _check_version(fields: Mapping[str, Any]) -> None:
+    version = fields.get("mail_oauth", SCHEMA)
+    if type(version) is not int or version < 1:
+        raise BadValue("mail_oauth")
+    if version > SCHEMA:
+        raise BadValue("newer_schema")
 
 
 def place_of(name: str) -> str:
@@ -135,4 +151,5 @@ def _entry(where: str, fields: Mapping[str, Any]) -> Entry:
         tenant=text_in(fields.get("tenant"), "tenant", longest=128),
         use_oauth=flag_in(fields.get("use_oauth"), "use_oauth") is not False,
         address_typed=flag_in(fields.get("address_typed"), "address_typed") is True,
+        standing=standing_in(fields) if "mail_oauth" in fields else None,
     )
