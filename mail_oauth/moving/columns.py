@@ -67,20 +67,28 @@ def changes(row: MailCredentials, candidate: Candidate, *, for_mail: bool) -> di
 
 
 def _usable(candidate: Candidate, now: datetime, *, for_mail: bool) -> TokenSet | None:
-    """Return the pair of an entry whose access token lives, and opens the mailbox as far as can be told."""
-    entry, provider = candidate.entry, candidate.provider
+    """Return the pair of an entry whose access token lives, and opens the mailbox as far as can be told.
+
+    Of an exported mailbox it does, whatever became of its scopes; and it is kept where OAuth is switched off.
+    """
+    entry = candidate.entry
     begun, ends = entry.moment, entry.expires_at
-    if entry.access_token is None or begun is None or ends is None or ends <= now or not entry.use_oauth:
+    if entry.access_token is None or begun is None or ends is None or ends <= now:
         return None
-    # Where each token is of one resource alone, it may be of another one than the mailbox.
-    if not for_mail and provider.sends_scope_on_refresh and not entry.scopes:
-        return None
-    if entry.standing is None and provider.missing_scopes(entry.scopes, candidate.wanted):
+    if entry.standing is None and not _opens_mail(candidate, for_mail=for_mail):
         return None
     seconds = int((ends - begun).total_seconds())
     return TokenSet(
         access_token=entry.access_token, expires_in=seconds, refresh_token=entry.refresh_token, scopes=entry.scopes
     )
+
+
+def _opens_mail(candidate: Candidate, *, for_mail: bool) -> bool:
+    entry, provider = candidate.entry, candidate.provider
+    # Where each token is of one resource alone, it may be of another one than the mailbox.
+    if not entry.use_oauth or (not for_mail and provider.sends_scope_on_refresh and not entry.scopes):
+        return False
+    return not provider.missing_scopes(entry.scopes, candidate.wanted)
 
 
 def _refresh_token_alone(row: MailCredentials, entry: Entry, now: datetime) -> dict[str, Any]:
