@@ -71,8 +71,7 @@ def _export(command: BaseCommand, options: dict[str, Any]) -> None:
         rows = rows.filter(user=the_user(options["user"]))
     if options["provider"]:
         rows = rows.filter(provider=options["provider"])
-    of_users = rows.filter(access=Access.USER)
-    total = about_how_many(of_users) if options["verbosity"] else 0
+    total = about_how_many(rows) if options["verbosity"] else 0
     left_out = rows.exclude(access__in=(Access.USER, Access.APP)).count()
     unreadable: list[str] = []
     with (
@@ -80,7 +79,7 @@ def _export(command: BaseCommand, options: dict[str, Any]) -> None:
         Progress(command.stderr, total, "mailboxes", verbosity=options["verbosity"]) as progress,
     ):
         done = 0
-        for page in export(of_users, user_field=options["user_field"], readable=options["readable"]):
+        for page in export(rows, user_field=options["user_field"], readable=options["readable"]):
             for row, line in page:
                 if isinstance(line, SealError):
                     unreadable.append(f"  {row.pk}: {line.brief}")

@@ -15,6 +15,7 @@ from django.db import OperationalError, connection
 from mail_oauth.exceptions import ConfigurationError
 from mail_oauth.models import MailCredentials
 from mail_oauth.moving import importing
+from mail_oauth.moving.mistakes import ENDS_THE_RUN, apart
 from mail_oauth.moving.sources.o365 import _entries
 from mail_oauth.moving.values import BadValue, flag_in, moment_in, number_in, scopes_in
 from mail_oauth.providers.google import Google
@@ -58,7 +59,11 @@ class TestOneEntryEndsNoImport:
         "bad", [{"sealed": "\ud800", "id": "x"}, {"id": "\ud800", "sealed": "x"}, {"sealed": "é", "id": "\0"}]
     )
     def test_a_sealed_line(self, bad, lines, line_of, granted, report):
-        assert outcomes(report("jsonl", lines(bad, line_of(granted())))) == ["unreadable", "imported"]
+        results = report("jsonl", lines(bad, line_of(granted())))
+        assert [(each["outcome"], each["reason"]) for each in results] == [
+            ("unreadable", "sealed"),
+            ("imported", ""),
+        ]
 
     def test_a_files_name(self, granted, report, elsewhere, tmp_path, provider):
         folder = elsewhere / "tokens"
@@ -107,11 +112,19 @@ class TestOneEntryEndsNoImport:
         file = lines(line_of(granted()), line_of(granted()))
         with monkeypatch.context() as broken:
             broken.setattr(importing, "create_many", away)
-            with pytest.raises((error, CommandError)):
+            with pytest.raises((error, CommandError), match="it is away"):
                 call_command("mail_oauth", "import", "jsonl", str(file), verbosity=0)
         assert not MailCredentials.objects.exists()
         assert run("import", "jsonl", file)[0] == 0
         assert MailCredentials.objects.count() == 2
+
+    @pytest.mark.parametrize("error", ENDS_THE_RUN)
+    def test_nor_is_it_taken_for_an_entrys_while_that_is_read(self, error):
+        def away():
+            raise error("it is away")
+
+        with pytest.raises(error):
+            apart("an entry", away)
 
 
 class TestWhatIsWrittenWhereThereIsNothing:

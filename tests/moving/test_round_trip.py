@@ -12,13 +12,15 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mail_oauth.encryption import seal, unseal
 from mail_oauth.managers.queryset import REFRESHABLE
 from mail_oauth.managers.vocabulary import Access, RefreshPolicy, Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.moving.aliases import Aliases
 from mail_oauth.moving.exporting import export
 from mail_oauth.moving.importing import Import, Wishes
-from mail_oauth.moving.sources.json_lines import SCHEMA, JSONLines
+from mail_oauth.moving.sources.json_lines import SCHEMA, JSONLines, place_of
+from mail_oauth.sealing import Sealed
 from mail_oauth.tokens import Secret
 from tests.moving.conftest import outcomes
 
@@ -185,6 +187,16 @@ def test_lines_of_another_version_are_not_guessed_at(version, reason, readable, 
     row.delete()
     [result] = brought(json.dumps(line | {"mail_oauth": version}).encode())
     assert (result.outcome.name, result.reason) == ("UNREADABLE", reason)
+
+
+def test_a_sealed_line_is_of_the_version_that_is_sealed_in_it(connect):
+    row = connect("google")
+    line = json.loads(lines_of(readable=False))
+    inside = json.loads(unseal(Sealed(line["sealed"]), place_of(line["id"])).reveal())
+    sealed = seal(Secret(json.dumps(inside | {"mail_oauth": SCHEMA + 1})), place_of(line["id"])).text
+    row.delete()
+    [result] = brought(json.dumps(line | {"sealed": sealed}).encode())
+    assert (result.outcome.name, result.reason) == ("UNREADABLE", "newer_schema")
 
 
 @pytest.mark.parametrize(
