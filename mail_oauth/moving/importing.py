@@ -27,11 +27,10 @@ from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.moving.aliases import Aliases
 from mail_oauth.moving.columns import changes, new_row
-from mail_oauth.moving.entries import Entry, Found, Source, Unreadable, shown
+from mail_oauth.moving.entries import Entry, Found, Source, Unreadable
 from mail_oauth.moving.judging import Candidate, identity_of, judge, problem_of, the_same
 from mail_oauth.moving.mistakes import ENDS_THE_RUN, unexpected
 from mail_oauth.moving.outcomes import Outcome, Result
-from mail_oauth.moving.standing import works
 from mail_oauth.moving.users import Users
 from mail_oauth.providers import Provider
 from mail_oauth.refresh.engine import persist
@@ -181,7 +180,7 @@ class _Page:
             return Result(where=found.where, outcome=Outcome.UNREADABLE, reason=found.reason)
         entry = self._with_user(found)
         provider = self.wishes.aliases.provider(entry.provider)
-        result = Result(where=entry.where, outcome=Outcome.HERE, user=shown(entry.user), email=entry.email)
+        result = Result(where=entry.where, outcome=Outcome.HERE, user=entry.user, email=entry.email)
         if provider is None:
             return replace(result, outcome=Outcome.UNKNOWN_PROVIDER, reason=entry.provider)
         result = replace(result, provider=provider.alias)
@@ -204,8 +203,6 @@ class _Page:
         if isinstance(row, Outcome):
             return replace(result, outcome=row)
         outcome, reason = (Outcome.IMPORTED, "") if row is None else judge(entry, row)
-        if outcome is Outcome.UPDATED and row is not None and row.is_connected and not works(entry.standing):
-            outcome = Outcome.HERE  # what works here is not replaced by what has ended elsewhere
         problem = problem_of(candidate, any_scopes=self.wishes.any_scopes)
         if outcome in {Outcome.IMPORTED, Outcome.UPDATED} and problem is not None:
             # A mailbox that works here has no need of an entry that could not become one.

@@ -11,6 +11,7 @@ from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.moving.entries import Entry
 from mail_oauth.moving.outcomes import Outcome
+from mail_oauth.moving.standing import works
 from mail_oauth.providers import Provider
 from mail_oauth.providers.google import Google
 from mail_oauth.tokens import Identity
@@ -103,6 +104,10 @@ def judge(entry: Entry, row: MailCredentials) -> tuple[Outcome, str]:
     if row.lease_owner:
         return Outcome.HERE, "being refreshed"
     if row.status == Status.CONNECTED and row.last_refreshed_at is not None:
+        return Outcome.HERE, ""
+    if row.is_connected and not works(
+        entry.standing
+    ):  # what works here gives way to nothing that has ended elsewhere
         return Outcome.HERE, ""
     if entry.moment is None:
         return Outcome.HERE, "of unknown age"

@@ -27,7 +27,7 @@ def model_of(label: str, what: str) -> Any:
 
 def walk(rows: QuerySet[Any], read: _Read) -> Iterator[list[Found]]:
     """Read a table by keyset, the newest rows first, `PAGE` rows at once: they may be changed meanwhile."""
-    return paged(_each(rows.order_by("-pk"), read))
+    return paged(_each(rows.order_by("-pk"), read), PAGE)
 
 
 def _each(ordered: QuerySet[Any], read: _Read) -> Iterator[Found]:

@@ -17,7 +17,7 @@ from typing import IO, Any
 from mail_oauth.encryption import unseal
 from mail_oauth.exceptions import SealError
 from mail_oauth.frames import keeps_locals_in
-from mail_oauth.moving.entries import Entry, Found, SourceError, Unreadable, shown
+from mail_oauth.moving.entries import PAGE, Entry, Found, SourceError, Unreadable, shown
 from mail_oauth.moving.mistakes import apart
 from mail_oauth.moving.sources.paging import paged
 from mail_oauth.moving.standing import standing_in
@@ -66,7 +66,7 @@ class JSONLines:
     def pages(self) -> Iterator[list[Found]]:
         """Read them in their order."""
         with self._opened() as lines:
-            yield from paged(_each(lines))
+            yield from paged(_each(lines), PAGE)
 
     @contextmanager
     def _opened(self) -> Iterator[IO[bytes]]:

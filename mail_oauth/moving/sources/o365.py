@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from mail_oauth.frames import keeps_locals_in
-from mail_oauth.moving.entries import Entry, Found, SourceError, Unreadable, shown
+from mail_oauth.moving.entries import PAGE, Entry, Found, SourceError, Unreadable, shown
 from mail_oauth.moving.mistakes import apart
 from mail_oauth.moving.sources.database import model_of, walk
 from mail_oauth.moving.sources.paging import paged
@@ -61,9 +62,8 @@ class O365Files:
 
     def pages(self) -> Iterator[list[Found]]:
         """Read them, in the order of their names."""
-        return paged(
-            found for file in self._files() for found in apart(shown(file.name), partial(self._read, file))
-        )
+        every = (apart(shown(file.name), partial(self._read, file)) for file in self._files())
+        return paged(chain.from_iterable(every), PAGE)
 
     def _files(self) -> list[Path]:
         try:

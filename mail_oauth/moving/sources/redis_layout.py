@@ -14,7 +14,7 @@ from functools import partial
 import redis
 
 from mail_oauth.frames import keeps_locals_in
-from mail_oauth.moving.entries import Entry, Found, SourceError, Unreadable, shown
+from mail_oauth.moving.entries import PAGE, Entry, Found, SourceError, Unreadable, shown
 from mail_oauth.moving.mistakes import apart
 from mail_oauth.moving.sources.paging import paged
 from mail_oauth.moving.values import (
@@ -72,7 +72,7 @@ class RedisLayout:
 
     def pages(self) -> Iterator[list[Found]]:
         """Read entries in the order in which Redis gives them."""
-        return paged(self._each())
+        return paged(self._each(), PAGE)
 
     def _each(self) -> Iterator[Found]:
         try:
