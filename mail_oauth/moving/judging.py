@@ -97,17 +97,15 @@ def judge(entry: Entry, row: MailCredentials) -> tuple[Outcome, str]:
     """Say whether an entry takes the place of what a row has: `UPDATED`, `HERE` or `DISCONNECTED`, with a reason.
 
     A mailbox that is connected and was refreshed here lives by itself: nothing takes its place, for what the source has is
-    at best another branch of the same grant, and at worst one that the provider has ended by rotating it.
+    at best another branch of the same grant, and at worst one that the provider has ended by rotating it. What works here
+    gives way to nothing that has ended elsewhere.
     """
     if row.status == Status.DISCONNECTED:
         return Outcome.DISCONNECTED, ""
     if row.lease_owner:
         return Outcome.HERE, "being refreshed"
-    if row.status == Status.CONNECTED and row.last_refreshed_at is not None:
-        return Outcome.HERE, ""
-    if row.is_connected and not works(
-        entry.standing
-    ):  # what works here gives way to nothing that has ended elsewhere
+    lives_by_itself = row.status == Status.CONNECTED and row.last_refreshed_at is not None
+    if lives_by_itself or (row.is_connected and not works(entry.standing)):
         return Outcome.HERE, ""
     if entry.moment is None:
         return Outcome.HERE, "of unknown age"
