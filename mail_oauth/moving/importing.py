@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, OperationalError, transaction
+from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
@@ -29,7 +29,7 @@ from mail_oauth.moving.aliases import Aliases
 from mail_oauth.moving.columns import changes, new_row
 from mail_oauth.moving.entries import Entry, Found, Source, Unreadable
 from mail_oauth.moving.judging import Candidate, identity_of, judge, problem_of, the_same
-from mail_oauth.moving.mistakes import ENDS_THE_RUN, unexpected
+from mail_oauth.moving.mistakes import ends_the_run, fault_of
 from mail_oauth.moving.outcomes import Outcome, Result
 from mail_oauth.moving.users import Users
 from mail_oauth.providers import Provider
@@ -93,16 +93,11 @@ class Import:
         """Import a page; one that cannot be saved entry by entry, so that only what is to blame for that stays behind."""
         try:
             return persist(lambda: self._page(page))
-        except (OperationalError, InterfaceError):
-            raise
-        except DatabaseError as error:
+        except Exception as error:
+            if ends_the_run(error):
+                raise
             if len(page) == 1:
-                return [Result(where=page[0].where, outcome=Outcome.REFUSED, reason=type(error).__name__)]
-        except ENDS_THE_RUN:
-            raise
-        except Exception as error:  # noqa: BLE001  # whatever it is, no other entry is to blame
-            if len(page) == 1:
-                return [Result(where=page[0].where, outcome=Outcome.UNREADABLE, reason=unexpected(error))]
+                return [Result(where=page[0].where, **fault_of(error))]
         return [result for found in page for result in self._saved([found])]
 
     def _page(self, page: Sequence[Found]) -> list[Result]:

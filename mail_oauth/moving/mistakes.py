@@ -6,18 +6,21 @@ import logging
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from django.db import Error as DatabaseFailure
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django_redis.exceptions import ConnectionInterrupted
 from redis import RedisError
 
 from mail_oauth.exceptions import ConfigurationError
 from mail_oauth.moving.entries import Found, SourceError, Unreadable
+from mail_oauth.moving.outcomes import Outcome
 
 logger = logging.getLogger(__name__)
 
 ENDS_THE_RUN = (
-    DatabaseFailure,
+    DatabaseError,
+    InterfaceError,
     RedisError,
     ConnectionInterrupted,
     OSError,
@@ -26,6 +29,19 @@ ENDS_THE_RUN = (
     MemoryError,
 )
 """What no entry is to blame for: the run ends, and is begun again once that is mended."""
+
+
+def ends_the_run(error: Exception) -> bool:
+    """Tell whether an error that came while entries were saved is none of theirs; a value that a database refuses is."""
+    refused = isinstance(error, DatabaseError) and not isinstance(error, OperationalError)
+    return isinstance(error, ENDS_THE_RUN) and not refused
+
+
+def fault_of(error: Exception) -> dict[str, Any]:
+    """Return the outcome of the one entry that was being saved when an error came that does not end the run."""
+    if isinstance(error, DatabaseError):
+        return {"outcome": Outcome.REFUSED, "reason": type(error).__name__}
+    return {"outcome": Outcome.UNREADABLE, "reason": unexpected(error)}
 
 
 def unexpected(error: Exception) -> str:
