@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -34,6 +34,9 @@ from mail_oauth.tokens import Secret
 
 REDIS_URL = "MAIL_OAUTH_IMPORT_REDIS_URL"
 """The environment's variable for a URL with a password, which a command line would show to everybody on the host."""
+
+_INTERRUPTED = 130
+"""What a shell says of a program that Ctrl-C has ended."""
 
 MOST_NAMED = 20
 """So many entries that need a look are named; the report has all."""
@@ -90,35 +93,58 @@ def _source(sources: Any, name: str, make: Any, what: str, *, users: bool = True
 
 
 def run(command: BaseCommand, options: dict[str, Any]) -> None:
-    """Import, show the numbers, and fail where somebody has to look at something."""
-    wishes = ("user_field", "address_of_user", "any_scopes", "dry_run")
+    """Import, show the numbers, and fail where somebody has to look at something.
+
+    However it ends, the numbers are shown of what was saved so far: whoever begins again passes that over.
+    """
+    seen = Seen()
     try:
-        aliases = Aliases.of(options["provider"])
-        source: Source = options["make_source"](options)
-        task = Import(source, Wishes(aliases=aliases, **{name: options[name] for name in wishes}))
-        seen = _run(command, task, options)
-    except (ConfigurationError, SourceError) as error:
-        raise CommandError(str(error)) from None
+        _run(command, options, seen)
+    except BaseException as error:
+        if seen.total:
+            command.stdout.write(f"Ended on the way. So far:\n{seen.as_text(dry_run=options['dry_run'])}")
+        if isinstance(error, KeyboardInterrupt):
+            words = "Interrupted: begin again, what is here is passed over."
+            raise CommandError(words, returncode=_INTERRUPTED) from None
+        if isinstance(error, (ConfigurationError, SourceError)):
+            raise CommandError(str(error)) from None
+        raise
     command.stdout.write(seen.as_text(dry_run=options["dry_run"]))
     if seen.amiss:
         raise CommandError(f"{seen.amiss} of {seen.total} entries need a look.")
 
 
-def _run(command: BaseCommand, task: Import, options: dict[str, Any]) -> Seen:
-    seen, verbosity = Seen(), options["verbosity"]
+def _run(command: BaseCommand, options: dict[str, Any], seen: Seen) -> None:
+    task, verbosity = _task(options), options["verbosity"]
     proving = Proving(options["threads"]) if options["verify"] and not options["dry_run"] else None
     total = task.source.about() if verbosity else 0
     with ExitStack() as stack:
         report = stack.enter_context(created(options["report"])) if options["report"] else None
         progress = stack.enter_context(Progress(command.stderr, total, "entries", verbosity=verbosity))
         for page in task.run():
-            results = page if proving is None else proving.prove(page)
-            for result in results:
-                seen.note(result)
-                if report is not None:
-                    report.write(json.dumps(result.as_data(), ensure_ascii=False) + "\n")
+            results = page
+            try:
+                if proving is not None:
+                    results = proving.prove(page)
+            finally:  # they are saved, also where somebody ends the run while they are proven
+                _note(results, seen, report)
             progress(seen.total)
-    return seen
+
+
+def _task(options: dict[str, Any]) -> Import:
+    wishes = ("user_field", "address_of_user", "any_scopes", "dry_run")
+    aliases = Aliases.of(options["provider"])
+    source: Source = options["make_source"](options)
+    return Import(source, Wishes(aliases=aliases, **{name: options[name] for name in wishes}))
+
+
+def _note(results: Iterable[Result], seen: Seen, report: TextIO | None) -> None:
+    for result in results:
+        seen.note(result)
+        if report is not None:
+            report.write(json.dumps(result.as_data(), ensure_ascii=False) + "\n")
+    if report is not None:
+        report.flush()  # whatever ends this process now
 
 
 class Seen:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from mail_oauth.conf import app_settings
+from mail_oauth.exceptions import ConfigurationError
 from mail_oauth.providers import Provider, provider_for
 
 GUESSES = {
@@ -32,11 +33,14 @@ class Aliases:
 
     @classmethod
     def of(cls, given: Iterable[str]) -> Aliases:
-        """Read the options. Raises `ConfigurationError` for an alias that the settings do not have."""
+        """Read the options. Raises `ConfigurationError` for an alias of no users' mailboxes, or of none at all."""
         by_name, default = {}, ""
         for option in given:
             name, equals, alias = option.rpartition("=")
-            provider_for(alias)
+            if provider_for(alias).is_app_only:
+                raise ConfigurationError(
+                    f"--provider {alias}: the app itself is let into its mailboxes (ACCESS), and no user's grant opens one."
+                )
             if equals:
                 by_name[name] = alias
             else:
@@ -53,4 +57,5 @@ class Aliases:
 
 
 def _configured(alias: str) -> Provider | None:
-    return provider_for(alias) if alias in app_settings().providers else None
+    provider = provider_for(alias) if alias in app_settings().providers else None
+    return None if provider is None or provider.is_app_only else provider

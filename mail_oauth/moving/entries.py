@@ -38,6 +38,7 @@ class Entry:
     `where` names it for people, and holds no secret. `user` and `provider` are the source's own names for them.
     `scopes` is None where nobody says what was granted. `claims` are those of a stored id_token, of which no signature
     was checked: they are as trustworthy as the source. A `subject` without an `issuer` is the provider's own `sub`.
+    `standing` is what an export of this app says besides (`mail_oauth.moving.standing`); None for other sources.
     `read_at` is now; nothing that it says of the past lies after that.
     """
 
@@ -57,6 +58,7 @@ class Entry:
     claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
     use_oauth: bool = True
     address_typed: bool = False
+    standing: Mapping[str, Any] | None = field(default=None, repr=False)
 
     read_at: datetime = field(default_factory=timezone.now, compare=False)
 

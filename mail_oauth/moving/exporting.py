@@ -10,13 +10,12 @@ from mail_oauth.encryption import seal
 from mail_oauth.exceptions import SealError
 from mail_oauth.frames import keeps_locals_in
 from mail_oauth.managers.queryset import MailCredentialsQuerySet
+from mail_oauth.managers.vocabulary import Access
 from mail_oauth.models import MailCredentials
 from mail_oauth.moving.entries import PAGE
-from mail_oauth.moving.sources.json_lines import place_of
+from mail_oauth.moving.sources.json_lines import SCHEMA, place_of
+from mail_oauth.moving.standing import standing_of
 from mail_oauth.tokens import Secret
-
-SCHEMA = 1
-"""The version of a line: raised when a member changes its meaning or goes, not when one is added."""
 
 Line = str | SealError
 """A line, or why the tokens of a mailbox cannot be opened."""
@@ -25,13 +24,14 @@ Line = str | SealError
 def export(
     rows: MailCredentialsQuerySet, *, user_field: str = "pk", readable: bool = False
 ) -> Iterator[list[tuple[MailCredentials, Line]]]:
-    """Give the lines of mailboxes, page by page in constant memory; each is read as it is at that moment.
+    """Give the lines of users' mailboxes, page by page in constant memory; each is read as it is at that moment.
 
+    Those of the app's own access hold nobody's grant, and are left out.
     `user_field` is the users' column by which a line names them. Sealed lines hold nothing in clear but a random name, the
     mailbox's primary key, and the fingerprint of their key: who has the keys of this site reads them, by `import jsonl`.
     """
     make: Callable[[MailCredentials, str], str] = _readable if readable else _sealed
-    ordered = rows.select_related("user").order_by("pk")
+    ordered = rows.filter(access=Access.USER).select_related("user").order_by("pk")
     page = list(ordered[:PAGE])
     while page:
         yield [(row, _line(row, user_field, make)) for row in page]
@@ -47,7 +47,7 @@ def _line(row: MailCredentials, user_field: str, make: Callable[[MailCredentials
 
 @keeps_locals_in
 def _readable(row: MailCredentials, user_field: str) -> str:
-    return json.dumps({"mail_oauth": SCHEMA, "id": str(row.pk), **_fields(row, user_field)}, ensure_ascii=False)
+    return json.dumps({"id": str(row.pk), **_fields(row, user_field)}, ensure_ascii=False)
 
 
 @keeps_locals_in
@@ -59,10 +59,11 @@ def _sealed(row: MailCredentials, user_field: str) -> str:
 
 @keeps_locals_in
 def _fields(row: MailCredentials, user_field: str) -> dict[str, Any]:
-    """Return all that `import jsonl` reads, and what else a person may want to know of what is kept of them."""
-    access_token = row.open_access_token()
+    """Return all that `import jsonl` reads, so that a mailbox comes back as it is."""
+    access_token, user = row.open_access_token(), getattr(row.user, user_field)
     return {
-        "user": str(getattr(row.user, user_field, "")),
+        "mail_oauth": SCHEMA,
+        "user": "" if user is None else str(user),
         "provider": row.provider,
         "email": row.email,
         "refresh_token": row.open_refresh_token().reveal() or None,
@@ -75,9 +76,7 @@ def _fields(row: MailCredentials, user_field: str) -> dict[str, Any]:
         "tenant": row.tenant,
         "use_oauth": row.use_oauth,
         "address_typed": row.address_typed,
-        "status": row.status,
-        "connected_at": _spelt(row.connected_at),
-        "last_used_at": _spelt(row.last_used_at),
+        **standing_of(row),
     }
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, OperationalError, transaction
+from django.db import transaction
 
 from mail_oauth.cache import token_cache
 from mail_oauth.choices import Sharing
@@ -21,7 +21,7 @@ from mail_oauth.connect.sharing import is_held_by_another, one_at_a_time
 from mail_oauth.exceptions import ConfigurationError
 from mail_oauth.managers.arrivals import apply_many, create_many
 from mail_oauth.managers.transitions import Transitions, after_commit
-from mail_oauth.managers.vocabulary import EventKind
+from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.moving.aliases import Aliases
 from mail_oauth.moving.columns import changes, new_row
@@ -38,12 +38,13 @@ from mail_oauth.moving.judging import (
     trouble_of,
 )
 from mail_oauth.moving.memory import Memory
+from mail_oauth.moving.mistakes import ends_the_run, fault_of
 from mail_oauth.moving.outcomes import Outcome, Result
 from mail_oauth.moving.rehearsing import Rehearsal
 from mail_oauth.moving.users import Users
 from mail_oauth.providers import Provider
 from mail_oauth.refresh.engine import persist
-from mail_oauth.tokens import AccessToken, Identity
+from mail_oauth.tokens import AccessToken
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,14 +60,6 @@ class Wishes:
     address_of_user: bool = False
     any_scopes: bool = False
     dry_run: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Newcomer:
-    """Who wants a mailbox, as `mail_oauth.connect.sharing` asks for it."""
-
-    user_id: Any
-    provider: str
 
 
 class Import:
@@ -99,15 +92,15 @@ class Import:
                 yield self._saved([found])
 
     def _saved(self, page: Sequence[Found]) -> list[Result]:
-        """Import a page; one that the database refuses entry by entry, so that only what it refuses stays behind."""
+        """Import a page; one that cannot be saved entry by entry, so that only what is to blame for that stays behind."""
         try:
             return persist(lambda: self._page(page))
-        except (OperationalError, InterfaceError):
-            raise
-        except DatabaseError as error:
-            if len(page) > 1:
-                return [result for found in page for result in self._saved([found])]
-            return [Result(where=page[0].where, outcome=Outcome.REFUSED, reason=type(error).__name__)]
+        except Exception as error:
+            if ends_the_run(error):
+                raise
+            if len(page) == 1:
+                return [Result(where=page[0].where, **fault_of(error))]
+        return [result for found in page for result in self._saved([found])]
 
     def _page(self, page: Sequence[Found]) -> list[Result]:
         if self.wishes.dry_run:
@@ -132,7 +125,7 @@ class Import:
         candidate = _Page(self, page, lock=False).candidate(page[0])
         if isinstance(candidate, Result):
             return nullcontext()
-        return one_at_a_time(self.using, *_claim(candidate))
+        return one_at_a_time(self.using, *candidate.claim)
 
     def is_settled(self, pk: UUID) -> bool:
         """Tell whether an entry of this run was that of a mailbox already. Eight bytes are kept of each, and Python's own."""
@@ -185,7 +178,7 @@ class _Page:
 
     def _with_user(self, entry: Entry) -> Entry:
         """Where a source names nobody and users are named by address, the mailbox's own address names its user."""
-        by_address = not entry.user and self.task.users.are_named_by_address
+        by_address = not entry.user and self.task.users.are_named_by_address and entry.standing is None
         return replace(entry, user=entry.email) if by_address else entry
 
     def candidate(self, found: Found) -> Candidate | Result:
@@ -275,22 +268,16 @@ class _Page:
     def _brought(self, result: Result, outcome: Outcome, row: MailCredentials) -> Result:
         mailbox = None if self.wishes.dry_run and outcome is Outcome.IMPORTED else row.pk
         unproven = row.use_oauth and not self.wishes.dry_run
-        reason = "" if row.use_oauth else "OAuth switched off"
+        status = self.changed.get(row, {}).get("status", row.status)
+        reason = ("" if status == Status.CONNECTED else status) if row.use_oauth else "OAuth switched off"
         return replace(result, outcome=outcome, reason=reason, mailbox=mailbox, unproven=unproven)
 
     def _is_held_by_another(self, candidate: Candidate) -> bool:
         if app_settings().shared_mailboxes == Sharing.ALLOW:
             return False
-        newcomer, account = _claim(candidate)
+        newcomer, account = candidate.claim
         rehearsed = self.wishes.dry_run and self.task.rehearsal.is_held_by_another(newcomer, account)
         return rehearsed or is_held_by_another(self.task.using, newcomer, account)
-
-
-def _claim(candidate: Candidate) -> tuple[_Newcomer, Identity]:
-    """Return who wants a mailbox, and which account's it is, as `mail_oauth.connect.sharing` asks for them."""
-    entry = candidate.entry
-    account = replace(candidate.identity, email=entry.email, address_typed=entry.address_typed)
-    return _Newcomer(candidate.user_id, candidate.provider.alias), account
 
 
 def _beaten(result: Result) -> Result:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,9 +12,18 @@ from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
 from mail_oauth.moving.entries import Entry, Found
 from mail_oauth.moving.outcomes import Outcome
+from mail_oauth.moving.standing import works
 from mail_oauth.providers import Provider
 from mail_oauth.providers.google import Google
 from mail_oauth.tokens import Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """Who wants a mailbox, as `mail_oauth.connect.sharing` asks for it."""
+
+    user_id: Any
+    provider: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +43,12 @@ class Candidate:
     def email(self) -> str:
         """The address, as this site compares it."""
         return self.entry.email.lower()
+
+    @property
+    def claim(self) -> tuple[Newcomer, Identity]:
+        """Who wants a mailbox, and which account's it is, as `mail_oauth.connect.sharing` asks for them."""
+        account = replace(self.identity, email=self.entry.email, address_typed=self.entry.address_typed)
+        return Newcomer(self.user_id, self.provider.alias), account
 
 
 def identity_of(entry: Entry, provider: Provider) -> Identity:
@@ -67,9 +82,12 @@ def problem_of(candidate: Candidate, *, any_scopes: bool) -> tuple[Outcome, str]
     entry, provider = candidate.entry, candidate.provider
     if entry.refresh_token is None:
         return Outcome.NO_REFRESH_TOKEN, ""
-    if entry.client_id and entry.client_id != provider.options["CLIENT_ID"]:
+    if entry.client_id and entry.client_id != provider.options.get("CLIENT_ID"):
         return Outcome.OTHER_CLIENT, ""  # RFC 6749 §6: a refresh token is bound to the client that got it
-    missing = () if any_scopes else provider.missing_scopes(entry.scopes, candidate.wanted)
+    # An exported mailbox lived here with the scopes that it names.
+    missing = (
+        () if any_scopes or entry.standing is not None else provider.missing_scopes(entry.scopes, candidate.wanted)
+    )
     return (Outcome.WRONG_SCOPES, "missing " + " ".join(missing)) if missing else None
 
 
@@ -148,14 +166,15 @@ def judge(entry: Entry, row: MailCredentials, brought_at: datetime | None) -> tu
     """Say whether an entry takes the place of what a row has: `UPDATED`, `HERE` or `DISCONNECTED`, with a reason.
 
     A mailbox that is connected and was refreshed here lives by itself: nothing takes its place, for what the source has is
-    at best another branch of the same grant, and at worst one that the provider has ended by rotating it. For `brought_at`
-    see `Held`.
+    at best another branch of the same grant, and at worst one that the provider has ended by rotating it. What works here
+    gives way to nothing that has ended elsewhere. For `brought_at` see `Held`.
     """
     if row.status == Status.DISCONNECTED:
         return Outcome.DISCONNECTED, ""
     if row.lease_owner:
         return Outcome.HERE, "being refreshed"
-    if row.status == Status.CONNECTED and row.last_refreshed_at is not None:
+    lives_by_itself = row.status == Status.CONNECTED and row.last_refreshed_at is not None
+    if lives_by_itself or (row.is_connected and not works(entry.standing)):
         return Outcome.HERE, ""
     if takes_its_place(entry, Held.of(row, brought_at)):
         return Outcome.UPDATED, ""

@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from mail_oauth.moving.entries import shown
+
 
 class Outcome(StrEnum):
     """What became of an entry, in words for people."""
@@ -73,4 +75,5 @@ class Result:
     def as_data(self) -> dict[str, Any]:
         """Return it for a report, in which each line is one."""
         told = {name: value for name, value in asdict(self).items() if name not in {"unproven", "ails"}}
-        return told | {"outcome": self.outcome.name.lower(), "mailbox": self.mailbox and str(self.mailbox)}
+        mailbox = self.mailbox and str(self.mailbox)
+        return told | {"outcome": self.outcome.name.lower(), "user": shown(self.user), "mailbox": mailbox}

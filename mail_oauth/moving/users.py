@@ -8,14 +8,30 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import connections
 
 from mail_oauth.managers.clock import DatabaseNow
 from mail_oauth.moving.entries import SourceError
+from mail_oauth.moving.values import mailable
 
 LONGEST = 255
 """In characters; no longer name is looked up."""
+
+
+def column_of_users(name: str) -> Any:
+    """Return the users' column that names them; ``"pk"`` is the primary key.
+
+    Raises `SourceError` where there is none, and for what names nobody: a relation, and their passwords.
+    """
+    meta = get_user_model()._meta
+    if name == "pk":
+        return meta.pk
+    columns = {field.name: field for field in meta.concrete_fields if not field.is_relation}
+    columns.pop("password", None)
+    if name not in columns:
+        raise SourceError(f"Users have no column {name!r} that names them: --user-field says which one does.")
+    return columns[name]
 
 
 class Users:
@@ -24,12 +40,7 @@ class Users:
     def __init__(self, column: str, using: str) -> None:
         """Look names up in `column`; ``"pk"`` is the primary key. Raises `SourceError` for one that is none."""
         self._model = get_user_model()
-        try:
-            self._field: Any = self._model._meta.pk if column == "pk" else self._model._meta.get_field(column)
-        except FieldDoesNotExist:
-            raise SourceError(
-                f"Users have no column {column!r}: --user-field names the one that is meant."
-            ) from None
+        self._field: Any = column_of_users(column)
         self.using = using
 
     @property
@@ -57,9 +68,10 @@ class Users:
         return {name: pks[0] for name, pks in keys.items() if len(pks) == 1}, found[0][2] if found else None
 
     def addresses(self, pks: Iterable[Any]) -> dict[Any, str]:
-        """Return the e-mail addresses of users, as they are in their rows."""
+        """Return the e-mail addresses of users, where what stands in their rows is one."""
         rows = self._model._base_manager.using(self.using).filter(pk__in=set(pks))
-        return dict(rows.values_list("pk", self._model.get_email_field_name()))
+        found = rows.values_list("pk", self._model.get_email_field_name())
+        return {pk: address for pk, text in found if (address := mailable(text))}
 
     def _value(self, name: str) -> Any:
         """Return what a name stands for in the column; None where it cannot stand there."""
@@ -68,7 +80,7 @@ class Users:
         try:
             value = self._field.to_python(name)
             self._field.run_validators(value)
-        except ValidationError:
+        except (ValidationError, ValueError):  # a column of bytes raises the latter
             return None
         # "007" is not user 7; a UUID has several spellings.
         return value if str(value) == name or isinstance(value, UUID) else None

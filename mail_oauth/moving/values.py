@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -15,6 +16,7 @@ from django.utils.dateparse import parse_datetime
 from mail_oauth.providers.claims import is_address
 from mail_oauth.refresh.replies import LONGEST_LIFETIME, token_in
 from mail_oauth.tokens import Secret, scope_set
+from mail_oauth.transport.bodies import read_object
 
 MILLISECONDS_FROM = 1e11
 """Numbers above this count milliseconds: as seconds they would be in the year 5138, as milliseconds this is 1973."""
@@ -24,6 +26,7 @@ LATEST = timedelta(seconds=LONGEST_LIFETIME, hours=1)
 """No access token ends later than so far from now: what says so is no moment, or one of another unit."""
 
 _NUMBER = re.compile(r"\d{1,20}(\.\d{1,9})?")
+_ZERO = re.compile(r"0+(\.0+)?")
 _SCOPE = re.compile(r"[\x21-\x7e]{1,500}")
 _NOTHING = {"", "null", "undefined", "None"}
 """What languages write where there is nothing."""
@@ -52,6 +55,40 @@ class BadValue(ValueError):
         self.reason = reason
 
 
+def object_in(raw: bytes) -> dict[str, Any]:
+    """Return the members of an object that stands there as JSON. Raises `BadBody`, and `BadValue` for an unknown encoding.
+
+    Where a character cannot be read, the address that it may be of is another one.
+    """
+    body = read_object(raw)
+    if body.flaw == "encoding":
+        try:
+            raw.decode(json.detect_encoding(raw))
+        except UnicodeDecodeError:
+            raise BadValue("encoding") from None
+    return body.fields
+
+
+def _is_none(value: Any) -> bool:
+    """Tell whether a value stands where there is no number."""
+    if isinstance(value, str):
+        return value.strip() in _NOTHING or _ZERO.fullmatch(value.strip()) is not None
+    return value is None or value is False or bool(value == 0)
+
+
+def number_in(value: Any, reason: str) -> float | None:
+    """Return a number, from JSON or from its text; None for nothing, and for zero. Raises `BadValue` for what is none."""
+    if _is_none(value):
+        return None
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise BadValue(reason) from None
+    if not math.isfinite(number):
+        raise BadValue(reason)
+    return number
+
+
 def moment_in(value: Any, reason: str = "expiry") -> datetime | None:
     """Return a moment, from ISO 8601 with its zone, or seconds or milliseconds since 1970; None for nothing.
 
@@ -59,7 +96,7 @@ def moment_in(value: Any, reason: str = "expiry") -> datetime | None:
     databases give them under ``USE_TZ = False``, is of the site's own.
     Raises `BadValue` for anything else, and for what is before 2000 or further ahead than a token lives.
     """
-    if value is None or value == "" or value is False or value == 0:
+    if _is_none(value):
         return None
     try:
         moment = _moment(value)
@@ -129,7 +166,7 @@ def access_token_in(fields: Mapping[str, Any], *names: str) -> Secret | None:
 
 def scopes_in(value: Any) -> tuple[str, ...] | None:
     """Return scopes, from a string or a list; None where nobody says. Raises `BadValue`."""
-    if value is None or value in ("", []):
+    if value is None or value == [] or (isinstance(value, str) and value.strip() in _NOTHING):
         return None
     words = value if isinstance(value, (list, tuple)) else [value]
     if not all(isinstance(word, str) for word in words):
@@ -140,7 +177,7 @@ def scopes_in(value: Any) -> tuple[str, ...] | None:
 def flag_in(value: Any, reason: str) -> bool | None:
     """Return a truth value, as JSON or as its text; None where nobody says. Raises `BadValue`."""
     known = {True: True, False: False, "true": True, "false": False, "1": True, "0": False}
-    if value is None:
+    if value is None or (isinstance(value, str) and value.strip() in _NOTHING):
         return None
     if not isinstance(value, (bool, int, str)) or value not in known:
         raise BadValue(reason)
@@ -162,9 +199,16 @@ def text_in(value: Any, reason: str, *, longest: int = 255) -> str:
 def address_in(fields: Mapping[str, Any], *others: Any) -> str:
     """Return the first mail address among the members that usually have one, and then `others`; empty for none."""
     candidates = [*(fields.get(name) for name in ADDRESS_NAMES), *others]
-    return next(
-        (value.strip() for value in candidates if isinstance(value, str) and is_address(value.strip())), ""
-    )
+    return next((value for each in candidates if (value := mailable(each))), "")
+
+
+def mailable(value: Any) -> str:
+    """Return a mail address without the white space around it; empty for what is none.
+
+    One with U+FFFD in it is none: another program has put that where it could not read a character.
+    """
+    text = value.strip() if isinstance(value, str) else ""
+    return text if is_address(text) and "\ufffd" not in text else ""
 
 
 def claims_in(id_token: Any) -> dict[str, Any]:

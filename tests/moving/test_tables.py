@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import time
 from base64 import urlsafe_b64encode
@@ -99,6 +100,27 @@ class TestAllauth:
         token(granted("google"), extra={})
         assert outcomes(report("allauth", "--address-of-user")) == ["imported"]
         assert MailCredentials.objects.get().email == "ada@example.com"
+
+    @pytest.mark.parametrize("where", ["userinfo", "id_token"])
+    def test_of_openid_connect_which_keeps_what_it_was_told_a_level_deeper(
+        self, where, token, granted, report, allauth, provider
+    ):
+        """As its own code does it, for a provider that one names oneself."""
+        grant, told = granted("keycloak"), {"sub": "1", "email": "ada@example.com"}
+        token(grant, "keycloak", extra={where: told})
+        [account] = allauth.SocialAccount.objects.all()
+        openid = importlib.import_module("allauth.socialaccount.providers.openid_connect.provider")
+        assert openid._pick_data(account.extra_data) == told
+        assert outcomes(report("allauth")) == ["imported"]
+        assert MailCredentials.objects.get().email == "ada@example.com"
+
+    def test_whose_id_token_says_whose_account_it_is(self, token, granted, report, provider):
+        grant = granted("google")
+        issuer = provider_for("google").setting("ISSUER")
+        token(grant, extra={"userinfo": {"email": grant.email}, "id_token": {"iss": issuer, "sub": grant.subject}})
+        assert outcomes(report("allauth")) == ["imported"]
+        row = MailCredentials.objects.get()
+        assert (row.issuer, row.subject) == (issuer, grant.subject)
 
     def test_nothing_of_it_is_changed(self, token, granted, report, allauth):
         token(granted("google"))

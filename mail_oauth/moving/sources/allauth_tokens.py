@@ -2,7 +2,8 @@
 
 `token_secret` is the refresh token (allauth/socialaccount/models.py), which is there only where the provider was asked for
 offline access. `SocialAccount.uid` is Google's `sub`; at Microsoft it is Graph's id without the tenant, which names no
-account here.
+account here. `openid_connect` keeps what it was told under `userinfo` and `id_token`, the latter as claims that it has
+checked (allauth/socialaccount/providers/openid_connect/views.py); releases before 65.11 kept the members themselves.
 """
 
 from __future__ import annotations
@@ -51,20 +52,26 @@ class AllauthTokens:
 def _found(token: Any) -> Found:
     where = f"SocialToken {token.pk}"
     account = token.account
-    extra = account.extra_data if isinstance(account.extra_data, Mapping) else {}
+    extra = _object(account.extra_data)
+    userinfo, claims = _object(extra.get("userinfo")), _object(extra.get("id_token"))
     fields = {"token": token.token, "token_secret": token.token_secret}
     try:
         return Entry(
             where=where,
             user=str(account.user_id),
             provider=text_in(account.provider, "provider"),
-            email=address_in(extra),
+            email=address_in(userinfo) or address_in(claims) or address_in(extra),
             refresh_token=refresh_token_in(fields, "token_secret"),
             access_token=access_token_in(fields, "token"),
             expires_at=moment_in(token.expires_at),
             scopes=scopes_in(extra.get("scope")),
             client_id=token.app.client_id if token.app else "",
             subject=text_in(account.uid, "uid") if account.provider == _GOOGLE else "",
+            claims=claims,
         )
     except BadValue as bad:
         return Unreadable(where=where, reason=bad.reason)
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

@@ -8,28 +8,36 @@ which names its `home_account_id` and `client_id` (msal/token_cache.py). Before,
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from mail_oauth.frames import keeps_locals_in
 from mail_oauth.moving.entries import PAGE, Entry, Found, SourceError, Unreadable, shown
+from mail_oauth.moving.mistakes import apart
 from mail_oauth.moving.sources.database import model_of, walk
+from mail_oauth.moving.sources.paging import paged
 from mail_oauth.moving.values import (
     BadValue,
     access_token_in,
     address_in,
     claims_in,
     moment_in,
+    object_in,
     refresh_token_in,
     scopes_in,
     text_in,
 )
-from mail_oauth.transport.bodies import BadBody, read_object
+from mail_oauth.transport.bodies import BadBody
 
 LONGEST = 1024 * 1024
 """The largest store that is read, in bytes; one of a single user has some ten thousand."""
 
 PROVIDER = "microsoft"
+
+_OF_ACCOUNT = ("home_account_id",)
+_OF_GRANT = ("home_account_id", "client_id")
 
 _DEFAULT_NAME = "o365_token"
 """What O365 calls a file of which nobody says whose it is."""
@@ -54,17 +62,14 @@ class O365Files:
 
     def pages(self) -> Iterator[list[Found]]:
         """Read them, in the order of their names."""
-        page: list[Found] = []
-        for file in self._files():
-            page += self._read(file)
-            if len(page) >= PAGE:
-                yield page
-                page = []
-        if page:
-            yield page
+        every = (apart(shown(file.name), partial(self._read, file)) for file in self._files())
+        return paged(chain.from_iterable(every), PAGE)
 
     def _files(self) -> list[Path]:
-        found = sorted(self._path.iterdir()) if self._path.is_dir() else [self._path]
+        try:
+            found = sorted(self._path.iterdir()) if self._path.is_dir() else [self._path]
+        except OSError as error:
+            raise SourceError(f"{shown(str(self._path))} cannot be read: {error.strerror}.") from None
         return [file for file in found if file.is_file()]
 
     def _read(self, file: Path) -> list[Found]:
@@ -89,7 +94,7 @@ class O365Table:
         Raises `SourceError`.
         """
         model = model_of(label, "name the one that DjangoTokenBackend was given")
-        names = {field.name for field in model._meta.get_fields()}
+        names = {field.name for field in model._meta.concrete_fields}
         if "token" not in names or (user_column and user_column not in names):
             raise SourceError(f"{label} has no column {user_column if 'token' in names else 'token'}.")
         self._user, self._label = user, model._meta.object_name
@@ -117,20 +122,23 @@ def _entries(where: str, user: str, content: Any) -> list[Found]:
         store = content if isinstance(content, Mapping) else _object(content)
         if "refresh_token" in store or "access_token" in store:
             return [_of_old(where, user, store)]
-        found = [_of_cache(where, user, store, each) for each in _section(store, "RefreshToken")]
+        found: list[Found] = [*_of_cache(where, user, store)]
+        # Accounts without a refresh token are told as such; a store of nothing at all is none of its kind.
+        return found or [_without(where, user, store)]
     except (BadValue, BadBody) as bad:
         return [Unreadable(where=where, reason=bad.reason)]
-    # Accounts without a refresh token are told as such; a store of nothing at all is none of its kind.
-    return list(found) or [_without(where, user, store)]
 
 
 def _object(content: Any) -> Mapping[str, Any]:
-    raw = content.encode(errors="replace") if isinstance(content, str) else content
+    try:
+        raw = content.encode() if isinstance(content, str) else content
+    except UnicodeEncodeError:
+        raise BadValue("encoding") from None
     if not isinstance(raw, bytes):
         raise BadValue("not_an_object")
     if len(raw) > LONGEST:
         raise BadValue("too_large")
-    return read_object(raw).fields
+    return object_in(raw)
 
 
 def _section(store: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
@@ -140,28 +148,53 @@ def _section(store: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     return list(section.values())
 
 
-def _of_cache(where: str, user: str, store: Mapping[str, Any], grant: Mapping[str, Any]) -> Entry:
-    """Read a refresh token of MSAL's cache, with what the other sections say of its account."""
-    home, client = grant.get("home_account_id"), grant.get("client_id")
+def _of_cache(where: str, user: str, store: Mapping[str, Any]) -> Iterator[Entry]:
+    """Read the refresh tokens of MSAL's cache, with what the other sections say of the account of each."""
+    grants = _section(store, "RefreshToken")
+    tokens, ids = _by(store, "AccessToken", *_OF_GRANT), _by(store, "IdToken", *_OF_GRANT)
+    accounts = _by(store, "Account", *_OF_ACCOUNT)
+    for grant in grants:
+        of_grant, account = _named(grant, *_OF_GRANT), accounts.get(_named(grant, *_OF_ACCOUNT), {})
+        claims = claims_in(ids.get(of_grant, {}).get("secret"))
+        yield _of_grant(
+            where, user, grant, tokens.get(of_grant, {}), address_in(account) or address_in(claims), claims
+        )
 
-    def of(section: str, **also: Any) -> Mapping[str, Any]:
-        alike = {"home_account_id": home, **also}
-        every = (each for each in _section(store, section) if alike.items() <= each.items())
-        return next(every, {})
 
-    token, account = of("AccessToken", client_id=client), of("Account")
-    claims = claims_in(of("IdToken", client_id=client).get("secret"))
+def _by(store: Mapping[str, Any], section: str, *names: str) -> dict[tuple[str, ...], Mapping[str, Any]]:
+    """Return the first of a section's entries for each account, or grant: one look at each, however many there are."""
+    found: dict[tuple[str, ...], Mapping[str, Any]] = {}
+    for each in _section(store, section):
+        found.setdefault(_named(each, *names), each)
+    found.pop((), None)
+    return found
+
+
+def _named(each: Mapping[str, Any], *names: str) -> tuple[str, ...]:
+    """Return what an entry is found by; nothing where it does not say all of it, or not as text."""
+    values = tuple(value for name in names if isinstance(value := each.get(name), str))
+    return values if len(values) == len(names) else ()
+
+
+def _of_grant(
+    where: str,
+    user: str,
+    grant: Mapping[str, Any],
+    token: Mapping[str, Any],
+    email: str,
+    claims: Mapping[str, Any],
+) -> Entry:
     return Entry(
         where=where,
         user=user,
         provider=PROVIDER,
-        email=address_in(account) or address_in(claims),
+        email=email,
         refresh_token=refresh_token_in(grant, "secret"),
         access_token=access_token_in(token, "secret"),
         issued_at=moment_in(token.get("cached_at") or grant.get("last_modification_time"), "cached_at"),
         expires_at=moment_in(token.get("expires_on")),
         scopes=scopes_in(grant.get("target")),
-        client_id=text_in(client, "client_id"),
+        client_id=text_in(grant.get("client_id"), "client_id"),
         claims=claims,
     )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final
 
 import redis
@@ -18,6 +18,8 @@ from redis.exceptions import RedisClusterException
 
 from mail_oauth.frames import keeps_locals_in
 from mail_oauth.moving.entries import PAGE, Entry, Found, SourceError, Unreadable, shown
+from mail_oauth.moving.mistakes import apart
+from mail_oauth.moving.sources.paging import paged
 from mail_oauth.moving.values import (
     BadValue,
     access_token_in,
@@ -25,12 +27,13 @@ from mail_oauth.moving.values import (
     first_of,
     flag_in,
     moment_in,
+    object_in,
     refresh_token_in,
     scopes_in,
     text_in,
 )
 from mail_oauth.tokens import Secret
-from mail_oauth.transport.bodies import BadBody, read_object
+from mail_oauth.transport.bodies import BadBody
 
 PREFIX = "email:credentials:"
 
@@ -85,17 +88,14 @@ class RedisLayout:
 
     def pages(self) -> Iterator[list[Found]]:
         """Read entries in the order in which Redis gives them."""
-        page: list[Found] = []
+        return paged(self._each(), PAGE)
+
+    def _each(self) -> Iterator[Found]:
         try:
             for keys in self._keys():
-                page += self._read(keys)
-                if len(page) >= PAGE:
-                    yield page
-                    page = []
+                yield from self._read(keys)
         except _FAULTS as error:
             raise _unreachable(error) from None
-        if page:
-            yield page
 
     def _keys(self) -> Iterator[list[bytes]]:
         pattern = _GLOB.sub(rb"\\\g<0>", self._prefix) + b"*"
@@ -113,23 +113,25 @@ class RedisLayout:
         for key in keys:
             pipeline.getrange(key, 0, LONGEST)
         values = pipeline.execute(raise_on_error=False)
-        pairs = zip(keys, values, strict=True)
-        return [found for key, value in pairs if (found := self._found(key, value)) is not None]
+        found: list[Found] = []
+        for key, value in zip(keys, values, strict=True):
+            where = shown(key.decode(errors="backslashreplace"))
+            found += apart(where, partial(self._found, where, key, value))
+        return found
 
-    def _found(self, key: bytes, value: object) -> Found | None:
-        where = shown(key.decode(errors="backslashreplace"))
+    def _found(self, where: str, key: bytes, value: object) -> list[Found]:
         if isinstance(value, redis.ResponseError):
-            return Unreadable(where=where, reason="wrong_type")
+            return [Unreadable(where=where, reason="wrong_type")]
         if isinstance(value, redis.RedisError):
             raise value
         if not isinstance(value, bytes) or not value:
-            return None
+            return []
         if len(value) > LONGEST:
-            return Unreadable(where=where, reason="too_large")
+            return [Unreadable(where=where, reason="too_large")]
         try:
-            return entry_of(where, key[len(self._prefix) :], value)
+            return [entry_of(where, key[len(self._prefix) :], value)]
         except (BadBody, BadValue) as bad:
-            return Unreadable(where=where, reason=bad.reason)
+            return [Unreadable(where=where, reason=bad.reason)]
 
 
 @keeps_locals_in
@@ -141,7 +143,7 @@ def entry_of(where: str, name: bytes, value: bytes) -> Entry:
         raise BadValue("key") from None
     if not (user and colon and account):
         raise BadValue("key")
-    fields = read_object(value).fields
+    fields = object_in(value)
     use_oauth = flag_in(first_of(fields, ("useOAuth", "useOauth", "use_oauth")), "use_oauth")
     return Entry(
         where=where,

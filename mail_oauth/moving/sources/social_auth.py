@@ -21,6 +21,7 @@ from mail_oauth.moving.values import (
     claims_in,
     first_of,
     moment_in,
+    number_in,
     refresh_token_in,
     scopes_in,
     text_in,
@@ -93,13 +94,9 @@ def _times(fields: Mapping[str, Any]) -> tuple[datetime | None, datetime | None]
     """Return when the token was issued and when it ends, each None where nobody can tell."""
     issued_at = moment_in(fields.get("auth_time"), "auth_time")
     absolute = moment_in(fields.get("expires_on"))
-    value = first_of(fields, ("expires_in", "expires"))
-    if absolute is not None or value is None:
+    seconds = number_in(first_of(fields, ("expires_in", "expires")), "expiry")
+    if absolute is not None or seconds is None:
         return issued_at, absolute
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        raise BadValue("expiry") from None
     if seconds > _ABSOLUTE_FROM:
         return issued_at, moment_in(seconds)
     if issued_at is None or seconds < 0:
