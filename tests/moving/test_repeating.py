@@ -203,7 +203,7 @@ def test_a_dry_run_tells_what_a_run_does(
         line_of(grant, email=grant.email.upper()),
         line_of(grant, user=other_user.pk),
         line_of(granted(), **account),
-        line_of(granted(), **account),
+        line_of(granted(minutes_ago=20), **account),
         line_of(granted(), user=other_user.pk, **account),
         line_of(grant, address_typed=True, **account),
     ]
