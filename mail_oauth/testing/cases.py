@@ -1,6 +1,7 @@
 """For Django's own `TestCase`: a mixin with a running fake provider."""
 
 from typing import TYPE_CHECKING, Any, ClassVar
+from unittest import TestCase
 
 from mail_oauth.testing.clock import MovableClock, moved_clock
 from mail_oauth.testing.configuring import configured
@@ -25,22 +26,30 @@ class FakeProviderMixin(Case):
             def test_it(self):
                 mailbox = self.connect_mailbox()
 
-    Every provider of the settings leads to ``self.fake_provider``, a server of the class; each test begins without
-    faults. `mail_oauth_changes` are keys of `MAIL_OAUTH` for these tests.
+    Every provider of the settings leads to ``self.fake_provider``, a server of the class, in `setUpTestData` too; each
+    test finds it as the class began. `mail_oauth_changes` are keys of `MAIL_OAUTH` for these tests.
     """
 
     fake_provider: ClassVar[FakeProvider]
     mail_oauth_changes: ClassVar[dict[str, Any]] = {}
 
+    def __init_subclass__(cls, **how: Any) -> None:
+        """Refuse to stand behind `TestCase`, whose `setUpClass` would never call this one's (`TypeError`)."""
+        super().__init_subclass__(**how)
+        for each in cls.__mro__[: cls.__mro__.index(FakeProviderMixin)]:
+            if TestCase in each.__mro__ and FakeProviderMixin not in each.__mro__:
+                raise TypeError(f"Swap the bases: class {cls.__name__}(FakeProviderMixin, {each.__name__}).")
+
     @classmethod
     def setUpClass(cls) -> None:
-        """Start the provider."""
+        """Start the provider, and lead the settings' providers to it."""
         cls.fake_provider = FakeProvider().start()
         cls.addClassCleanup(cls.fake_provider.stop)
+        cls.enterClassContext(configured(cls.fake_provider, **cls.mail_oauth_changes))
         super().setUpClass()
 
     def setUp(self) -> None:
-        """Lead the settings' providers to it."""
+        """Lead the providers of a class's own ``override_settings`` to it, too, and leave nothing for the next test."""
         self.enterContext(configured(self.fake_provider, **self.mail_oauth_changes))
         super().setUp()
 

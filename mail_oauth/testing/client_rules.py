@@ -63,7 +63,7 @@ class ClientRules(AppRules):
     ) -> bool:
         """Whether this redirect URI is registered, exactly."""
         client: Client | None = self.store.clients.get(client_id)
-        return client is not None and client.allows(redirect_uri)
+        return client is not None and client.allows(redirect_uri, self.store.sites)
 
     def get_default_redirect_uri(self, *args: Any, **kwargs: Any) -> str:
         """There is none: ``redirect_uri`` must be sent, as all of these providers ask."""

@@ -18,6 +18,7 @@ from mail_oauth.providers.google import Google
 from mail_oauth.providers.microsoft import Microsoft
 from mail_oauth.providers.oidc import OpenIDConnect
 from mail_oauth.providers.registry import provider_class
+from mail_oauth.testing.fence import fenced
 from mail_oauth.testing.provider import FakeProvider
 from mail_oauth.usage import uses
 
@@ -38,6 +39,8 @@ _ENDPOINTS: Final = {
 }
 _OTHER_PLACES: Final = ("CLOUD", "CLIENT_CERTIFICATE", "FEDERATED_TOKEN_FILE", "SERVICE_ACCOUNT")
 """Options that would lead elsewhere, or want a key or a token that only production has: the fake takes its own."""
+_LEFT_OUT: Final[tuple[str, ...]] = ("PROXY", "VERIFY_CONNECT")
+"""Settings that would have tests speak to others than the fake; whoever asks for them has them."""
 
 
 def provider_settings(provider: FakeProvider) -> dict[str, Any]:
@@ -62,12 +65,17 @@ def provider_settings(provider: FakeProvider) -> dict[str, Any]:
 def pointed_at(provider: FakeProvider, mail_oauth: Mapping[str, Any]) -> dict[str, Any]:
     """A site's own `MAIL_OAUTH`, with every provider led to the fake; names, scopes and all else stay.
 
+    Only ``PROXY`` and ``VERIFY_CONNECT`` are left out: no proxy and no mail server is called unless a test asks for it.
+    The fake sends users back to the site's ``BASE_URL``, too.
+
     No key, certificate or secret of the site's is read: an alias has the fake's own secret, and one of Google's with
     ``"ACCESS": "app"`` a service account that is made up. Raises `ConfigurationError` for a ``CLASS`` that there is not.
     """
     providers = mail_oauth.get("PROVIDERS", {})
+    if base_url := mail_oauth.get("BASE_URL"):
+        provider.add_site(base_url)
     return {
-        **mail_oauth,
+        **{name: value for name, value in mail_oauth.items() if name not in _LEFT_OUT},
         "PRIVATE_HOSTS": [*dict.fromkeys((*mail_oauth.get("PRIVATE_HOSTS", ()), HOST))],
         "PROVIDERS": {alias: _led(provider, alias, options) for alias, options in providers.items()},
     }
@@ -107,13 +115,14 @@ def _led(provider: FakeProvider, alias: str, options: Mapping[str, Any]) -> dict
 
 
 def site_settings(provider: FakeProvider, **changes: Any) -> dict[str, Any]:
-    """The `MAIL_OAUTH` of now, led to ``provider``; ``changes`` are keys of it.
+    """The `MAIL_OAUTH` of now, led to ``provider``; ``changes`` are keys of it, and their providers are led there too.
 
     A site without providers gets those of `provider_settings`.
     """
-    ours = dict(getattr(settings, "MAIL_OAUTH", {}))
-    led = pointed_at(provider, ours) if ours.get("PROVIDERS") else {**ours, **provider_settings(provider)}
-    return {**led, **changes}
+    ours = {**getattr(settings, "MAIL_OAUTH", {}), **changes}
+    theirs = ours.get("PROVIDERS") or provider_settings(provider)["PROVIDERS"]
+    asked_for = {name: changes[name] for name in _LEFT_OUT if name in changes}
+    return {**pointed_at(provider, {**ours, "PROVIDERS": theirs}), **asked_for}
 
 
 @contextmanager
@@ -125,20 +134,17 @@ def configured(provider: FakeProvider, **changes: Any) -> Iterator[None]:
 
 @contextmanager
 def clean_slate(provider: FakeProvider) -> Iterator[None]:
-    """Let plain http be spoken to ``provider`` inside a ``with`` block.
+    """Let plain http be spoken to ``provider`` inside a ``with`` block, and nothing to anybody else (`fenced`).
 
-    It begins without calls; at the end it has no faults and the policy and apps of before, and this process has
-    forgotten what it kept in its memory, so that no test meets another's.
+    It begins without calls; at its end ``provider`` is as it was at its beginning (`FakeProvider.restored`), and this
+    process has forgotten what it kept in its memory, so that no test meets another's.
     """
-    policy = provider.policy
     provider.clear_calls()
-    with provider.registrations_kept(), patch.dict(os.environ, {"OAUTHLIB_INSECURE_TRANSPORT": "1"}):
+    with provider.restored(), fenced(), patch.dict(os.environ, {"OAUTHLIB_INSECURE_TRANSPORT": "1"}):
         try:
             yield
         finally:
             forget()
-            provider.clear_faults()
-            provider.policy = policy
 
 
 def forget() -> None:

@@ -1,20 +1,23 @@
 """Users and connected mailboxes whose tokens the fake provider really issued. For after Django's setup."""
 
 import itertools
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.utils import timezone
 
-from mail_oauth.conf import app_settings
+from mail_oauth.conf import app_settings, did_you_mean
 from mail_oauth.exceptions import ConfigurationError
 from mail_oauth.managers.columns import token_changes
 from mail_oauth.models import MailCredentials
 from mail_oauth.providers import Provider, provider_for
+from mail_oauth.providers.oidc import OpenIDConnect
 from mail_oauth.refresh.replies import parse_tokens
 from mail_oauth.testing.app_mailboxes import added, give_token
 from mail_oauth.testing.configuring import personality_of
+from mail_oauth.testing.fence import REMEDY
 from mail_oauth.testing.provider import FakeProvider
 
 _numbers = itertools.count(1)
@@ -52,10 +55,12 @@ def make_mailbox(
 
     At an alias with ``"ACCESS": "app"`` it is a mailbox as staff add it: without a user, and without a token until one
     is asked for. There ``seconds_left`` gives it one, and at Microsoft all mailboxes of the app, which share it.
-    Raises `ConfigurationError` where the settings have no alias, and `ValueError` for a ``user`` that there cannot be.
+    Raises `ConfigurationError` where the settings have no alias, or one that leads elsewhere than to ``provider``,
+    `ValueError` for a ``user`` that there cannot be, and `TypeError` for what is no column.
     """
+    check_columns(columns)
     alias = alias or first_alias(app=False)
-    theirs, email = provider_for(alias), email or f"ada{next(_numbers)}@example.com"
+    theirs, email = provider_at(provider, alias), email or f"ada{next(_numbers)}@example.com"
     if not provider.knows(email):
         provider.add_account(email)
     if theirs.is_app_only:
@@ -78,6 +83,27 @@ def make_mailbox(
         setattr(row, name, value)
     row.save()
     return row
+
+
+def provider_at(provider: FakeProvider, alias: str) -> Provider:
+    """The provider of an alias, which leads to ``provider``. Raises `ConfigurationError` where it leads elsewhere."""
+    theirs = provider_for(alias)
+    by_discovery = isinstance(theirs, OpenIDConnect) and "TOKEN_URL" not in theirs.options
+    place = str(theirs.setting("ISSUER" if by_discovery else "TOKEN_URL"))
+    if not place.startswith(f"{provider.url}/"):
+        raise ConfigurationError(
+            f'MAIL_OAUTH["PROVIDERS"]["{alias}"] leads to {place}, and not to the fake provider at {provider.url}. {REMEDY}'
+        )
+    return theirs
+
+
+def check_columns(columns: Iterable[str]) -> None:
+    """Raise `TypeError` for a name that no column of a mailbox has."""
+    known = {name for each in MailCredentials._meta.concrete_fields for name in (each.name, each.attname)}
+    for name in columns:
+        if name not in known:
+            nearest = did_you_mean(name, known | {"seconds_left"})
+            raise TypeError(f"A mailbox has no column {name!r}.{nearest}")
 
 
 def first_alias(*, app: bool) -> str:

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from mail_oauth.testing.claims import identity_claims
 from mail_oauth.testing.personalities import PERSONALITIES
-from mail_oauth.testing.policy import Policy
+from mail_oauth.testing.policy import Policy, has_lapsed
 from mail_oauth.testing.recorder import Call, Recorder
-from mail_oauth.testing.records import AccessInfo, Account, Family
+from mail_oauth.testing.records import AccessInfo, Account, Client, Family
 from mail_oauth.testing.store import Store
 
 
@@ -78,7 +78,8 @@ class Inspection:
 
     def living_grants(self, email: str, personality: str | None = None) -> int:
         """How many of the account's grants are alive."""
-        return sum(family.ended is None for family in self.tokens_of(email, personality))
+        now = self._clock()
+        return sum(each.ended is None and not has_lapsed(each, now) for each in self.tokens_of(email, personality))
 
     @property
     def calls(self) -> list[Call]:
@@ -121,3 +122,9 @@ class Inspection:
         if account is None:
             raise KeyError(f"The fake provider has no account {email!r}: call add_account() first.")
         return account
+
+    def _client(self, client_id: str) -> Client:
+        client = self._store.clients.get(client_id)
+        if client is None:
+            raise KeyError(f"The fake provider has no client {client_id!r}: call add_client() first.")
+        return client

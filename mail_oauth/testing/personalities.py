@@ -1,7 +1,7 @@
 """Providers' peculiarities as data: paths, scopes, when a refresh token is given, how tokens look.
 
 Sources: Microsoft ``v2-oauth2-auth-code-flow.md`` and ``v2-protocols-oidc.md``, Google
-``identity/protocols/oauth2/web-server``, OpenID Connect Core section 11, RFC 9207.
+``identity/protocols/oauth2/web-server`` and its section on the end of refresh tokens, OpenID Connect Core section 11, RFC 9207.
 """
 
 import re
@@ -65,6 +65,8 @@ class Personality:
     select_account_excludes_hint: bool = False
     revoke_needs_client: bool = True
     revoke_ends_all_grants: bool = False
+    idle_days: int | None = None
+    """After so many days without a refresh a grant ends; ``None`` where it does not."""
     hidden_scopes: frozenset[str] = frozenset()
     scope_aliases: Mapping[str, str] = field(default_factory=dict)
 
@@ -107,6 +109,7 @@ MICROSOFT: Final = Personality(
     one_resource_per_token=True,
     select_account_excludes_hint=True,
     hidden_scopes=OIDC_SCOPES,
+    idle_days=90,
 )
 
 GOOGLE: Final = Personality(
@@ -132,6 +135,7 @@ GOOGLE: Final = Personality(
     sends_iss=True,
     revoke_needs_client=False,
     revoke_ends_all_grants=True,
+    idle_days=180,
     scope_aliases=MappingProxyType(
         {
             "email": "https://www.googleapis.com/auth/userinfo.email",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mail_oauth.testing.personalities import Personality, Renewal
+from mail_oauth.testing.personalities import PERSONALITIES, Personality, Renewal
 from mail_oauth.testing.records import AuthorizationCode, Family, RefreshToken
 from mail_oauth.testing.refusals import Reason
 
@@ -42,9 +42,17 @@ class Policy:
             return Reason.FOREIGN_TOKEN
         if family.ended is not None:
             return Reason(family.ended)
+        if has_lapsed(family, now):
+            return Reason.EXPIRED
         if token.spent_at is not None and now >= token.spent_at + self.reuse_grace_seconds:
             return Reason.SPENT_TOKEN
         return None
+
+
+def has_lapsed(family: Family, now: float) -> bool:
+    """Whether nobody used a grant for so long that it has ended: 90 days at Microsoft, 180 at Google."""
+    days = PERSONALITIES[family.personality].idle_days
+    return days is not None and family.used_at is not None and now >= family.used_at + days * 86400
 
 
 def refuses_code(code: AuthorizationCode | None, *, personality: str, client_id: str, now: float) -> Reason | None:

@@ -25,7 +25,7 @@ from mail_oauth.testing.identities import new_account
 from mail_oauth.testing.inspection import Inspection
 from mail_oauth.testing.personalities import PERSONALITIES, urls_of
 from mail_oauth.testing.policy import Policy
-from mail_oauth.testing.records import Account, Client
+from mail_oauth.testing.records import Account
 from mail_oauth.testing.refusals import Reason
 from mail_oauth.testing.registrations import Registering
 from mail_oauth.testing.seeding import seed, token_reply
@@ -98,7 +98,10 @@ class FakeProvider(Inspection, Registering):
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._server.server_port}"
 
     def start(self) -> Self:
-        """Load the state file, if there is one, and serve on 127.0.0.1."""
+        """Load the state file, if there is one, and serve on 127.0.0.1: on the port of before, if it ran already.
+
+        Raises `OSError` where that is taken.
+        """
         if self._server is not None:
             raise RuntimeError("The fake provider is running already.")
         silence.install()
@@ -106,6 +109,7 @@ class FakeProvider(Inspection, Registering):
             statefile.load(self._store, path)
             self._store.persist = lambda: statefile.save(self._store, path)
         self._server = Server(self._port, self._application.handle, tls=self._tls)
+        self._port = self._server.server_port  # settings that lead here go on to do so
         self._server.start()
         return self
 
@@ -114,6 +118,22 @@ class FakeProvider(Inspection, Registering):
         if self._server is not None:
             self._server.stop()
             self._server = None
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """At the end of a ``with`` block, be as at its beginning: accounts, clients, grants, apps, policy; without faults.
+
+        If it was running, it is started again. What it issued meanwhile stays in `issued`.
+        """
+        policy, ran = self.policy, self._server is not None
+        try:
+            with self._store.restored():
+                yield
+        finally:
+            self.clear_faults()
+            self.policy = policy
+            if ran and self._server is None:
+                self.start()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -141,16 +161,6 @@ class FakeProvider(Inspection, Registering):
         account = new_account(email, name=name, subject=subject, tenant=tenant, claims=claims)
         self._store.put_account(account)
         return account
-
-    def add_client(
-        self, client_id: str, client_secret: str | None, redirect_uris: Collection[str] | None = None
-    ) -> Client:
-        """Register a client, or replace it; see `Client` for the meaning of ``None``."""
-        uris = None if redirect_uris is None else tuple(redirect_uris)
-        client = Client(client_id=client_id, secret=client_secret, redirect_uris=uris)
-        self._store.put_client(client)
-        self._recorder.keep([("client_secret", client_secret)])
-        return client
 
     def urls(self, personality: str, tenant: str = "common") -> dict[str, str]:
         """URLs by name: issuer, authorize, token, revoke, introspect, userinfo, jwks, discovery.
@@ -188,7 +198,7 @@ class FakeProvider(Inspection, Registering):
         """
         scopes = scope.split() if isinstance(scope, str) else scope or PERSONALITIES[personality].default_scopes
         account = self._store.account_at(email) or self.add_account(email)
-        client = self._store.clients[client_id or self.client_id]
+        client = self._client(client_id or self.client_id)
         return seed(
             self._application,
             personality=PERSONALITIES[personality],

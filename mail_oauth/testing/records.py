@@ -5,7 +5,7 @@ from ``repr``.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -15,6 +15,12 @@ LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost", "testserver"})
 def digest(secret: str) -> str:
     """The form in which a token or code is kept and looked up: it cannot be spent by whoever reads it."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of a URL, as they are compared."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}".lower()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,20 +43,21 @@ class Client:
     """A registered application. ``secret`` is ``None`` for a public client.
 
     ``redirect_uris`` are matched exactly (RFC 9700 section 2.1). ``None`` stands for any http(s) address of
-    this machine, which is what a developer's machine and Django's test client need.
+    this machine, which is what a developer's machine and Django's test client need, and the provider's sites.
     """
 
     client_id: str
     secret: str | None = field(default=None, repr=False)
     redirect_uris: tuple[str, ...] | None = None
 
-    def allows(self, redirect_uri: str) -> bool:
-        """Whether the user may be sent back to ``redirect_uri``."""
+    def allows(self, redirect_uri: str, sites: Collection[str] = ()) -> bool:
+        """Whether the user may be sent back to ``redirect_uri``; ``sites`` are those of `FakeProvider.add_site`."""
         if self.redirect_uris is not None:
             return redirect_uri in self.redirect_uris
         # The host is compared as parsed: a prefix would also let http://localhost.example.com through.
         parts = urlsplit(redirect_uri)
-        return parts.scheme in {"http", "https"} and parts.hostname in LOOPBACK_HOSTS
+        here = parts.hostname in LOOPBACK_HOSTS or origin_of(redirect_uri) in sites
+        return parts.scheme in {"http", "https"} and here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +79,10 @@ class AuthorizationCode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """A grant: every token that descends from one consent. ``ended`` says why it is dead, if it is."""
+    """A grant: every token that descends from one consent. ``ended`` says why it is dead, if it is.
+
+    ``used_at`` is when it last gave a token, in seconds since the epoch; ``None`` in state files that do not tell.
+    """
 
     id: str
     personality: str
@@ -81,6 +91,7 @@ class Family:
     scopes: tuple[str, ...]
     ended: str | None = None
     newest: str | None = field(default=None, repr=False)
+    used_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,6 @@
-"""What apps are registered with, beside a secret, to get tokens without a user: certificates, platforms, service accounts."""
+"""What apps are registered with: secrets, sites, and for tokens without a user certificates, platforms, service accounts."""
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
@@ -10,6 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from mail_oauth.testing.recorder import Recorder
+from mail_oauth.testing.records import Client, origin_of
 from mail_oauth.testing.store import Store
 
 _OUTLOOK: Final = "https://outlook.office.com"
@@ -66,6 +66,20 @@ class Registering:
     _store: Store
     _recorder: Recorder
 
+    def add_client(
+        self, client_id: str, client_secret: str | None, redirect_uris: Collection[str] | None = None
+    ) -> Client:
+        """Register a client, or replace it; see `Client` for the meaning of ``None``."""
+        uris = None if redirect_uris is None else tuple(redirect_uris)
+        client = Client(client_id=client_id, secret=client_secret, redirect_uris=uris)
+        self._store.put_client(client)
+        self._recorder.keep([("client_secret", client_secret)])
+        return client
+
+    def add_site(self, base_url: str) -> None:
+        """Send users back to a site as well, named by scheme and host, from clients that have no ``redirect_uris``."""
+        self._store.sites.add(origin_of(base_url))
+
     def register_app(
         self,
         *,
@@ -91,16 +105,6 @@ class Registering:
         """Forget every app and service account: an app has its secret alone."""
         self._store.apps.clear()
         self._store.service_accounts.clear()
-
-    @contextmanager
-    def registrations_kept(self) -> Iterator[None]:
-        """At the end of a ``with`` block, have the apps and service accounts of its beginning, and no other."""
-        store = self._store
-        before = dict(store.apps), dict(store.service_accounts)
-        try:
-            yield
-        finally:
-            store.apps, store.service_accounts = before
 
     def add_service_account(
         self,

@@ -8,8 +8,9 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from mail_oauth.testing.records import (
     AccessToken,
@@ -22,6 +23,11 @@ from mail_oauth.testing.records import (
 )
 from mail_oauth.testing.refusals import Reason
 
+_KNOWLEDGE: Final = (
+    "accounts clients sites codes families refresh_tokens access_tokens consents apps service_accounts assertions _subjects"
+).split()
+"""The store's collections of frozen records."""
+
 
 class Store:
     """Everything that the provider knows.
@@ -33,6 +39,7 @@ class Store:
         self.lock = threading.RLock()
         self.accounts: dict[str, Account] = {}
         self.clients: dict[str, Client] = {}
+        self.sites: set[str] = set()
         self.codes: dict[str, AuthorizationCode] = {}
         self.families: dict[str, Family] = {}
         self.refresh_tokens: dict[str, RefreshToken] = {}
@@ -60,6 +67,19 @@ class Store:
                 if self._depth == 0 and self._changed:
                     self._changed = False
                     self.persist()
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """At the end of a ``with`` block, know what was known at its beginning, and nothing else."""
+        with self.lock:
+            before = {name: copy(getattr(self, name)) for name in _KNOWLEDGE}
+            grants = {subject: [*families] for subject, families in self._families_of.items()}
+        try:
+            yield
+        finally:
+            with self.transition():
+                vars(self).update(before, _families_of=grants)
+                self._changed = True
 
     def put_account(self, account: Account) -> None:
         """Add ``account``; one of the same subject is replaced, one of the same address loses it."""
@@ -113,6 +133,12 @@ class Store:
             if family.id not in self.families:
                 self._families_of.setdefault(family.subject, []).append(family.id)
             self.families[family.id] = family
+
+    def mark_used(self, family: str, now: float) -> None:
+        """Note that a grant gave a token."""
+        with self.transition():
+            self.families[family] = replace(self.families[family], used_at=now)
+            self._changed = True
 
     def put_refresh_token(self, token: str, family: str) -> None:
         """Make ``token`` the newest of its family."""

@@ -47,6 +47,7 @@ class TokenRules(Rules):
         """One transition: redeem the code or spend the old refresh token, and remember the new tokens."""
         now = self.clock()
         family = owner_of(request).family or self.store.open_family(str(request.code))
+        self.store.mark_used(family.id, now)
         fresh = token.get("refresh_token")
         if fresh and fresh != request.refresh_token:
             if request.refresh_token and self.policy().rotate:

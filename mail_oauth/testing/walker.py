@@ -5,17 +5,44 @@ import ssl
 from collections.abc import Collection
 from html.parser import HTMLParser
 from typing import Final
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
 SECONDS: Final = 30
 
 
 class ConsentNotOffered(Exception):
-    """The authorization endpoint showed an error page, because the request may not be sent back."""
+    """The authorization endpoint showed an error page, because the request may not be sent back.
 
-    def __init__(self, status: int) -> None:
-        super().__init__(f"The authorization endpoint answered {status} instead of a consent page.")
+    It says where the user was to be sent back to, and what the page said.
+    """
+
+    def __init__(self, status: int, authorize_url: str = "", page: str = "") -> None:
+        redirect_uri = parse_qs(urlsplit(authorize_url).query).get("redirect_uri", ["nowhere"])[0]
+        said = _Alert()
+        said.feed(page)
+        super().__init__(
+            f"The authorization endpoint answered {status} instead of a consent page ({said.words or 'no words'}). "
+            f"Users were to be sent back to {redirect_uri}. The fake provider sends them to this machine, to the "
+            "BASE_URL that the settings had when the test began, and where add_site() or add_client() say."
+        )
         self.status = status
+        self.redirect_uri = redirect_uri
+
+
+class _Alert(HTMLParser):
+    """What a page says in its alert."""
+
+    words = ""
+    _open = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._open = ("role", "alert") in attrs
+
+    def handle_data(self, data: str) -> None:
+        self.words += data if self._open else ""
+
+    def handle_endtag(self, tag: str) -> None:
+        self._open = False
 
 
 class _Form(HTMLParser):
@@ -61,12 +88,12 @@ def walk(authorize_url: str, *, email: str, deny: bool, scopes: Collection[str] 
     if location:
         return location
     if status != 200:
-        raise ConsentNotOffered(status)
+        raise ConsentNotOffered(status, authorize_url, page)
     form = _Form()
     form.feed(page)
     ticked = [value for name, value in form.fields if name == "scope" and (scopes is None or value in scopes)]
     fields = [("account", email), ("decision", "deny" if deny else "allow"), *(("scope", each) for each in ticked)]
-    status, location, _page = _request("POST", urljoin(authorize_url, form.action), urlencode(fields))
+    status, location, page = _request("POST", urljoin(authorize_url, form.action), urlencode(fields))
     if not location:
-        raise ConsentNotOffered(status)
+        raise ConsentNotOffered(status, authorize_url, page)
     return location

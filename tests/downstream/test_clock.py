@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
 
+from mail_oauth.exceptions import ReauthRequired
 from mail_oauth.managers.clock import DatabaseNow
 from mail_oauth.models import MailCredentials
 from mail_oauth.tasks import refresh_batch
@@ -79,3 +80,48 @@ def test_real_seconds_go_on_as_they_were(mail_oauth_clock):
 def test_it_does_not_go_back(mail_oauth_clock):
     with pytest.raises(ValueError, match="only goes forward"):
         mail_oauth_clock.advance(-1)
+
+
+def agree() -> bool:
+    """Whether this process and the database have the same time."""
+    return abs(on_the_database() - datetime.now(UTC)) < timedelta(minutes=10)
+
+
+def test_a_process_has_one_clock(user, mail_oauth_clock):
+    from mail_oauth.testing.clock import moved_clock
+
+    mail_oauth_clock.advance(3600)
+    before = mail_oauth_clock.now()
+    with moved_clock() as inner:
+        inner.advance(timedelta(days=1))
+        mail_oauth_clock.advance(86400)
+        assert mail_oauth_clock.now() - before >= timedelta(days=2)
+        assert agree()
+    assert mail_oauth_clock.now() - before >= timedelta(days=2)
+    assert agree()
+
+
+def test_it_goes_on_from_where_time_machine_is(user):
+    import time_machine
+
+    from mail_oauth.testing.clock import moved_clock
+
+    true = datetime.now(UTC)
+    with time_machine.travel(true + timedelta(days=2)), moved_clock() as clock:
+        clock.advance(3600)
+        assert on_the_database() - true > timedelta(days=2)
+        assert agree()
+        with time_machine.travel(true + timedelta(days=9)):
+            assert agree()
+
+
+@pytest.mark.parametrize(("alias", "days"), [("microsoft", 90), ("google", 180)])
+def test_a_grant_that_nobody_uses_ends(connect_mailbox, fake_provider, mail_oauth_clock, alias, days):
+    used, idle = connect_mailbox(alias=alias), connect_mailbox(alias=alias)
+    mail_oauth_clock.advance(timedelta(days=days - 1))
+    used.get_access_token()
+    mail_oauth_clock.advance(timedelta(days=1, seconds=1))
+    assert (fake_provider.living_grants(used.email), fake_provider.living_grants(idle.email)) == (1, 0)
+    assert used.get_access_token()
+    with pytest.raises(ReauthRequired):
+        idle.get_access_token()
