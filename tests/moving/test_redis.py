@@ -304,14 +304,14 @@ class TestAgain:
 class TestManyKeys:
     @pytest.fixture
     def many(self, redis, user):
-        def write(count):
+        def write(count, refresh_token="refresh"):
             ends = int((timezone.now() + timedelta(minutes=50)).timestamp() * 1000)
             pipeline = redis.pipeline()
             for number in range(count):
                 value = {
                     "email": f"many{number}@example.com",
                     "accessToken": f"access-{number}",
-                    "refreshToken": f"refresh-{number}",
+                    "refreshToken": f"{refresh_token}-{number}",
                     "tokenExpiry": ends,
                     "useOAuth": True,
                 }
@@ -337,7 +337,7 @@ class TestManyKeys:
             pytest.skip("elsewhere each row is changed by a statement of its own")
         many(1000)
         bring()
-        many(1000)
+        many(1000, "rotated")
         with django_assert_max_num_queries(40):
             assert outcomes(bring()) == ["updated"] * 1000
         assert set(MailCredentials.objects.values_list("generation", flat=True)) == {2}
