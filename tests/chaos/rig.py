@@ -210,9 +210,9 @@ class Nursery:
         self.pids.clear()
 
     def events(self, *names: str) -> list[SimpleNamespace]:
-        """What the processes did, or those events of it, oldest first."""
-        lines = self.trace.read_text().splitlines() if self.trace.exists() else []
-        events = [SimpleNamespace(**json.loads(line)) for line in lines]
+        """What the processes did, or those events of it, oldest first. A line that is just being written is none yet."""
+        whole = self.trace.read_text().rpartition("\n")[0] if self.trace.exists() else ""
+        events = [SimpleNamespace(**json.loads(line)) for line in whole.splitlines()]
         return [event for event in events if event.event in names or not names]
 
     def answers(self, since: float = 0) -> list[SimpleNamespace]:
