@@ -24,8 +24,10 @@ from mail_oauth import parking, signals
 from mail_oauth.cache import cache_key, read_raw, token_cache
 from mail_oauth.encryption import new_key
 from mail_oauth.managers.background import behind
+from mail_oauth.managers.health import board
 from mail_oauth.models import ConnectAttempt, CredentialEvent, MailCredentials
 from mail_oauth.near import near_copies
+from mail_oauth.testing.configuring import forget
 from mail_oauth.tokens import AccessToken
 from tests.losses.passing import age_rows
 from tests.machine.watched import WatchedProvider
@@ -120,6 +122,7 @@ class World:
         for model in (*apps.get_app_config("mail_oauth").get_models(), User):
             model._default_manager.all().delete()
         cache.clear()
+        forget()
         for provider in self.providers:
             provider.forget_everything()
         self.ears.status.clear()
@@ -147,9 +150,10 @@ class World:
     def pass_time(self, seconds: float) -> None:
         """Let time pass by moving all that is dated into the past: no clock is patched.
 
-        What is near is forgotten: it would have been after three seconds.
+        What is near is forgotten, as are lanes' holds: they would have been after three seconds.
         """
         near_copies.clear()
+        board.forget()
         span = timedelta(seconds=seconds)
         for row in MailCredentials.objects.all():
             _age_cached(row.pk, span)
