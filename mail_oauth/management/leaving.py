@@ -127,11 +127,11 @@ def _line(fate: Erased) -> str:
 def _as_text(report: ErasureReport) -> str:
     count = len(report.mailboxes)
     erased = (
-        f"{report.events} events made anonymous, {report.acts} acts on others' mailboxes without their name, "
-        f"{report.consents} unfinished consents and {report.admin_entries} names in the admin's log removed."
+        f"Events made anonymous: {report.events}; acts on others' mailboxes: {report.acts}. "
+        f"Removed: unfinished consents: {report.consents}; names in the admin's log: {report.admin_entries}."
     )
     lines = [
-        f"{count} mailboxes deleted; no import brings them back." if count else "The user had no mailbox.",
+        f"Mailboxes deleted: {count}. No import brings them back." if count else "The user had no mailbox.",
         erased,
         "The user's own account, backups and log files are yours to look after.",
     ]
