@@ -13,6 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from mail_oauth.testing.provider import FakeProvider
+from mail_oauth.tokens import MailServer
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -32,6 +33,14 @@ def provider(fake_provider: FakeProvider, settings: Settings) -> FakeProvider:
     """
     settings.MAIL_OAUTH = {**settings.MAIL_OAUTH, "NEAR_CACHE_SECONDS": 0}
     return fake_provider
+
+
+@pytest.fixture
+def no_mail_servers(provider: FakeProvider, settings: Settings) -> None:
+    """Every provider's mail is at a host that nobody has (RFC 6761): who signs in there is told so."""
+    nowhere = {name: MailServer(host="mail.invalid", port=993) for name in ("IMAP", "POP", "SMTP")}
+    providers = {alias: each | nowhere for alias, each in settings.MAIL_OAUTH["PROVIDERS"].items()}
+    settings.MAIL_OAUTH = {**settings.MAIL_OAUTH, "PROVIDERS": providers}
 
 
 @pytest.fixture

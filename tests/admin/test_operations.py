@@ -24,7 +24,7 @@ from mail_oauth.tokens import AccessToken
 from tests.admin.conftest import CHANGELIST, page_of
 from tests.telling import said
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_mail_servers")]
 
 
 def press(browser, mailbox, name: str, **data):

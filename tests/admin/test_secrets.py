@@ -13,7 +13,7 @@ from mail_oauth.models import MailCredentials
 from mail_oauth.operations.catalogue import OPERATIONS
 from tests.admin.conftest import CHANGELIST, EVENTS, page_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_mail_servers")]
 
 
 def spellings(mailbox) -> list[str]:

@@ -28,7 +28,7 @@ def test_a_process_that_dies_while_the_provider_is_asked(connect, monkeypatch):
     """The token is not left for ever in a row that says it is gone: the sweep finishes."""
     row = connect("keycloak")
 
-    def die(_row):
+    def die(*_args):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -38,8 +38,8 @@ def mailboxes(connect, person) -> list[MailCredentials]:
     made = [
         connect("microsoft", email="ada@example.com"),
         connect("google", email="a.very.long.name.of.a.mailbox@department.of.long.names.example.com"),
-        connect("keycloak", email="tired@example.com", status="needs_reauth", error_code="invalid_grant"),
-        connect("plain", email="waiting@example.com", status="needs_admin", error_code="AADSTS65001"),
+        connect("keycloak", email="tired@example.com", status="needs_reauth", status_reason="invalid_grant"),
+        connect("plain", email="waiting@example.com", status="needs_admin", status_reason="AADSTS65001"),
         connect("microsoft", email="paused@example.com", use_oauth=False),
         connect("microsoft", email="gone@example.com", status="disconnected"),
         connect("google", email="dark@example.com", status="unreadable"),
