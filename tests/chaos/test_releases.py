@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from mail_oauth.models import MailCredentials
+from mail_oauth.testing import search
 from tests.chaos.conftest import SERVERS
 from tests.chaos.rig import LONG_CALLS, ROOT, SEED, Nursery, Rig, report, size
 
@@ -34,6 +35,8 @@ def first_release(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("first_release")
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:
         files.extractall(folder, filter="data")
+    # Today's watch looks on, which finds secrets by a module that there was not then.
+    shutil.copy(search.__file__, folder / "mail_oauth" / "testing")
     yield folder
     shutil.rmtree(folder)  # the watch would find the fake provider's secret in its source
 

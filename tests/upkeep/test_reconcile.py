@@ -453,12 +453,19 @@ class TestTheWalk:
         monkeypatch.setattr(pages, "PAGE", 100)
         many(200, token=Secret("x" * 2000))
         reconcile_cache()
-        redis_cache.flush()
-        few = peak()
+        few = least_peak(redis_cache)
         many(1000, token=Secret("x" * 2000))
-        redis_cache.flush()
-        assert peak() < few + 1000 * 500, "one token alone is some thousand bytes"
+        assert least_peak(redis_cache) < few + 1000 * 500, "one token alone is some thousand bytes"
         assert reconcile_cache().drift == {}
+
+
+def least_peak(redis_cache: Any) -> int:
+    """The same of two walks that repair everything: what else the process does in one of them does not count."""
+    found = []
+    for _ in range(2):
+        redis_cache.flush()
+        found.append(peak())
+    return min(found)
 
 
 def peak() -> int:
