@@ -7,6 +7,7 @@ import threading
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from mail_oauth.exceptions import MailboxError
@@ -262,6 +263,8 @@ class TestAtTheSameMoment:
         self, line_of, granted, lines, report, provider, monkeypatch
     ):
         """It claims the mailbox after the import has looked, and before that writes."""
+        if connection.vendor == "sqlite":
+            pytest.skip("an import that has locked its users lets nobody else write")
         report("jsonl", lines(line_of(granted(email=ADA, minutes_ago=50))))
         newer = granted(email=ADA, minutes_ago=45)
         claimed, written = threading.Event(), threading.Event()
