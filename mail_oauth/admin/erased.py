@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
-from django.utils.text import capfirst
 from django.utils.translation import pgettext_lazy
 
 from mail_oauth.admin.aliases import provider_name
 from mail_oauth.admin.counting import EstimatingPaginator
 from mail_oauth.admin.filters import KindFilter, ProviderFilter
-from mail_oauth.admin.moments import DASH
+from mail_oauth.admin.reading import ToRead
 from mail_oauth.managers.vocabulary import EventKind
 from mail_oauth.models import ErasedEvent
 
-if TYPE_CHECKING:
-    _ErasedAdmin = admin.ModelAdmin[ErasedEvent]
-else:
-    _ErasedAdmin = admin.ModelAdmin
-
 
 @admin.register(ErasedEvent)
-class ErasedEventAdmin(_ErasedAdmin):
+class ErasedEventAdmin(ToRead):
     """A list without any way to change it: `erase` writes these events, and `prune_events` deletes old ones."""
 
     list_display = ("day", "provider_words", "kind_words", "reason")
@@ -32,14 +23,8 @@ class ErasedEventAdmin(_ErasedAdmin):
     list_per_page = 100
     sortable_by = ("day",)
     ordering = ("-happened_on", "-pk")
-    show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     paginator = EstimatingPaginator
-    empty_value_display = DASH
-    actions = None
-
-    class Media:
-        css = {"all": ("mail_oauth/admin.css",)}
 
     @admin.display(description=pgettext_lazy("column", "date"), ordering="happened_on")
     def day(self, event: ErasedEvent) -> str:
@@ -55,20 +40,3 @@ class ErasedEventAdmin(_ErasedAdmin):
     def kind_words(self, event: ErasedEvent) -> str:
         """What happened; the bare code of an event that this release does not know."""
         return str(EventKind(event.kind).label) if event.kind in EventKind.values else event.kind
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Show the list under its plain name: there is nothing to select."""
-        title = {"title": capfirst(self.opts.verbose_name_plural)}
-        return super().changelist_view(request, title | (extra_context or {}))
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """They are what an erasure leaves."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: ErasedEvent | None = None) -> bool:
-        """Nobody rewrites history."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: ErasedEvent | None = None) -> bool:
-        """Old ones go with old events."""
-        return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -10,21 +10,16 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
-from django.utils.text import capfirst
 from django.utils.translation import pgettext_lazy
 
 from mail_oauth.admin.counting import EstimatingPaginator
-from mail_oauth.admin.moments import DASH, stamp
+from mail_oauth.admin.moments import stamp
+from mail_oauth.admin.reading import ToRead
 from mail_oauth.models import CredentialEvent
-
-if TYPE_CHECKING:
-    _EventAdmin = admin.ModelAdmin[CredentialEvent]
-else:
-    _EventAdmin = admin.ModelAdmin
 
 
 @admin.register(CredentialEvent)
-class CredentialEventAdmin(_EventAdmin):
+class CredentialEventAdmin(ToRead):
     """A list without any way to change it: events go with their mailbox, or by `prune_events`."""
 
     list_display = ("when", "mailbox", "kind", "reason", "generation", "actor")
@@ -35,14 +30,8 @@ class CredentialEventAdmin(_EventAdmin):
     search_fields = ("credentials__email",)
     sortable_by = ("when",)
     ordering = ("-created_at",)
-    show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     paginator = EstimatingPaginator
-    empty_value_display = DASH
-    actions = None
-
-    class Media:
-        css = {"all": ("mail_oauth/admin.css",)}
 
     @admin.display(description=pgettext_lazy("column", "date"), ordering="created_at")
     def when(self, event: CredentialEvent) -> str:
@@ -60,19 +49,6 @@ class CredentialEventAdmin(_EventAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[CredentialEvent]:
         """Leave the tokens of the mailboxes where they are."""
         return super().get_queryset(request).defer("credentials__access_token", "credentials__refresh_token")
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Show the list under its plain name: there is nothing to select."""
-        title = {"title": capfirst(self.opts.verbose_name_plural)}
-        return super().changelist_view(request, title | (extra_context or {}))
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Events are written by what happens."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: CredentialEvent | None = None) -> bool:
-        """Nobody rewrites history."""
-        return False
 
     def has_delete_permission(self, request: HttpRequest, obj: CredentialEvent | None = None) -> bool:
         """Whoever may delete a mailbox (or its user) may delete its events with it, and only with it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
@@ -15,21 +15,16 @@ from django.db.models import Case, IntegerField, Value, When
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext, pgettext_lazy
 
-from mail_oauth.admin.moments import DASH, stamp
+from mail_oauth.admin.moments import stamp
 from mail_oauth.admin.notices import Badge, Level
+from mail_oauth.admin.reading import ToRead
 from mail_oauth.models import BulkJob, ItemState, MailCredentials
 from mail_oauth.operations.catalogue import OPERATIONS
 from mail_oauth.operations.contract import BUDGET_SECONDS
 from mail_oauth.operations.jobs import permits, progress_of, stop, work
-
-if TYPE_CHECKING:
-    _JobAdmin = admin.ModelAdmin[BulkJob]
-else:
-    _JobAdmin = admin.ModelAdmin
 
 ROWS_PER_PAGE = 100
 RELOAD_SECONDS = 3
@@ -66,7 +61,7 @@ def label_of(job: BulkJob) -> str:
 
 
 @admin.register(BulkJob)
-class BulkJobAdmin(_JobAdmin):
+class BulkJobAdmin(ToRead):
     """Jobs to look at, to stop and to go on with. Whoever may see mailboxes may see them."""
 
     list_display = ("what", "total", "state", "begun", "actor")
@@ -74,12 +69,6 @@ class BulkJobAdmin(_JobAdmin):
     list_per_page = 50
     sortable_by = ()
     ordering = ("-created_at",)
-    show_full_result_count = False
-    empty_value_display = DASH
-    actions = None
-
-    class Media:
-        css = {"all": ("mail_oauth/admin.css",)}
 
     @admin.display(description=pgettext_lazy("column", "operation"))
     def what(self, job: BulkJob) -> str:
@@ -96,11 +85,6 @@ class BulkJobAdmin(_JobAdmin):
         """When, to the second."""
         return stamp(job.created_at)
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Show the list under its plain name: there is nothing to select."""
-        title = {"title": capfirst(self.opts.verbose_name_plural)}
-        return super().changelist_view(request, title | (extra_context or {}))
-
     # --- permissions ---
 
     def has_view_permission(self, request: HttpRequest, obj: BulkJob | None = None) -> bool:
@@ -110,18 +94,6 @@ class BulkJobAdmin(_JobAdmin):
     def has_module_permission(self, request: HttpRequest) -> bool:
         """The same for the index."""
         return self.has_view_permission(request)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Jobs are begun from the list of mailboxes."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: BulkJob | None = None) -> bool:
-        """There is nothing to edit."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: BulkJob | None = None) -> bool:
-        """Old ones are deleted with old events."""
-        return False
 
     def may_steer(self, request: HttpRequest, job: BulkJob) -> bool:
         """Whether the user may stop a job and go on with it: whoever may do the same to a mailbox.

@@ -128,15 +128,18 @@ class _Notes:
         self._since: float | None = time.monotonic()
 
     def begin(self, stage: Stage) -> None:
+        """Note that the way has come to a stage."""
         self.end()
         self._now, self._since = stage, time.monotonic()
 
     def end(self) -> None:
+        """Note that the stage is over, however it ended."""
         if self._since is not None:
             self._spent[self._now] += time.monotonic() - self._since
         self._since = None
 
     def tell_of(self, session: Session[Any]) -> None:
+        """Put into words where it signs in, how, and as whom."""
         server = session.server
         starttls = server.security == "starttls"
         self.told[Stage.CONNECT] = f"{server.host}:{server.port}"

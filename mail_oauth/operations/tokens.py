@@ -12,7 +12,7 @@ from django.utils.translation import ngettext_lazy
 from mail_oauth.cache import token_cache
 from mail_oauth.conf import app_settings
 from mail_oauth.managers.app_tokens import app_row
-from mail_oauth.managers.errors import pausing, unusable
+from mail_oauth.managers.errors import failed, unusable
 from mail_oauth.managers.queryset import REFRESHABLE
 from mail_oauth.managers.vocabulary import Access, EventKind
 from mail_oauth.models import MailCredentials
@@ -40,14 +40,11 @@ def _renew_apps(row: MailCredentials) -> Result:
     Also where it is refused: what came of it a moment ago is the answer for each of them.
     """
     app = app_row(row)
-    refused = None if app is None else unusable(app) or pausing(app)
     lately = timezone.now() - timedelta(seconds=app_settings().rejection_interval)
-    if app is None or not _was_tried(app, lately):
-        token = row.refresh_now()
-    elif refused is not None:
-        raise refused
-    else:
-        token = row.get_access_token()
+    if app is not None and app.refresh_failures and _has_failed(app, lately):
+        raise unusable(app) or failed(app, app.last_refresh_error, None)
+    renewed = app is not None and app.last_refreshed_at is not None and app.last_refreshed_at > lately
+    token = row.get_access_token() if renewed else row.refresh_now()
     minutes = token.minutes_left()
     text = ngettext_lazy(
         "the app's token, which opens it, was renewed; it is valid for {number} minute",
@@ -57,11 +54,8 @@ def _renew_apps(row: MailCredentials) -> Result:
     return Result(True, format_lazy(text, number=minutes))
 
 
-def _was_tried(app: MailCredentials, since: datetime) -> bool:
-    """Tell whether a refresh succeeded or failed since then."""
-    if app.last_refreshed_at is not None and app.last_refreshed_at > since:
-        return True
-    return bool(app.refresh_failures) and app.events.filter(created_at__gt=since, kind__in=FAILURES).exists()
+def _has_failed(app: MailCredentials, since: datetime) -> bool:
+    return app.events.filter(created_at__gt=since, kind__in=FAILURES).exists()
 
 
 def _rebuild(row: MailCredentials, _order: Order) -> Result:

@@ -12,24 +12,20 @@ import pytest
 
 from mail_oauth.testing import plugin
 from tests.documentation.blocks import DOCS, README, ROOT, block, blocks
+from tests.downstream.test_app_only import APPS
 
 PAGE = DOCS / "testing.md"
 
-SETTINGS = """
+SETTINGS = (
+    f"APPS = {APPS!r}"
+    + """
 INSTALLED_APPS += ["mail_oauth", "inbox"]
 MAIL_OAUTH = {
     "BASE_URL": "https://your.site",
     "PROXY": "http://proxy.your.site:3128",
     "PROVIDERS": {
         "entra": {"CLASS": "microsoft", "CLIENT_ID": "id", "CLIENT_SECRET": "secret", "TENANT": "contoso.com"},
-        "contoso": {
-            "CLASS": "microsoft",
-            "ACCESS": "app",
-            "TENANT": "contoso.com",
-            "CLIENT_ID": "id",
-            "CLIENT_CERTIFICATE": "/nowhere/contoso.pem",
-        },
-        "workspace": {"CLASS": "google", "ACCESS": "app", "SERVICE_ACCOUNT": "/nowhere/workspace.json"},
+        **APPS,
         "google": {"CLIENT_ID": "id", "CLIENT_SECRET": "secret"},
         "yahoo": {"CLIENT_ID": "id", "CLIENT_SECRET": "secret"},
         "fastmail": {"CLIENT_ID": "id"},
@@ -38,6 +34,7 @@ MAIL_OAUTH = {
 }
 FERNET_KEYS = ["a key of this site's own"]
 """
+)
 URLS = """
 from django.urls import include
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -17,24 +17,20 @@ from mail_oauth.admin.dashboard.findings import LISTS, figure
 from mail_oauth.admin.dashboard.panels import panels
 from mail_oauth.admin.dashboard.summary import summarise
 from mail_oauth.admin.moments import distance
+from mail_oauth.admin.reading import ToRead
 from mail_oauth.models import Dashboard
 from mail_oauth.upkeep.overview import overview
 from mail_oauth.upkeep.survey import take_survey
-
-if TYPE_CHECKING:
-    _DashboardAdmin = admin.ModelAdmin[Dashboard]
-else:
-    _DashboardAdmin = admin.ModelAdmin
 
 VIEW_MAILBOXES, CHANGE_MAILBOXES = "mail_oauth.view_mailcredentials", "mail_oauth.change_mailcredentials"
 
 
 @admin.register(Dashboard)
-class DashboardAdmin(_DashboardAdmin):
+class DashboardAdmin(ToRead):
     """One page for who may view it, or the mailboxes."""
 
     class Media:
-        css = {"all": ("mail_oauth/admin.css", "mail_oauth/dashboard.css")}
+        css = {"all": ("mail_oauth/dashboard.css",)}
 
     def get_urls(self) -> list[URLPattern]:
         """The page stands where a list would; nothing else of a model's pages is there."""
@@ -93,15 +89,3 @@ class DashboardAdmin(_DashboardAdmin):
     def has_module_permission(self, request: HttpRequest) -> bool:
         """Show it in the index to whoever may view it."""
         return self.has_view_permission(request)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """There is nothing to add."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Dashboard | None = None) -> bool:
-        """There is nothing to change."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Dashboard | None = None) -> bool:
-        """There is nothing to delete."""
-        return False

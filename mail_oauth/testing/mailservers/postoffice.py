@@ -42,6 +42,7 @@ class _Box:
         self.next_uid = 1
 
     def put(self, content: bytes) -> None:
+        """Take a message, as it is shown from then on."""
         # IMAP has no way to send NUL (RFC 3501 section 9, CHAR8), and sends lines as they were sent to it.
         clean = _LINE_END.sub(b"\r\n", content.replace(b"\0", b""))
         self.messages.append(Message(uid=self.next_uid, content=clean, arrived=datetime.now(UTC)))
