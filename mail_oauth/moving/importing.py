@@ -99,7 +99,7 @@ class Import:
             if ends_the_run(error):
                 raise
             if len(page) == 1:
-                return [Result(where=page[0].where, **fault_of(error))]
+                return [replace(_named(page[0]), **fault_of(error))]
         return [result for found in page for result in self._saved([found])]
 
     def _page(self, page: Sequence[Found]) -> list[Result]:
@@ -107,7 +107,8 @@ class Import:
             work = _Page(self, page, lock=False)
             results = work.results()
         else:
-            with transaction.atomic(using=self.using), self._turn(page):
+            turn = self._turn(page)  # for which it reads, before the transaction's own view of things
+            with transaction.atomic(using=self.using), turn:
                 work = _Page(self, page, lock=True)
                 results = work.results()
         self._settled |= work.settled
@@ -216,10 +217,10 @@ class _Page:
     def _judged(self, candidate: Candidate, result: Result) -> Result:
         rows = self.here.rows[candidate.user_id, candidate.provider.alias]
         row = the_same(candidate, rows)
-        if row is None and self.memory.has(candidate):
-            return replace(result, outcome=Outcome.ERASED)
         if row is None and self.wishes.dry_run:
             row = self.task.rehearsal.outcome_of(candidate)
+        if row is None and self.memory.has(candidate):
+            return replace(result, outcome=Outcome.ERASED)
         if isinstance(row, Outcome):
             return replace(result, outcome=row)
         outcome, reason = (Outcome.IMPORTED, "") if row is None else self._verdict(candidate.entry, row)
@@ -234,7 +235,8 @@ class _Page:
             return self._updated(candidate, row, result)
         unproven = row.is_connected and row.last_refreshed_at is None
         ails = "" if outcome is Outcome.DISCONNECTED else trouble_of(row)
-        return replace(result, outcome=outcome, reason=reason, mailbox=row.pk, unproven=unproven, ails=ails)
+        mailbox = None if row.pk in self.new and self.wishes.dry_run else row.pk
+        return replace(result, outcome=outcome, reason=reason, mailbox=mailbox, unproven=unproven, ails=ails)
 
     def _verdict(self, entry: Entry, row: MailCredentials) -> tuple[Outcome, str]:
         """Judge an entry by the row. The very token that a row has settles it for this run: other entries are not its own."""
@@ -278,6 +280,12 @@ class _Page:
         newcomer, account = candidate.claim
         rehearsed = self.wishes.dry_run and self.task.rehearsal.is_held_by_another(newcomer, account)
         return rehearsed or is_held_by_another(self.task.using, newcomer, account)
+
+
+def _named(found: Found) -> Result:
+    """Say of which entry a result is, of which no more is known."""
+    about = Result(where=found.where, outcome=Outcome.UNREADABLE)
+    return replace(about, user=found.user, email=found.email) if isinstance(found, Entry) else about
 
 
 def _beaten(result: Result) -> Result:

@@ -15,11 +15,12 @@ from django.utils import timezone
 from mail_oauth.encryption import digests_of
 from mail_oauth.models import ErasedMailbox, MailCredentials
 from mail_oauth.moving.judging import Candidate
+from mail_oauth.tokens import Identity
 
 
 def remember(using: str, row: MailCredentials) -> None:
     """Remember a mailbox by all its names: address, sign-in address and account."""
-    names = [*_addresses(row.email, row.sign_in_address), *_accounts(row.issuer, row.subject)]
+    names = _names(row.email, row, typed=row.address_typed)
     _write(using, row.user_id, row.provider, names)
 
 
@@ -41,11 +42,8 @@ class Memory:
         """Tell whether the mailbox of an entry was erased, under this or another name."""
         if not self._met:
             return False
-        identity, alias = candidate.identity, candidate.provider.alias
-        names = [
-            *_addresses(candidate.email, identity.sign_in_address),
-            *_accounts(identity.issuer, identity.subject),
-        ]
+        alias = candidate.provider.alias
+        names = _names(candidate.email, candidate.identity, typed=candidate.entry.address_typed)
         known = [name for name in names if self._knows(candidate.user_id, alias, name)]
         if self._renew and not all(self._is_new(candidate.user_id, alias, name) for name in known):
             _write(self._using, candidate.user_id, alias, known)
@@ -58,12 +56,12 @@ class Memory:
         return self._met.get(digests_of(_text(owner, alias, name))[0]) == timezone.now().date()
 
 
-def _addresses(*addresses: str) -> list[str]:
-    return [address.lower() for address in addresses if address]
-
-
-def _accounts(issuer: str, subject: str) -> list[str]:
-    return [json.dumps([issuer, subject])] if subject else []
+def _names(email: str, account: MailCredentials | Identity, *, typed: bool) -> list[str]:
+    """Return what a mailbox is called. A shared one, whose address was typed, is not its opener's: it has that name alone."""
+    if typed:
+        return [email.lower()]
+    addresses = [address.lower() for address in (email, account.sign_in_address) if address]
+    return [*addresses, json.dumps([account.issuer, account.subject])] if account.subject else addresses
 
 
 def _text(*parts: Any) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError
 from django_redis.exceptions import ConnectionInterrupted
 from redis import RedisError
 
@@ -30,16 +30,18 @@ ENDS_THE_RUN = (
 )
 """What no entry is to blame for: the run ends, and is begun again once that is mended."""
 
+REFUSALS = (DataError, IntegrityError)
+"""What a database says of a value."""
+
 
 def ends_the_run(error: Exception) -> bool:
     """Tell whether an error that came while entries were saved is none of theirs; a value that a database refuses is."""
-    refused = isinstance(error, DatabaseError) and not isinstance(error, OperationalError)
-    return isinstance(error, ENDS_THE_RUN) and not refused
+    return isinstance(error, ENDS_THE_RUN) and not isinstance(error, REFUSALS)
 
 
 def fault_of(error: Exception) -> dict[str, Any]:
     """Return the outcome of the one entry that was being saved when an error came that does not end the run."""
-    if isinstance(error, DatabaseError):
+    if isinstance(error, REFUSALS):
         return {"outcome": Outcome.REFUSED, "reason": type(error).__name__}
     return {"outcome": Outcome.UNREADABLE, "reason": unexpected(error)}
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from uuid import UUID
 
 from mail_oauth.conf import app_settings
 from mail_oauth.exceptions import MailboxError
@@ -38,13 +40,20 @@ class Proving:
     def prove(self, results: Iterable[Result]) -> list[Result]:
         """Return the results, in any order, with what a refresh says of each grant that was none before.
 
-        Of a mailbox that is here and does not work, that is said again: it is mended by no look at its source.
+        A mailbox that stands among them twice is refreshed once. Of one that is here and does not work, that is said
+        again: it is mended by no look at its source.
         """
         found = [
             replace(each, proof=Proof.FAILED, proof_reason=each.ails) if each.ails else each for each in results
         ]
-        proven = [result for result in found if not (result.unproven and result.mailbox)]
-        return [*proven, *self._proven([result for result in found if result.unproven and result.mailbox])]
+        told = [result for result in found if not (result.unproven and result.mailbox)]
+        copies: defaultdict[UUID | None, list[Result]] = defaultdict(list)
+        for result in found:
+            if result.unproven and result.mailbox:
+                copies[result.mailbox].append(result)
+        for one in self._proven([results[0] for results in copies.values()]):
+            told += [replace(each, proof=one.proof, proof_reason=one.proof_reason) for each in copies[one.mailbox]]
+        return told
 
     def _proven(self, results: list[Result]) -> Iterator[Result]:
         crew = Crew(self._prove, self._threads)

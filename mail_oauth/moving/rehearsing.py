@@ -20,12 +20,13 @@ _NOBODYS = 0
 class Rehearsal:
     """The mailboxes that a dry run would have brought: who comes later finds them, as in the database.
 
-    Of each name eight bytes are kept, and Python's own: tens of megabytes for a hundred thousand mailboxes.
+    A later copy of one is `HERE`, also where the run itself would find it newer. Of each name eight bytes are kept, and Python's own: tens of megabytes for a hundred thousand mailboxes.
     """
 
     def __init__(self) -> None:
         """Begin with none."""
         self._account_by_address: dict[int, int] = {}
+        self._account_by_sign_in: dict[int, int] = {}
         self._accounts: set[int] = set()
         self._holders: dict[int, int] = {}
 
@@ -36,6 +37,8 @@ class Rehearsal:
         self._account_by_address[_digest(user, alias, row.email.lower())] = account
         if account and not row.address_typed:
             self._accounts.add(_digest(user, alias, account))
+        if row.sign_in_address and not row.address_typed:
+            self._account_by_sign_in[_digest(user, alias, row.sign_in_address.lower())] = account
         if app_settings().shared_mailboxes == Sharing.REFUSE:
             for name in {_digest(alias, row.email.lower()), account} - {_NOBODYS}:
                 holder = self._holders.setdefault(name, _digest(user))
@@ -49,8 +52,12 @@ class Rehearsal:
         found = self._account_by_address.get(_digest(user, alias, candidate.email))
         if found is not None:
             return Outcome.ANOTHER_ACCOUNT if account and found not in {_NOBODYS, account} else Outcome.HERE
-        moved = account and not candidate.entry.address_typed and _digest(user, alias, account) in self._accounts
-        return Outcome.HERE if moved else None
+        if candidate.entry.address_typed:
+            return None
+        moved = account and _digest(user, alias, account) in self._accounts
+        other = self._account_by_sign_in.get(_digest(user, alias, candidate.email))
+        known = other is not None and (not account or other in {_NOBODYS, account})
+        return Outcome.HERE if moved or known else None
 
     def is_held_by_another(self, claimant: Claimant, account: Identity) -> bool:
         """Tell whether one would be another user's, as `mail_oauth.connect.sharing.is_held_by_another` does."""

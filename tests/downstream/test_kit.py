@@ -18,7 +18,7 @@ PAGE = DOCS / "testing.md"
 
 SETTINGS = (
     f"APPS = {APPS!r}"
-    + """
+    """
 INSTALLED_APPS += ["mail_oauth", "inbox"]
 MAIL_OAUTH = {
     "BASE_URL": "https://your.site",

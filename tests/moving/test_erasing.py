@@ -35,6 +35,7 @@ from mail_oauth.models import (
     ProviderFault,
 )
 from mail_oauth.moving import erasing
+from mail_oauth.moving.sources import json_lines
 from mail_oauth.moving.users import Users
 from mail_oauth.providers import Revocation
 from mail_oauth.refresh.engine import refresh
@@ -322,6 +323,33 @@ class TestAnImportBringsNothingBack:
     def test_but_what_is_another_mailbox(self, gone, entry, lines, report, other_user):
         others = entry("ada@example.com", user=other_user.pk), entry("ada@example.com", provider="keycloak")
         assert outcomes(report("jsonl", lines(entry("bob@example.com"), *others))) == ["imported"] * 3
+
+    @pytest.mark.parametrize(
+        ("typed", "others"),
+        [(True, ["ada@example.com", "new@example.com"]), (False, ["team@example.com"])],
+        ids=["the shared one was erased", "the opener's was erased"],
+    )
+    def test_but_what_the_same_account_opens(self, typed, others, connect, erase, entry, lines, report):
+        """A shared mailbox is not its opener's, nor the other way."""
+        row = connect("keycloak", email="one@example.com", sign_in_address="ada@example.com", address_typed=typed)
+        erase()
+        account = {
+            "provider": "keycloak",
+            "issuer": row.issuer,
+            "subject": row.subject,
+            "address_typed": not typed,
+        }
+        for email in others:
+            assert outcomes(report("jsonl", lines(entry(email, **account)))) == ["imported"]
+            MailCredentials.objects.all().delete()
+        assert outcomes(report("jsonl", lines(entry("one@example.com", **account)))) == ["erased"]
+
+    def test_in_a_dry_run_as_in_the_run(self, gone, entry, lines, report, monkeypatch):
+        monkeypatch.setattr(json_lines, "PAGE", 1)
+        account = {"issuer": "https://issuer.example", "subject": "ada"}
+        file = lines(entry("new@example.com", **account), entry("ada@example.com", **account))
+        told = outcomes(report("jsonl", file, "--dry-run"))
+        assert told == outcomes(report("jsonl", file)) == ["imported", "here"]
 
     def test_until_its_user_has_connected_it_again(self, gone, entry, lines, report, surfer):
         surfer.connect("google", account="ada@example.com")

@@ -6,12 +6,13 @@ import json
 from datetime import timedelta
 
 import pytest
-from django.db import DataError, connection
+from django.db import DataError, InternalError, OperationalError, ProgrammingError, connection
 from django.utils import timezone
 
 from mail_oauth.managers.vocabulary import EventKind, Status
 from mail_oauth.models import CredentialEvent, MailCredentials
 from mail_oauth.moving import importing
+from mail_oauth.refresh import engine
 from tests.concurrency import together
 from tests.moving.conftest import outcomes
 
@@ -349,7 +350,7 @@ class TestManyKeys:
         assert (code, text.split()) == (0, ["would", "be", "entries", "imported", "600"])
         assert not MailCredentials.objects.exists()
 
-    def test_one_that_the_database_refuses_keeps_back_no_other(self, many, bring, provider, monkeypatch):
+    def test_one_that_the_database_refuses_keeps_back_no_other(self, many, bring, provider, monkeypatch, user):
         create_many = importing.create_many
 
         def strict(transitions, rows, *args, **kwargs):
@@ -363,10 +364,37 @@ class TestManyKeys:
         assert outcomes(results).count("imported") == 29
         [refused] = [result for result in results if result["outcome"] == "refused"]
         assert refused["reason"] == "DataError"
+        assert (refused["user"], refused["email"]) == (str(user.pk), "many7@example.com")
         assert "refresh-7" not in json.dumps(refused)
+
+    @pytest.mark.parametrize("error", [ProgrammingError, InternalError, OperationalError])
+    def test_a_database_that_fails_ends_the_run(self, error, many, run, redis, provider, monkeypatch):
+        """Such as one that has become read-only, or was not migrated: no entry is to blame."""
+        asked = []
+
+        def fail(*_args, **_kwargs):
+            asked.append(error)
+            raise error("what a database says")
+
+        monkeypatch.setattr(importing, "create_many", fail)
+        monkeypatch.setattr(engine, "SAVE_PAUSES", ())
+        many(30)
+        with pytest.raises(error):
+            run("import", "redis", "--redis-url", redis.url, "--provider", "microsoft")
+        assert len(asked) == 1
 
 
 class TestRedisItself:
+    def test_may_not_be_read(self, redis, run, provider, user):
+        redis.set(f"email:credentials:{user.pk}:1", "{}")
+        redis.execute_command("ACL", "SETUSER", "importer", "on", ">of-a-test", "~*", "+@all", "-getrange")
+        url = redis.url.replace("://", "://importer:of-a-test@")
+        code, text = run("import", "redis", "--redis-url", url, "--provider", "microsoft")
+        redis.execute_command("ACL", "DELUSER", "importer")
+        assert code == 1
+        assert "Redis" in text
+        assert "wrong_type" not in text
+
     def test_must_be_named(self, run, provider, monkeypatch):
         monkeypatch.delenv("MAIL_OAUTH_IMPORT_REDIS_URL", raising=False)
         code, text = run("import", "redis", "--provider", "microsoft")

@@ -207,6 +207,8 @@ def test_a_dry_run_tells_what_a_run_does(
         line_of(granted(minutes_ago=20), **account),
         line_of(granted(), user=other_user.pk, **account),
         line_of(grant, address_typed=True, **account),
+        line_of(granted(), mail_oauth=1, sign_in_address="Ada@corp.example"),
+        line_of(granted(), email="ada@corp.example"),
     ]
     entries.append({**entries[3], "subject": "somebody-else"})
     file = lines(*entries)
@@ -214,6 +216,11 @@ def test_a_dry_run_tells_what_a_run_does(
     assert not MailCredentials.objects.exists()
     real_code, real_text = run("import", "jsonl", file)
     assert (code, text.replace("would be", "outcome ")) == (real_code, real_text)
+
+
+def test_a_dry_run_names_no_mailbox_that_is_not_there(line_of, granted, lines, report):
+    entry = line_of(granted())
+    assert [each["mailbox"] for each in report("jsonl", lines(entry, entry), "--dry-run")] == [None, None]
 
 
 class TestOneMailboxOfManyNames:

@@ -25,6 +25,16 @@ def test_a_grant_that_works(lines, line_of, granted, report, provider, posts):
     assert posts(row) == 1
 
 
+def test_one_that_stands_there_twice_is_refreshed_once(lines, line_of, granted, report, posts):
+    entry = line_of(granted())
+    results = report("jsonl", lines(entry, entry), "--verify")
+    assert [(each["outcome"], *proof) for each, proof in zip(results, proofs(results), strict=True)] == [
+        ("imported", "proven", ""),
+        ("here", "proven", ""),
+    ]
+    assert posts(MailCredentials.objects.get()) == 1
+
+
 def test_one_that_was_imported_without_is_verified_when_it_is_run_again(lines, line_of, granted, report, posts):
     file = lines(line_of(granted()))
     assert proofs(report("jsonl", file)) == [("", "")]

@@ -120,7 +120,7 @@ class RedisLayout:
         return found
 
     def _found(self, where: str, key: bytes, value: object) -> list[Found]:
-        if isinstance(value, redis.ResponseError):
+        if isinstance(value, redis.ResponseError) and str(value).startswith("WRONGTYPE"):
             return [Unreadable(where=where, reason="wrong_type")]
         if isinstance(value, redis.RedisError):
             raise value
