@@ -74,7 +74,7 @@ def login() -> Found:
     if app_settings().providers and callback_path() and not _leads_to_a_page(settings.LOGIN_URL):
         yield found(
             "W030",
-            f"LOGIN_URL is {str(settings.LOGIN_URL)!r}, and no page is there: whoever opens one of this app's pages is sent to "
+            f"LOGIN_URL is {_named(settings.LOGIN_URL)}, and no page is there: whoever opens one of this app's pages is sent to "
             "it to sign in.",
             'Write LOGIN_URL = "admin:login", or where your own page is.',
         )
@@ -120,6 +120,13 @@ def _place(path: str) -> int | None:
 def _callback_in(language: str) -> str:
     with translation.override(language):
         return callback_path()
+
+
+def _named(url: Any) -> str:
+    try:
+        return repr(str(url))
+    except NoReverseMatch as error:
+        return f"a lazy one ({error})"
 
 
 def _leads_to_a_page(url: Any) -> bool:

@@ -65,7 +65,7 @@ def moved_clock() -> Iterator[MovableClock]:
                 yield clock
         finally:
             _running.clear()
-    near_copies.clear()
+            near_copies.clear()
 
 
 def _time_machine() -> Any:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -65,7 +66,8 @@ def provider_settings(provider: FakeProvider) -> dict[str, Any]:
 def pointed_at(provider: FakeProvider, mail_oauth: Mapping[str, Any]) -> dict[str, Any]:
     """A site's own `MAIL_OAUTH`, with every provider led to the fake; names, scopes and all else stay.
 
-    Only ``PROXY`` and ``VERIFY_CONNECT`` are left out: no proxy and no mail server is called unless a test asks for it.
+    Only ``PROXY`` and ``VERIFY_CONNECT`` are left out (no proxy and no mail server is called unless a test asks for it), and
+    a ``CA_BUNDLE`` that this machine has not.
     The fake sends users back to the site's ``BASE_URL``, too.
 
     No key, certificate or secret of the site's is read: an alias has the fake's own secret, and one of Google's with
@@ -74,8 +76,11 @@ def pointed_at(provider: FakeProvider, mail_oauth: Mapping[str, Any]) -> dict[st
     providers = mail_oauth.get("PROVIDERS", {})
     if base_url := mail_oauth.get("BASE_URL"):
         provider.add_site(base_url)
+    kept = {name: value for name, value in mail_oauth.items() if name not in _LEFT_OUT}
+    if "CA_BUNDLE" in kept and not Path(kept["CA_BUNDLE"] or "").exists():  # it lies where the site runs
+        del kept["CA_BUNDLE"]
     return {
-        **{name: value for name, value in mail_oauth.items() if name not in _LEFT_OUT},
+        **kept,
         "PRIVATE_HOSTS": [*dict.fromkeys((*mail_oauth.get("PRIVATE_HOSTS", ()), HOST))],
         "PROVIDERS": {alias: _led(provider, alias, options) for alias, options in providers.items()},
     }
@@ -140,7 +145,10 @@ def clean_slate(provider: FakeProvider) -> Iterator[None]:
     process has forgotten what it kept in its memory, so that no test meets another's.
     """
     provider.clear_calls()
-    with provider.restored(), fenced(), patch.dict(os.environ, {"OAUTHLIB_INSECURE_TRANSPORT": "1"}):
+    environment = {"OAUTHLIB_INSECURE_TRANSPORT": "1"}
+    for name in ("no_proxy", "NO_PROXY"):  # the machine's own proxy is not asked for the fake
+        environment[name] = ",".join(filter(None, (os.environ.get(name), HOST)))
+    with provider.restored(), fenced(), patch.dict(os.environ, environment):
         try:
             yield
         finally:

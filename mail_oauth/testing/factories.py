@@ -92,7 +92,8 @@ def provider_at(provider: FakeProvider, alias: str) -> Provider:
     place = str(theirs.setting("ISSUER" if by_discovery else "TOKEN_URL"))
     if not place.startswith(f"{provider.url}/"):
         raise ConfigurationError(
-            f'MAIL_OAUTH["PROVIDERS"]["{alias}"] leads to {place}, and not to the fake provider at {provider.url}. {REMEDY}'
+            f'MAIL_OAUTH["PROVIDERS"]["{alias}"] leads to {place}, and not to the fake provider at {provider.url}. '
+            f"Ask for the fixture fake_provider, or use configured(). {REMEDY}"
         )
     return theirs
 

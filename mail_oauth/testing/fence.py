@@ -25,7 +25,8 @@ class LeftThisMachine(AssertionError):
     def __init__(self, host: str) -> None:
         super().__init__(
             f"This test would have called {host} instead of the fake provider. {REMEDY} "
-            "Mail is read and sent at mail_oauth.testing.mailservers."
+            "Mail is read and sent at mail_oauth.testing.mailservers, or at a server of your own that is published on "
+            "127.0.0.1, or has a name under .test that PRIVATE_HOSTS lists."
         )
         self.host = host
 

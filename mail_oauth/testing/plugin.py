@@ -76,7 +76,7 @@ def connect_mailbox(fake_provider: "FakeProvider") -> Callable[..., "MailCredent
 
 @pytest.fixture
 def connected_mailbox(request: pytest.FixtureRequest) -> "MailCredentials":
-    """A mailbox of a new user at the first provider of the settings. With pytest-django, the database is there too."""
+    """A mailbox of a new user at the first provider of the settings that users connect. With pytest-django, the database is there too."""
     return _made(request)
 
 

@@ -46,8 +46,10 @@ def certificates() -> str:
 def context_trusting(bundle: str) -> ssl.SSLContext:
     """Return a new TLS context that trusts a file or a folder of certificates. Raises `ConfigurationError`."""
     try:
-        where = {"capath" if Path(bundle).is_dir() else "cafile": bundle}
-        return ssl.create_default_context(**where)  # type: ignore[arg-type]
+        folder = Path(bundle).is_dir()
+        if not folder or any(Path(bundle).iterdir()):
+            return ssl.create_default_context(**{"capath" if folder else "cafile": bundle})  # type: ignore[arg-type]
+        problem = "holds no certificate"
     except ssl.SSLError:
         problem = "holds no certificate"
     except OSError as error:  # which does not name the file

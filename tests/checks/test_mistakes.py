@@ -262,6 +262,7 @@ MISTAKES = [
     django("W028", "i18n_patterns", ROOT_URLCONF="tests.checks.urls_by_language"),
     django("W030", "'/accounts/login/'", LOGIN_URL="/accounts/login/"),  # Django's default
     django("W030", "'login', and no page is there", LOGIN_URL="login"),
+    django("W030", "Reverse for 'login' not found", LOGIN_URL=reverse_lazy("login")),
 ]
 
 ACCOMPANIED = {

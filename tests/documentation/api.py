@@ -58,6 +58,7 @@ PUBLIC: dict[str, dict[str, str]] = {
     "mail_oauth.testing.provider": {"FakeProvider": EVERYTHING},
     "mail_oauth.testing.policy": {"Policy": EVERYTHING},
     "mail_oauth.testing.faults": {"Fault": EVERYTHING},
+    "mail_oauth.testing.fence": {"LeftThisMachine": ""},
     "mail_oauth.testing.mailservers": {"MailServers": EVERYTHING},
     "mail_oauth.testing.cases": {"FakeProviderMixin": EVERYTHING},
     "mail_oauth.testing.clock": {"moved_clock": "", "MovableClock": EVERYTHING},

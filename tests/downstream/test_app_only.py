@@ -75,6 +75,7 @@ def test_faults_do_not_strike_while_it_is_made(connect_mailbox, fake_provider, a
 
 def test_columns_are_set_last(connect_mailbox, alias):
     mailbox = connect_mailbox(alias=alias, status="needs_admin", status_reason="odd")
+    assert (mailbox.status, mailbox.status_reason) == ("needs_admin", "odd")
     with pytest.raises(AdminRequired):
         mailbox.get_access_token()
 

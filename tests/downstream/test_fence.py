@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import socket
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import pytest
 from django.conf import settings as plain
 from django.contrib.auth.models import User
 from django.test import override_settings
 
-from mail_oauth.exceptions import ConfigurationError, ProviderUnavailable
+from mail_oauth.connect.disconnect import retry_revocation
+from mail_oauth.exceptions import ConfigurationError, MailServerUnavailable, ProviderUnavailable
 from mail_oauth.models import MailCredentials
+from mail_oauth.near import near_copies
 from mail_oauth.testing.configuring import configured
 from mail_oauth.testing.factories import make_mailbox
 from mail_oauth.testing.fence import LeftThisMachine
 from mail_oauth.testing.provider import FakeProvider
 from mail_oauth.testing.walker import ConsentNotOffered
+from mail_oauth.tokens import MailServer
+from mail_oauth.upkeep.sweep import refresh_batch
 
 SITE = {
     "BASE_URL": "https://your.site",
@@ -73,6 +78,52 @@ def test_neither_is_a_proxy_called_nor_a_mail_server(connect_mailbox, looked_up)
     assert not looked_up
 
 
+def test_a_sweep_that_would_leave_is_told_as_broken(connect_mailbox, fake_provider, looked_up):
+    connect_mailbox(seconds_left=-1)
+    with override_settings(MAIL_OAUTH={**SITE, "PROXY": ""}):
+        assert refresh_batch(revoke=retry_revocation, threads=0).broken == 1
+    assert not looked_up
+
+
+@pytest.mark.parametrize(
+    ("host", "error"),
+    [("172.18.0.2", LeftThisMachine), ("mail.internal", LeftThisMachine), ("mail.test", MailServerUnavailable)],
+)
+def test_a_mail_server_of_ones_own_is_here_or_named_as_nobodys(connect_mailbox, settings, looked_up, host, error):
+    mailbox = connect_mailbox(alias="google")
+    google = {**settings.MAIL_OAUTH["PROVIDERS"]["google"], "IMAP": MailServer(host=host, port=1)}
+    ours = {**settings.MAIL_OAUTH, "PRIVATE_HOSTS": ["127.0.0.1", host], "PROVIDERS": {"google": google}}
+    with override_settings(MAIL_OAUTH=ours), pytest.raises(error), mailbox.imap():
+        pass
+    assert looked_up == ([] if error is LeftThisMachine else [host])
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY"])
+def test_the_machines_own_proxy_is_not_asked_for_the_fake(fake_provider_server, monkeypatch, name):
+    monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "intranet.example")
+    with configured(fake_provider_server):
+        assert make_mailbox(fake_provider_server, seconds_left=-1).get_access_token()
+        assert getproxies()["no"] == "intranet.example,127.0.0.1"
+
+
+def test_certificates_that_lie_where_the_site_runs_are_not_needed(fake_provider_server):
+    with (
+        override_settings(MAIL_OAUTH={**SITE, "CA_BUNDLE": "/nowhere/company.pem"}),
+        configured(fake_provider_server),
+    ):
+        assert make_mailbox(fake_provider_server, seconds_left=-1).get_access_token()
+        assert "CA_BUNDLE" not in plain.MAIL_OAUTH
+
+
+def test_nothing_is_kept_in_memory(fake_provider_server):
+    with configured(fake_provider_server, NEAR_CACHE_SECONDS=60):
+        mailbox = make_mailbox(fake_provider_server)
+        mailbox.get_access_token()
+        assert near_copies.get(mailbox.pk) is not None
+    assert near_copies.get(mailbox.pk) is None
+
+
 @pytest.mark.parametrize("alias", SITE["PROVIDERS"])
 def test_no_mailbox_is_made_at_a_true_provider(connect_mailbox, alias):
     with (
@@ -114,8 +165,16 @@ def test_what_is_no_column_is_refused(connect_mailbox, columns):
 
 
 def test_what_a_test_did_to_the_fake_is_undone(fake_provider_server: FakeProvider):
+    policy = fake_provider_server.policy
+    elsewhere = f"{fake_provider_server.urls('google')['authorize']}?client_id={fake_provider_server.client_id}"
+    elsewhere += "&response_type=code&scope=x&redirect_uri=https://second.site/back"
     for _ in range(2):
         with configured(fake_provider_server):
+            with pytest.raises(ConsentNotOffered):
+                fake_provider_server.authorize(elsewhere)
+            fake_provider_server.add_site("https://second.site")
+            assert fake_provider_server.authorize(elsewhere).startswith("https://second.site/back?")
+            assert fake_provider_server.policy == policy
             assert not fake_provider_server.knows("lovelace@example.com")
             mailbox = make_mailbox(fake_provider_server, email="lovelace@example.com", seconds_left=-1)
             assert fake_provider_server.living_grants("lovelace@example.com") == 1

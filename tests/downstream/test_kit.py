@@ -124,6 +124,27 @@ def test_the_pages_examples_run_under_pytest(project):
     assert f"{promised + 1} passed" in said, "and the README's"
 
 
+LATE = """
+import os, sys
+
+import django
+import pytest
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "site_with_mail.settings"
+django.setup()
+sys.exit(pytest.main(["-q", "-W", "error", *sys.argv[1:], "tests/test_readme.py"]))
+"""
+QUIET = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
+
+
+def test_what_a_program_hears_that_runs_pytest_late(project):
+    """And how it hears it no more, as the page says."""
+    assert QUIET in PAGE.read_text()
+    assert "1 passed" in run(project, "-c", LATE, "-W", QUIET)
+    with pytest.raises(AssertionError, match="PytestAssertRewriteWarning"):
+        run(project, "-c", LATE)
+
+
 ALONE = """
 def test_first_of_all(connected_mailbox, transactional_db):
     from django.db import connection

@@ -22,6 +22,10 @@ def endpoint_at(url: str, client: str = "client") -> TokenEndpoint:
     return TokenEndpoint(url=url, client_id=client, client_secret=Secret("client-secret"))
 
 
+FOLDER = object()
+"""Stands for a folder where a file could be."""
+
+
 class TestAConnection:
     def test_is_reused_across_calls_clients_and_mailboxes(self, wire):
         for number in range(10):
@@ -106,12 +110,15 @@ class TestTLS:
             (None, "cannot be read (No such file or directory)"),
             ("", "holds no certificate"),
             ("-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n", "holds no certificate"),
+            (FOLDER, "holds no certificate"),
         ],
-        ids=["no file", "empty", "no certificate"],
+        ids=["no file", "empty", "no certificate", "an empty folder"],
     )
     def test_says_which_bundle_cannot_be_read(self, quick, settings, tmp_path, monkeypatch, source, content, why):
         bundle = tmp_path / "company.pem"
-        if content is not None:
+        if content is FOLDER:
+            bundle.mkdir()
+        elif content is not None:
             bundle.write_text(content)
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
         ours = {"CA_BUNDLE": str(bundle)} if "MAIL_OAUTH" in source else {}
