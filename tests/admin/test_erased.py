@@ -11,7 +11,6 @@ from django.utils import timezone
 
 from mail_oauth.models import ErasedEvent
 from mail_oauth.moving.erasing import erase
-from tests.admin.conftest import counting
 
 ERASED = "/admin/mail_oauth/erasedevent/"
 
@@ -59,7 +58,7 @@ def test_they_are_filtered_by_kind_provider_and_day(root, left):
     assert shown(root.get(ERASED, {"happened_on__gte": since.isoformat()})) == ["refresh_failed"]
 
 
-def test_the_list_costs_the_same_for_many(root, left):
+def test_the_list_costs_the_same_for_many(root, left, counting):
     root.get(ERASED)
     with CaptureQueriesContext(connection) as few:
         root.get(ERASED)
@@ -68,7 +67,7 @@ def test_the_list_costs_the_same_for_many(root, left):
     )
     with CaptureQueriesContext(connection) as many:
         assert len(shown(root.get(ERASED))) == 92
-    assert len(many) == len(few) == 3 + counting()
+    assert len(many) == len(few) == 3 + counting
 
 
 def test_nobody_adds_changes_or_deletes_one(root, left):

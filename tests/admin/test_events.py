@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from mail_oauth.managers.vocabulary import EventKind
 from mail_oauth.models import CredentialEvent
-from tests.admin.conftest import EVENTS, counting, page_of
+from tests.admin.conftest import EVENTS, page_of
 
 pytestmark = pytest.mark.django_db
 
@@ -48,7 +48,7 @@ def test_it_is_searched_by_address_and_filtered_by_kind_and_date(root, history):
     assert shown(root.get(EVENTS, {"created_at__gte": since})) == ["ada@example.com"]
 
 
-def test_the_list_costs_the_same_for_many_events_and_fetches_no_token(root, history):
+def test_the_list_costs_the_same_for_many_events_and_fetches_no_token(root, history, counting):
     root.get(EVENTS)
     with CaptureQueriesContext(connection) as few:
         root.get(EVENTS)
@@ -58,7 +58,7 @@ def test_the_list_costs_the_same_for_many_events_and_fetches_no_token(root, hist
     )
     with CaptureQueriesContext(connection) as many:
         root.get(EVENTS)
-    assert len(many) == len(few) == 3 + counting()
+    assert len(many) == len(few) == 3 + counting
     assert not [query for query in many.captured_queries if "access_token" in query["sql"]]
 
 

@@ -24,7 +24,7 @@ from mail_oauth.operations.contract import Order, Result
 from mail_oauth.operations.jobs import order_job, progress_of, stop, work
 from mail_oauth.operations.use import PAUSE
 from mail_oauth.upkeep.prune import prune_events
-from tests.admin.conftest import CHANGELIST, counting
+from tests.admin.conftest import CHANGELIST
 from tests.concurrency import together
 from tests.telling import said
 from tests.upkeep.test_tasks import messages as waiting_messages
@@ -385,7 +385,9 @@ def test_the_steps_of_a_tested_sign_in_stand_under_it(root, connect):
 
 
 @pytest.mark.parametrize("number", [1, 60])
-def test_the_pages_cost_the_same_however_many_mailboxes(root, many, provider, number, django_assert_num_queries):
+def test_the_pages_cost_the_same_however_many_mailboxes(
+    root, many, provider, number, django_assert_num_queries, counting
+):
     job = ordered(many(number))
     work(job, seconds=60)
     root.get(page(job))
@@ -393,7 +395,7 @@ def test_the_pages_cost_the_same_however_many_mailboxes(root, many, provider, nu
         root.get(page(job))
     with django_assert_num_queries(4):  # session, person, count, jobs
         root.get(JOBS)
-    with django_assert_num_queries(5 + counting()):  # session, person; the list: rows; the question: rows, count
+    with django_assert_num_queries(5 + counting):  # session, person; the list: rows; the question: rows, count
         act(root, "pause", MailCredentials.objects.all()[:50], confirmed=False)
 
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from mail_oauth.managers.vocabulary import Status
 from mail_oauth.models import MailCredentials
-from tests.admin.conftest import CHANGELIST, counting, page_of
+from tests.admin.conftest import CHANGELIST, page_of
 
 pytestmark = pytest.mark.django_db
 
@@ -34,7 +34,7 @@ def test_a_row_says_whose_where_and_how(root, connect):
     assert page_of(mailbox) in text
 
 
-def test_the_number_of_queries_does_not_grow_with_the_rows(root, connect, django_user_model):
+def test_the_number_of_queries_does_not_grow_with_the_rows(root, connect, django_user_model, counting):
     connect()
     root.get(CHANGELIST)
     with CaptureQueriesContext(connection) as few:
@@ -43,7 +43,7 @@ def test_the_number_of_queries_does_not_grow_with_the_rows(root, connect, django
         connect(alias, owner=django_user_model.objects.create(username=f"owner-{alias}"))
     with CaptureQueriesContext(connection) as many:
         root.get(CHANGELIST)
-    assert len(many) == len(few) == 3 + counting()  # session, person, rows
+    assert len(many) == len(few) == 3 + counting  # session, person, rows
 
 
 def test_no_token_leaves_the_database_for_the_list(root, connect):
@@ -79,7 +79,7 @@ def test_a_mailbox_is_found_by_address_sign_in_address_user_and_uuid(root, conne
     assert shown(root.get(CHANGELIST, {"q": "nobody"})) == set()
 
 
-def test_filters_part_the_list_without_queries_of_their_own(root, connect):
+def test_filters_part_the_list_without_queries_of_their_own(root, connect, counting):
     failing = connect("google", email="failing@example.com", refresh_failures=2)
     off = connect("microsoft", email="off@example.com", use_oauth=False)
     lost = connect("microsoft", email="lost@example.com", status=Status.NEEDS_REAUTH)
@@ -96,7 +96,7 @@ def test_filters_part_the_list_without_queries_of_their_own(root, connect):
         with CaptureQueriesContext(connection) as queries:
             response = root.get(CHANGELIST, query)
         assert shown(response) == expected, query
-        assert len(queries) == 3 + counting(), query
+        assert len(queries) == 3 + counting, query
 
 
 def test_a_row_whose_alias_left_the_settings_is_shown_by_its_alias(root, connect, settings):

@@ -19,7 +19,7 @@ from mail_oauth.upkeep.status import status_report
 from tests.admin.conftest import CHANGELIST, counting, page_of, root, signed_in, staff, superuser
 from tests.telling import said
 
-__all__ = ["root", "signed_in", "staff", "superuser"]
+__all__ = ["counting", "root", "signed_in", "staff", "superuser"]
 
 pytestmark = pytest.mark.django_db
 
@@ -224,14 +224,14 @@ class TestChoosingForMany:
         self.act(signed_in(staff("view", "change")), "keep_always", [row])
         assert again(row).refresh_policy == "always"
 
-    def test_begins_with_a_filter_of_the_list(self, connect, site, root):
+    def test_begins_with_a_filter_of_the_list(self, connect, site, root, counting):
         site("on_demand", google={"REFRESH_POLICY": "recently_used"})
         own, google, plain = connect(refresh_policy="always"), connect("google"), connect("plain")
 
         def shown(policy: str) -> set[str]:
             with CaptureQueriesContext(connection) as queries:
                 response = root.get(CHANGELIST, {"policy": policy})
-            assert len(queries) == 3 + counting(), "session, person, rows"
+            assert len(queries) == 3 + counting, "session, person, rows"
             return {row.email for row in response.context["cl"].result_list}
 
         assert shown("always") == {own.email}
