@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,7 +12,7 @@ from django.shortcuts import resolve_url
 from django.template import TemplateDoesNotExist
 from django.template.backends.django import DjangoTemplates
 from django.template.loader import get_template
-from django.urls import NoReverseMatch, get_script_prefix, resolve
+from django.urls import NoReverseMatch, URLResolver, get_resolver, get_script_prefix, resolve
 from django.urls.exceptions import Resolver404
 from django.utils import translation
 from django.utils.module_loading import import_string
@@ -58,9 +60,9 @@ def urls() -> Found:
             'Add path("mail/", include("mail_oauth.urls")) to urlpatterns.',
         )
         return
-    paths = {_callback_in(code) for code, _ in settings.LANGUAGES} if settings.USE_I18N else {path}
+    paths = _paths_by_language() if settings.USE_I18N else [path]
     if len(paths) > 1:
-        first, second = sorted(paths)[:2]
+        first, second = sorted(paths)
         yield found(
             "W028",
             f"The redirect URI depends on the user's language ({first}, {second} …): a provider knows those that are "
@@ -117,9 +119,35 @@ def _place(path: str) -> int | None:
     return None
 
 
-def _callback_in(language: str) -> str:
-    with translation.override(language):
-        return callback_path()
+def _paths_by_language() -> list[str]:
+    """Return the redirect URI's path; two of them where the language of the user decides.
+
+    Reversing builds a map of the whole site for each language, and there are a hundred. So the ways to this app are
+    read first, and only languages whose ways differ are reversed in.
+    """
+    ways = list(_ways(get_resolver().url_patterns))
+    languages: dict[str, str] = {}
+    for code, _ in settings.LANGUAGES:
+        with translation.override(code):
+            languages.setdefault("\n".join(map(str, chain.from_iterable(ways))), code)
+    paths: set[str] = set()
+    for code in languages.values():
+        with translation.override(code):
+            paths.add(callback_path())
+        if len(paths) > 1:
+            break
+    return list(paths)
+
+
+def _ways(entries: Sequence[Any], before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield what stands in `urlpatterns` before this app's own URLs, each time that they are included."""
+    for entry in entries:
+        if isinstance(entry, URLResolver):
+            way = (*before, entry.pattern)
+            if entry.app_name == "mail_oauth":
+                yield way
+            else:
+                yield from _ways(entry.url_patterns, way)
 
 
 def _named(url: Any) -> str:

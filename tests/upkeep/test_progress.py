@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
-import shutil
 from collections.abc import Callable
-from os import terminal_size
 
 import pytest
 from django.core.management.base import OutputWrapper
@@ -40,7 +38,7 @@ def _clock(monkeypatch):
 @pytest.fixture
 def wide(monkeypatch) -> Callable[[int], None]:
     """Makes the terminal so many columns wide."""
-    return lambda columns: monkeypatch.setattr(shutil, "get_terminal_size", lambda: terminal_size((columns, 25)))
+    return lambda columns: monkeypatch.setenv("COLUMNS", str(columns))
 
 
 def shown(stream: Stream, done: list[int], total: int = 1000, **options: int) -> list[str]:

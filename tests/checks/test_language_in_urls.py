@@ -1,0 +1,48 @@
+"""A redirect URI that depends on the user's language is found, however it came to, and at little cost."""
+
+from __future__ import annotations
+
+import pytest
+from django.conf.urls.i18n import i18n_patterns
+from django.contrib import admin
+from django.test import override_settings
+from django.urls import get_resolver, include, path
+from django.utils.translation import gettext_lazy
+
+from tests.checks.conftest import numbers
+
+OURS = path("mail/", include("mail_oauth.urls"))
+PAGES = path("", admin.site.urls)
+
+
+@pytest.mark.parametrize(
+    "urls",
+    [
+        i18n_patterns(PAGES, path("a/", include([path("b/", include([OURS]))]))),
+        [path(gettext_lazy("Administration"), include("mail_oauth.urls")), PAGES],
+        [path("a/", include([path(gettext_lazy("Administration"), include([OURS])), PAGES]))],
+    ],
+    ids=["before all", "as a translated word", "in between"],
+)
+def test_is_found_wherever_it_stands(production, urls):
+    assert "W028" in numbers(production(ROOT_URLCONF=tuple(urls)))
+
+
+@pytest.mark.parametrize(
+    "urls",
+    [
+        [OURS, *i18n_patterns(PAGES)],
+        [OURS, *i18n_patterns(PAGES, OURS)],
+        [*i18n_patterns(PAGES, prefix_default_language=False), path("a/", include([OURS]))],
+    ],
+    ids=["in that of other pages", "in one that redirects do not take", "in that of pages with a default"],
+)
+def test_is_no_matter_elsewhere(production, urls):
+    assert "W028" not in numbers(production(ROOT_URLCONF=tuple(urls)))
+
+
+def test_is_looked_for_without_a_map_of_the_site_in_each_language(production):
+    urls = (OURS, *i18n_patterns(PAGES))
+    production(ROOT_URLCONF=urls)
+    with override_settings(ROOT_URLCONF=urls):
+        assert len(get_resolver()._reverse_dict) <= 2
