@@ -78,17 +78,6 @@ class SealedColumn:
             counted[name] = counted.get(name, 0) + number
         return counted
 
-    def exists(self) -> bool:
-        """Tell whether the database has the column: it may still be migrated."""
-        connection = connections[self.using]
-        table = self.model._meta.db_table
-        with connection.cursor() as cursor:
-            if table not in connection.introspection.table_names(cursor):
-                return False
-            described = connection.introspection.get_table_description(cursor, table)
-        field = self.model._meta.get_field(self.name)
-        return getattr(field, "column", None) in {each.name for each in described}
-
     def _begins(self, start: bytes) -> Q:
         return Q(Exact(self._first(len(start)), Value(start, BinaryField())))
 
@@ -118,11 +107,16 @@ class SealedTable:
         return self.model._base_manager.using(self.using).filter(any_of_them)
 
 
-def sealed_tables() -> list[SealedTable]:
-    """Return the tables that have encrypted columns, as far as their databases have them so far."""
-    by_table = groupby(sealed_columns(), key=lambda column: (column.model, column.using))
-    present = [tuple(column for column in columns if column.exists()) for _, columns in by_table]
+def sealed_tables(using: str | None = None) -> list[SealedTable]:
+    """Return the tables that have encrypted columns, as far as their databases have them so far; of one with `using`."""
+    by_table = groupby(sealed_columns(using), key=lambda column: (column.model, column.using))
+    present = [tuple(_present(model, alias, columns)) for (model, alias), columns in by_table]
     return [SealedTable(columns) for columns in present if columns]
+
+
+def present_columns(using: str | None = None) -> list[SealedColumn]:
+    """Return the columns of `sealed_tables`."""
+    return [column for table in sealed_tables(using) for column in table.columns]
 
 
 def sealed_columns(using: str | None = None) -> list[SealedColumn]:
@@ -140,8 +134,8 @@ def sealed_columns(using: str | None = None) -> list[SealedColumn]:
 def keys_in_use(using: str) -> dict[str, dict[str, int]]:
     """Count the values of one database by the fingerprint of their key and by column; those that show none are left out."""
     found: dict[str, dict[str, int]] = {}
-    for column in sealed_columns(using):
-        for key, number in column.count_by_key().items() if column.exists() else ():
+    for column in present_columns(using):
+        for key, number in column.count_by_key().items():
             if key not in {PLAIN, OTHER}:
                 found.setdefault(key, {})[column.title] = number
     return found
@@ -154,6 +148,18 @@ def pages(rows: models.QuerySet[Any], names: Iterable[str], size: int) -> Iterat
     while page:
         yield page
         page = list(narrow.filter(pk__gt=page[-1].pk)[:size]) if len(page) == size else []
+
+
+def _present(model: type[models.Model], using: str, columns: Iterable[SealedColumn]) -> Iterator[SealedColumn]:
+    """Yield the columns that the database has: the others may still be migrated. It is asked once for a table."""
+    connection, table = connections[using], model._meta.db_table
+    with connection.cursor() as cursor:
+        if table not in connection.introspection.table_names(cursor):
+            return
+        names = {each.name for each in connection.introspection.get_table_description(cursor, table)}
+    for column in columns:
+        if getattr(model._meta.get_field(column.name), "column", None) in names:
+            yield column
 
 
 def _aliases(model: type[models.Model], using: str | None) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 from mail_oauth import parking
 from mail_oauth.encryption import keyring, unseal
 from mail_oauth.exceptions import SealError
-from mail_oauth.upkeep.columns import OTHER, PLAIN, SealedColumn, pages, sealed_columns
+from mail_oauth.upkeep.columns import OTHER, PLAIN, SealedColumn, pages, present_columns
 from mail_oauth.upkeep.parked import parked_pages
 
 PARKED = "parked in the cache"
@@ -75,7 +75,7 @@ class KeyStatus:
 def key_status() -> KeyStatus:
     """Count values by key, with one query for each encrypted column; parked pairs too. Decrypts nothing."""
     counted: Counter[tuple[str, str]] = Counter()
-    for column in _columns():
+    for column in present_columns():
         for key, number in column.count_by_key().items():
             counted[key, column.title] = number
     error = _counting_parked(counted)
@@ -89,7 +89,7 @@ def prove_keys(progress: Callable[[int], None] = lambda _: None) -> KeyStatus:
     number of values so far.
     """
     proof = _Proof(progress)
-    for column in _columns():
+    for column in present_columns():
         for page in pages(column.rows, [column.name], PAGE):
             for row in page:
                 proof.try_column(column, row)
@@ -104,7 +104,7 @@ def prove_keys(progress: Callable[[int], None] = lambda _: None) -> KeyStatus:
 
 def how_many_values() -> int:
     """Count all values, parked ones aside: for a progress bar."""
-    return sum(column.rows.count() for column in _columns())
+    return sum(column.rows.count() for column in present_columns())
 
 
 class _Proof:
@@ -140,10 +140,6 @@ class _Proof:
             if len(self.refused) < MOST_NAMED:
                 self.refused.append(f"{column} {pk}: {error.brief}")
         self._progress(self.values.total())
-
-
-def _columns() -> list[SealedColumn]:
-    return [column for column in sealed_columns() if column.exists()]
 
 
 def _counting_parked(counted: Counter[tuple[str, str]]) -> str:

@@ -24,7 +24,7 @@ from mail_oauth.exceptions import SealError
 from mail_oauth.refresh.engine import persist
 from mail_oauth.sealing import Sealed
 from mail_oauth.tokens import Secret
-from mail_oauth.upkeep.columns import SealedColumn, SealedTable, pages, sealed_tables
+from mail_oauth.upkeep.columns import SealedColumn, SealedTable, pages, present_columns, sealed_tables
 from mail_oauth.upkeep.parked import parked_pages
 from mail_oauth.upkeep.swap import Replaced, Swap, swap
 
@@ -81,7 +81,7 @@ class Change:
 
     def how_many(self) -> int:
         """Count these values: for a progress bar."""
-        columns = [column for table in sealed_tables() for column in table.columns]
+        columns = present_columns()
         return sum(column.rows.filter(self.where(column)).count() for column in columns)
 
 
