@@ -2,7 +2,7 @@
 #
 #   make demo                        the example project, with a provider, a worker and beat of its own
 #   make test ARGS=tests/cache       the whole suite, or what lies in a path; the database tests on PostgreSQL and MariaDB
-#                                    too. It is five runs, each of which collects all tests unless there is a path
+#                                    too. It is six runs, each of which collects all tests unless there is a path
 #   make plain ARGS=tests/cache      of that one run, of what needs no other program: while you change something
 #   make chaos                       workers and servers killed at random moments, in full: some minutes
 #   make fuzz                        what users, workers and faults do, in any order, and made-up inputs by the
@@ -25,20 +25,22 @@ PYTEST := PYTHONDEVMODE=1 $(BIN)/python -m pytest
 WHOLE := --hypothesis-profile=whole
 BESIDE := $(BIN)/python -m tests.services
 REAL := redis or postgres or mariadb or dovecot or browser or worker or fuzz
+# What mostly waits for a worker to come round.
+WAITING := worker and not chaos
 # ARGS may select no test of a kind, for which pytest's exit code is 5.
 NONE_IS_FINE = || test $$? -eq 5 -a -n '$(subst ','\'',$(ARGS))'
 
-.PHONY: demo test plain on-sqlite on-postgres on-mariadb chaos fuzz coverage lint docs bench clean
+.PHONY: demo test plain on-sqlite on-postgres on-mariadb on-workers chaos fuzz coverage lint docs bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python manage.py demo $(ARGS)
 
-# First what shares a machine, two at a time: the database tests, and what needs no other program. Then, alone, what
-# runs beside real servers; FUZZ=tenth lets it try a tenth of the inputs that `make fuzz` makes up.
+# First what shares a machine, three at a time: what waits for workers, the database tests, and what needs no other
+# program. Then, alone, what runs beside real servers; FUZZ=tenth lets it try a tenth of the inputs that `make fuzz` makes up.
 test: $(VENV)/.dev
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target on-postgres on-mariadb plain on-sqlite
-	@echo "== The tests beside real servers, browsers and workers"
-	@MAIL_OAUTH_FUZZ=$(FUZZ) $(PYTEST) $(WHOLE) -m '$(REAL)' $(ARGS) $(NONE_IS_FINE)
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target on-postgres plain on-workers on-mariadb on-sqlite
+	@echo "== The tests beside real servers and browsers"
+	@MAIL_OAUTH_FUZZ=$(FUZZ) $(PYTEST) $(WHOLE) -m '($(REAL)) and not ($(WAITING))' $(ARGS) $(NONE_IS_FINE)
 
 plain: $(VENV)/.dev
 	@echo "== The tests that need no other program"
@@ -52,6 +54,10 @@ on-postgres on-mariadb: $(VENV)/.dev
 on-sqlite: $(VENV)/.dev
 	@echo "== What commits: $@"
 	@$(BESIDE) sqlite -- env $(PYTEST) -p no:cacheprovider -m 'commits and not (browser or dovecot)' $(ARGS) $(NONE_IS_FINE)
+
+on-workers: $(VENV)/.dev
+	@echo "== What waits for workers"
+	@$(PYTEST) -p no:cacheprovider -m '$(WAITING)' $(ARGS) $(NONE_IS_FINE)
 
 # The plain suite runs a tenth of it. MAIL_OAUTH_CHAOS_SEED repeats a run's choices.
 chaos: $(VENV)/.dev

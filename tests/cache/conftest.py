@@ -21,10 +21,10 @@ def pk() -> UUID:
 
 @pytest.fixture
 def token() -> Callable[..., AccessToken]:
-    """Make an access token: `token(generation=1, seconds=3600, value="…")`."""
+    """Make an access token: `token(generation=1, seconds=3600, value="…")`; those of a test were issued in one second."""
+    now = timezone.now().replace(microsecond=0)
 
     def make(generation: int = 1, seconds: float = 3600, value: str = "a-token-in-clear") -> AccessToken:
-        now = timezone.now().replace(microsecond=0)
         return AccessToken(
             value, issued_at=now, expires_at=now + timedelta(seconds=seconds), generation=generation
         )

@@ -137,7 +137,7 @@ class Dovecot(Server):
 
     def restart(self) -> None:
         """End every session; the ports and the mail stay."""
-        self._end("terminate")
+        self._end(self.stop_signal)
         self.start()
 
     def trust(self, personality: str, *, app: bool = False) -> None:
@@ -150,11 +150,11 @@ class Dovecot(Server):
             self._write_oauth2()
             self.restart()
 
-    def _end(self, how: str) -> None:
+    def _end(self, how: signal.Signals) -> None:
         """End the whole group: Dovecot's master leaves sessions, and who serves them, to themselves."""
         if self.process is not None and self.running:
             with suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGTERM if how == "terminate" else signal.SIGKILL)
+                os.killpg(self.process.pid, how)
         super()._end(how)
 
     # --- mail and sessions ---

@@ -1,5 +1,6 @@
 """PostgreSQL, trusting whoever reaches its loopback port."""
 
+import signal
 import subprocess
 
 from tests.services.programs import find_program
@@ -12,6 +13,7 @@ FAST = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
 class Postgres(Server):
     accounts = ("postgres", "nobody")
     driver = "psycopg"
+    stop_signal = signal.SIGINT  # SIGTERM would wait for its clients
 
     def find_programs(self) -> None:
         self.initdb = find_program("initdb")

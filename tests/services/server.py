@@ -4,6 +4,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -33,6 +34,9 @@ class Server:
 
     driver: ClassVar[str]
     """The Python module that clients need."""
+
+    stop_signal: ClassVar = signal.SIGTERM
+    """At which the server ends, whoever is connected."""
 
     def __init__(self) -> None:
         find_module(self.driver)
@@ -94,11 +98,11 @@ class Server:
 
     def stop(self) -> None:
         """End the process and wait for it; its files stay, and `start()` goes on with them."""
-        self._end("terminate")
+        self._end(self.stop_signal)
 
     def kill(self) -> None:
         """End the process as a crash would."""
-        self._end("kill")
+        self._end(signal.SIGKILL)
 
     def remove(self) -> None:
         self.stop()
@@ -127,7 +131,7 @@ class Server:
             raise RuntimeError(f"{command[0]} failed:\n{done.stdout.decode(errors='replace')[-3000:]}")
 
     def _bound_to_us(self) -> list[str]:
-        """A prefix under which the child runs as the account, and gets SIGTERM when this process dies."""
+        """A prefix under which the child runs as the account, and is told to stop when this process dies."""
         account, setpriv = self.account, shutil.which("setpriv")
         if setpriv is None:
             if account is not None:
@@ -136,7 +140,7 @@ class Server:
                 )
             return []
         identity = [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"] if account else []
-        return [setpriv, "--pdeathsig", "TERM", *identity, "--"]
+        return [setpriv, "--pdeathsig", self.stop_signal.name, *identity, "--"]
 
     def _wait_until_ready(self) -> None:
         process = self.process
@@ -149,12 +153,12 @@ class Server:
                 raise RuntimeError(f"{type(self).__name__} did not start:\n{tail}")
             time.sleep(0.05)
 
-    def _end(self, how: str) -> None:
+    def _end(self, how: signal.Signals) -> None:
         process, self.process = self.process, None
         if process is None:
             return
         with contextlib.suppress(ProcessLookupError):
-            getattr(process, how)()
+            process.send_signal(how)
         try:
             process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
