@@ -60,7 +60,9 @@ def urls() -> Found:
             'Add path("mail/", include("mail_oauth.urls")) to urlpatterns.',
         )
         return
-    paths = _paths_by_language() if settings.USE_I18N else [path]
+    parts = list(chain.from_iterable(_ways(get_resolver().url_patterns)))
+    spoken = settings.USE_I18N and not all(map(_is_the_same, parts))
+    paths = _paths_by_language(parts) if spoken else [path]  # to speak a language is to read its catalogues
     if len(paths) > 1:
         first, second = sorted(paths)
         yield found(
@@ -119,17 +121,16 @@ def _place(path: str) -> int | None:
     return None
 
 
-def _paths_by_language() -> list[str]:
-    """Return the redirect URI's path; two of them where the language of the user decides.
+def _paths_by_language(parts: Sequence[Any]) -> list[str]:
+    """Return the redirect URI's path, before which these stand; two of them where the language of the user decides.
 
-    Reversing builds a map of the whole site for each language, and there are a hundred. So the ways to this app are
-    read first, and only languages whose ways differ are reversed in.
+    Reversing builds a map of the whole site for each language, of which there are a hundred: only those are reversed in
+    in which the parts differ.
     """
-    ways = list(_ways(get_resolver().url_patterns))
     languages: dict[str, str] = {}
     for code, _ in settings.LANGUAGES:
         with translation.override(code):
-            languages.setdefault("\n".join(map(str, chain.from_iterable(ways))), code)
+            languages.setdefault("\n".join(map(str, parts)), code)
     paths: set[str] = set()
     for code in languages.values():
         with translation.override(code):
@@ -148,6 +149,11 @@ def _ways(entries: Sequence[Any], before: tuple[Any, ...] = ()) -> Iterator[tupl
                 yield way
             else:
                 yield from _ways(entry.url_patterns, way)
+
+
+def _is_the_same(pattern: Any) -> bool:
+    """Tell whether a part of a URL is the same in every language."""
+    return isinstance(getattr(pattern, "_route", getattr(pattern, "_regex", None)), str)
 
 
 def _named(url: Any) -> str:

@@ -9,6 +9,7 @@ from django.test import override_settings
 from django.urls import get_resolver, include, path
 from django.utils.translation import gettext_lazy
 
+from mail_oauth.checks import pages
 from tests.checks.conftest import numbers
 
 OURS = path("mail/", include("mail_oauth.urls"))
@@ -46,3 +47,12 @@ def test_is_looked_for_without_a_map_of_the_site_in_each_language(production):
     production(ROOT_URLCONF=urls)
     with override_settings(ROOT_URLCONF=urls):
         assert len(get_resolver()._reverse_dict) <= 2
+
+
+def test_speaks_no_language_where_none_can_matter(production, monkeypatch):
+    def speak(language: str) -> None:
+        raise AssertionError("Its catalogues would be read: a hundred languages take a quarter of a second.")
+
+    monkeypatch.setattr(pages.translation, "override", speak)
+    urls = (OURS, path("admin/", admin.site.urls), *i18n_patterns(path("pages/", include([]))))
+    assert production(ROOT_URLCONF=urls) == []
