@@ -4,7 +4,7 @@
 #   make test ARGS=tests/cache       the whole suite, or what lies in a path; the database tests on PostgreSQL and MariaDB
 #                                    too. It is six runs, each of which collects all tests unless there is a path
 #   make plain ARGS=tests/cache      of that one run, of what needs no other program: while you change something
-#   make chaos                       workers and servers killed at random moments, in full: some minutes
+#   make chaos                       workers and servers killed at random moments, in full: forty minutes
 #   make fuzz                        what users, workers and faults do, in any order, and made-up inputs by the
 #                                    hundred thousand: half an hour
 #   make bench ARGS=--quick          what reads and refreshes cost, beside the peers; without ARGS half an hour
