@@ -36,7 +36,8 @@ demo: $(VENV)/.demo
 	$(BIN)/python manage.py demo $(ARGS)
 
 # First what shares a machine, three at a time: what waits for workers, the database tests, and what needs no other
-# program. Then, alone, what runs beside real servers; FUZZ=tenth lets it try a tenth of the inputs that `make fuzz` makes up.
+# program. Then, alone, what runs beside real servers; FUZZ=tenth lets it try a tenth of the inputs that `make fuzz`
+# makes up.
 test: $(VENV)/.dev
 	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target on-postgres plain on-workers on-mariadb on-sqlite
 	@echo "== The tests beside real servers and browsers"

@@ -20,7 +20,8 @@ _NOBODYS = 0
 class Rehearsal:
     """The mailboxes that a dry run would have brought: who comes later finds them, as in the database.
 
-    A later copy of one is `HERE`, also where the run itself would find it newer. Of each name eight bytes are kept, and Python's own: tens of megabytes for a hundred thousand mailboxes.
+    A later copy of one is `HERE`, also where the run itself would find it newer. Of each name eight bytes are kept, and
+    Python's own: tens of megabytes for a hundred thousand mailboxes.
     """
 
     def __init__(self) -> None:

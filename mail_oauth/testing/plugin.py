@@ -76,7 +76,10 @@ def connect_mailbox(fake_provider: "FakeProvider") -> Callable[..., "MailCredent
 
 @pytest.fixture
 def connected_mailbox(request: pytest.FixtureRequest) -> "MailCredentials":
-    """A mailbox of a new user at the first provider of the settings that users connect. With pytest-django, the database is there too."""
+    """A mailbox of a new user at the first provider of the settings that users connect.
+
+    With pytest-django, the database is there too.
+    """
     return _made(request)
 
 
@@ -87,9 +90,8 @@ def app_mailbox(request: pytest.FixtureRequest) -> "MailCredentials":
 
 
 def _made(request: pytest.FixtureRequest, *, app: bool = False) -> "MailCredentials":
-    make = request.getfixturevalue(
-        "connect_mailbox"
-    )  # first: the alias is looked for in what it makes the settings
+    # First: the alias is looked for in what it makes the settings.
+    make = request.getfixturevalue("connect_mailbox")
     from mail_oauth.testing.factories import first_alias  # noqa: PLC0415  # see above
 
     mailbox: MailCredentials = make(alias=first_alias(app=app))

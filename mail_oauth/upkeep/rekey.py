@@ -81,8 +81,7 @@ class Change:
 
     def how_many(self) -> int:
         """Count these values: for a progress bar."""
-        columns = present_columns()
-        return sum(column.rows.filter(self.where(column)).count() for column in columns)
+        return sum(column.rows.filter(self.where(column)).count() for column in present_columns())
 
 
 ROTATION = Change(

@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 from django.conf.urls.i18n import i18n_patterns
 from django.contrib import admin
-from django.test import override_settings
 from django.urls import get_resolver, include, path
 from django.utils.translation import gettext_lazy
 
 from mail_oauth.checks import pages
-from tests.checks.conftest import numbers
+from tests.checks.conftest import GOOGLE, numbers
 
 OURS = path("mail/", include("mail_oauth.urls"))
 PAGES = path("", admin.site.urls)
@@ -42,11 +41,15 @@ def test_is_no_matter_elsewhere(production, urls):
     assert "W028" not in numbers(production(ROOT_URLCONF=tuple(urls)))
 
 
-def test_is_looked_for_without_a_map_of_the_site_in_each_language(production):
-    urls = (OURS, *i18n_patterns(PAGES))
-    production(ROOT_URLCONF=urls)
-    with override_settings(ROOT_URLCONF=urls):
-        assert len(get_resolver()._reverse_dict) <= 2
+@pytest.mark.parametrize(
+    ("urls", "languages"),
+    [((OURS, *i18n_patterns(PAGES)), 1), (tuple(i18n_patterns(PAGES, OURS)), 3)],
+    ids=["without one", "with one"],
+)
+def test_is_looked_for_without_a_map_of_the_site_in_each_language(settings, urls, languages):
+    settings.ROOT_URLCONF, settings.MAIL_OAUTH = urls, {"PROVIDERS": {"google": GOOGLE}}
+    list(pages.urls())
+    assert len(get_resolver()._reverse_dict) == languages, "the site's own, and two that differ"
 
 
 def test_speaks_no_language_where_none_can_matter(production, monkeypatch):

@@ -35,7 +35,7 @@ class Server:
     driver: ClassVar[str]
     """The Python module that clients need."""
 
-    stop_signal: ClassVar = signal.SIGTERM
+    stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
     """At which the server ends, whoever is connected."""
 
     def __init__(self) -> None:
